@@ -1,0 +1,166 @@
+//! The three answers of the box and every reason it may give.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a frame lacks for a fair comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QualityDefect {
+    /// The face fills too little of the picture.
+    TooFar,
+    /// The face fills too much of the picture.
+    TooClose,
+    /// Part of the face is outside the picture.
+    AtBorder,
+    /// The head is turned away.
+    TurnedAway,
+    /// Too little light.
+    TooDark,
+    /// Too much light.
+    TooBright,
+    /// Too blurred.
+    Blurred,
+}
+
+/// Why the box answered as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "code", content = "detail")]
+pub enum Reason {
+    /// No roster this box holds knows the card.
+    CardUnknown,
+    /// The card was reported lost or replaced.
+    CardRevoked,
+    /// The card gave no usable answer.
+    CardUnreadable,
+    /// Policy wants a card that proves itself, this one only has a number.
+    CardTooWeak,
+    /// The card changes its number at every tap, as phones do.
+    CardUnstable,
+    /// A student, but not of this exam.
+    NotOnRoster,
+    /// Of this exam, but in another room.
+    WrongRoom,
+    /// Doors are not open yet.
+    TooEarly,
+    /// Doors are closed.
+    TooLate,
+    /// This student is already inside.
+    AlreadyAdmitted,
+    /// The roster holds no picture of this student.
+    NoTemplate,
+    /// The roster's templates were made for another embedding space.
+    ModelMismatch,
+    /// Nobody looked at the camera.
+    NoFace,
+    /// More than one person was in view.
+    SeveralFaces,
+    /// No frame was good enough for a fair comparison.
+    PoorQuality(QualityDefect),
+    /// What was seen may not be a live face.
+    SpoofSuspected,
+    /// The face is not like the enrolled pictures (or not enough like them to be sure).
+    FaceMismatch,
+    /// Too many failed attempts for this card; a pause is running.
+    LockedOut,
+    /// The camera gives no usable picture.
+    CameraFault,
+    /// The inference runtime failed.
+    VisionFault,
+    /// The clock cannot be believed, so the exam's window cannot be judged.
+    ClockUntrusted,
+    /// The store cannot be read or written.
+    StorageFault,
+}
+
+impl Reason {
+    /// The stable name in events, messages and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::CardUnknown => "card_unknown",
+            Self::CardRevoked => "card_revoked",
+            Self::CardUnreadable => "card_unreadable",
+            Self::CardTooWeak => "card_too_weak",
+            Self::CardUnstable => "card_unstable",
+            Self::NotOnRoster => "not_on_roster",
+            Self::WrongRoom => "wrong_room",
+            Self::TooEarly => "too_early",
+            Self::TooLate => "too_late",
+            Self::AlreadyAdmitted => "already_admitted",
+            Self::NoTemplate => "no_template",
+            Self::ModelMismatch => "model_mismatch",
+            Self::NoFace => "no_face",
+            Self::SeveralFaces => "several_faces",
+            Self::PoorQuality(_) => "poor_quality",
+            Self::SpoofSuspected => "spoof_suspected",
+            Self::FaceMismatch => "face_mismatch",
+            Self::LockedOut => "locked_out",
+            Self::CameraFault => "camera_fault",
+            Self::VisionFault => "vision_fault",
+            Self::ClockUntrusted => "clock_untrusted",
+            Self::StorageFault => "storage_fault",
+        }
+    }
+
+    /// Whether this reason is a failed attempt to match, and so counts towards the lock-out of a card.
+    #[must_use]
+    pub const fn is_failed_match(self) -> bool {
+        matches!(self, Self::FaceMismatch | Self::SpoofSuspected)
+    }
+
+    /// Whether the box, not the person, is the cause. Such a reason raises an alarm.
+    #[must_use]
+    pub const fn is_fault(self) -> bool {
+        matches!(self, Self::CameraFault | Self::VisionFault | Self::ClockUntrusted | Self::StorageFault)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// The answer of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome", content = "reason")]
+pub enum Decision {
+    /// Come in.
+    Admit,
+    /// Not with this card, not now, or not this person.
+    Deny(Reason),
+    /// The proctor decides.
+    Refer(Reason),
+}
+
+impl Decision {
+    /// The reason, where there is one.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Admit => None,
+            Self::Deny(reason) | Self::Refer(reason) => Some(reason),
+        }
+    }
+
+    /// The stable name of the outcome.
+    #[must_use]
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Deny(_) => "deny",
+            Self::Refer(_) => "refer",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason() {
+            None => f.write_str(self.outcome()),
+            Some(reason) => write!(f, "{} ({reason})", self.outcome()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is recorded: append-only, never altered. Who is inside is a projection of all events.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Decision, ExamId, RoomId, RosterVersion, Similarity,
+    StudentId, Timestamp,
+};
+
+/// UUIDv7: unique for ever, also over lost state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub Uuid);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One life of a box's event store: new when its state was lost. Sequence numbers start again with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub Uuid);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Place of an event within its epoch: 1, 2, 3 … without a gap, given by the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The liveness verdict behind a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "assessed")]
+pub enum Liveness {
+    /// The presentation-attack net's mean probability of a live face over the frames used, 0..=1.
+    Scored {
+        /// Mean over the frames.
+        score: f32,
+        /// What a frame's mean had to reach.
+        threshold: f32,
+    },
+    /// No frame reached the net, or it was scripted by a simulation.
+    NotAssessed,
+}
+
+/// What was measured on the way to a decision. No pixels, no embeddings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Similarity of the fused probe to the student's templates.
+    pub similarity: Option<Similarity>,
+    /// What the similarity had to reach.
+    pub threshold: Similarity,
+    /// The liveness verdict.
+    pub liveness: Liveness,
+    /// What computed the probe.
+    pub artifact: Option<ArtifactId>,
+    /// Frames with exactly one usable face.
+    pub frames_used: u32,
+    /// Capture windows opened in this tap.
+    pub attempts: u32,
+    /// Tap to decision.
+    pub since_tap: Duration,
+    /// First usable frame to decision, if there was one.
+    pub since_first_usable_frame: Option<Duration>,
+}
+
+/// One verification at the door.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The exam the door was serving.
+    pub exam: ExamId,
+    /// The edition of its roster.
+    pub roster: RosterVersion,
+    /// Which card, if it could be read.
+    pub card: Option<CardPseudonym>,
+    /// How it was read.
+    pub profile: Option<CredentialProfile>,
+    /// Which student, if the card is on a roster.
+    pub student: Option<StudentId>,
+    /// The answer.
+    pub decision: Decision,
+    /// What it rests on.
+    pub measured: Measured,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum EventKind {
+    /// A student was verified.
+    Verification(Verification),
+}
+
+/// One recorded event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its own name, unique for ever.
+    pub id: EventId,
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// How far that clock could be believed.
+    pub clock: ClockTrust,
+    /// Where.
+    pub room: RoomId,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}

@@ -1,0 +1,20 @@
+//! The words of Examgate: what a credential, a template, a roster, a decision and an event are.
+//!
+//! No I/O, no clock, no randomness: identifiers and times arrive from outside.
+
+mod credential;
+mod decision;
+mod event;
+mod roster;
+mod template;
+mod time;
+
+pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
+pub use decision::{Decision, QualityDefect, Reason};
+pub use event::{Epoch, Event, EventId, EventKind, Liveness, Measured, Seq, Verification};
+pub use roster::{
+    CardStanding, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion, Student,
+    StudentId,
+};
+pub use template::{ArtifactId, Embedding, EmbeddingError, EmbeddingSpaceId, Similarity, SpaceMismatch, Template};
+pub use time::{ClockTrust, MonoTime, Timestamp};

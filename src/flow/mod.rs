@@ -1,0 +1,1 @@
+//! The drivers that turn the crank.

@@ -1,0 +1,1 @@
+//! Real servers and stand-ins for the demonstration and the tests (feature `sim`).

@@ -1,0 +1,1 @@
+//! The verification session: a sans-IO state machine.

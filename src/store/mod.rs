@@ -1,0 +1,1 @@
+//! SQLCipher: rosters, templates, events, outbox.

@@ -1,0 +1,1 @@
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts.
