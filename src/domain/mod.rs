@@ -5,6 +5,8 @@
 mod credential;
 mod decision;
 mod event;
+mod observation;
+mod pepper;
 mod roster;
 mod template;
 mod time;
@@ -12,6 +14,8 @@ mod time;
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, Liveness, Measured, Seq, Verification};
+pub use observation::{Continuity, FaceSeen, Observation, Pose};
+pub use pepper::Pepper;
 pub use roster::{
     CardStanding, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion, Student,
     StudentId,
