@@ -17,8 +17,8 @@ pub use event::{Epoch, Event, EventId, EventKind, Liveness, Measured, Seq, Verif
 pub use observation::{Continuity, FaceSeen, Observation, Pose};
 pub use pepper::Pepper;
 pub use roster::{
-    CardStanding, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion, Student,
-    StudentId,
+    CardStanding, DeviceId, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion,
+    Student, StudentId,
 };
 pub use template::{ArtifactId, Embedding, EmbeddingError, EmbeddingSpaceId, Similarity, SpaceMismatch, Template};
 pub use time::{ClockTrust, MonoTime, Timestamp};
