@@ -11,7 +11,7 @@ use crate::domain::{Continuity, Decision, Liveness, Observation, QualityDefect, 
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     frames: u32,
-    liveness_sum: f64,
+    liveness: f32,
     similarity: Option<Similarity>,
     /// The last thing that kept a frame from being evidence.
     obstacle: Option<Obstacle>,
@@ -66,7 +66,8 @@ impl Evidence {
             return Some(self.stopped_by(Obstacle::Defect(defect)));
         }
         self.frames += 1;
-        self.liveness_sum += f64::from(face.liveness.clamp(0.0, 1.0));
+        // A score that is not a number is no sign of life.
+        self.liveness = if face.liveness.is_nan() { 0.0 } else { face.liveness.clamp(0.0, 1.0) };
         self.similarity = Some(face.similarity);
         None
     }
@@ -90,7 +91,7 @@ impl Evidence {
                 Some(Obstacle::Defect(defect)) => Reason::PoorQuality(defect),
             });
         };
-        if self.mean_liveness() < thresholds.live {
+        if self.liveness < thresholds.live {
             Finding::NotLive
         } else if similarity >= thresholds.admit {
             Finding::Match
@@ -110,20 +111,7 @@ impl Evidence {
     }
 
     /// The verdict for the event.
-    pub(super) fn liveness(&self, threshold: f32) -> Liveness {
-        if self.frames == 0 {
-            Liveness::NotAssessed
-        } else {
-            Liveness::Scored { score: self.mean_liveness(), threshold }
-        }
-    }
-
-    /// Mean over the frames used; a score that is not a number counts as 0 (clamp leaves NaN, the comparison fails).
-    fn mean_liveness(&self) -> f32 {
-        if self.frames == 0 || self.liveness_sum.is_nan() {
-            0.0
-        } else {
-            (self.liveness_sum / f64::from(self.frames)) as f32
-        }
+    pub(super) const fn liveness(&self, threshold: f32) -> Liveness {
+        if self.frames == 0 { Liveness::NotAssessed } else { Liveness::Scored { score: self.liveness, threshold } }
     }
 }

@@ -117,13 +117,15 @@ pub struct History {
 }
 
 /// What broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// No usable pictures.
     Camera,
     /// Inference fails.
     Vision,
+    /// The store cannot be read.
+    Store,
 }
 
 impl Fault {
@@ -133,6 +135,7 @@ impl Fault {
         match self {
             Self::Camera => Reason::CameraFault,
             Self::Vision => Reason::VisionFault,
+            Self::Store => Reason::StorageFault,
         }
     }
 }

@@ -23,6 +23,8 @@ mod properties;
 #[cfg(test)]
 mod tables;
 
+use std::collections::BTreeSet;
+
 use evidence::{Evidence, Finding};
 pub use io::{
     Answer, Door, Enrolled, Fault, Hint, History, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason,
@@ -38,7 +40,7 @@ use crate::domain::{
 pub struct Session {
     policy: Policy,
     door: Door,
-    fault: Option<Fault>,
+    faults: BTreeSet<Fault>,
     state: State,
 }
 
@@ -74,7 +76,7 @@ impl Session {
     /// A session for `door`, idle.
     #[must_use]
     pub const fn new(policy: Policy, door: Door) -> Self {
-        Self { policy, door, fault: None, state: State::Idle }
+        Self { policy, door, faults: BTreeSet::new(), state: State::Idle }
     }
 
     /// Takes one input at `now`; says what is to be done.
@@ -106,7 +108,7 @@ impl Session {
             // One at a time: whoever taps meanwhile taps again when the light is back to idle.
             State::Looking(_) | State::Recording { .. } => out.push(Output::Guide(Hint::OneAtATime)),
             State::Idle | State::Showing { .. } => {
-                let refused = gate::refuse(&self.policy, &self.door, self.fault, now, &tap);
+                let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
                 let case = Case::new(now, tap);
                 match refused {
                     Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, reason_to(reason), out),
@@ -252,7 +254,7 @@ impl Session {
     }
 
     fn edge_fault(&mut self, now: Now, fault: Fault, out: &mut Outputs) {
-        let is_new = self.fault.replace(fault) != Some(fault);
+        let is_new = self.faults.insert(fault);
         match self.state {
             State::Looking(_) => self.end_look(now, Decision::Refer(fault.reason()), out),
             State::Idle if is_new => {
@@ -264,11 +266,8 @@ impl Session {
     }
 
     fn edge_recovered(&mut self, fault: Fault, out: &mut Outputs) {
-        if self.fault == Some(fault) {
-            self.fault = None;
-            if matches!(self.state, State::Idle) {
-                out.push(Output::Show(self.at_rest()));
-            }
+        if self.faults.remove(&fault) && matches!(self.state, State::Idle) {
+            out.push(Output::Show(self.at_rest()));
         }
     }
 
@@ -290,8 +289,8 @@ impl Session {
     }
 
     /// What is shown when nobody is being verified.
-    const fn at_rest(&self) -> Answer {
-        match self.fault {
+    fn at_rest(&self) -> Answer {
+        match self.faults.first() {
             None => Answer::Idle,
             Some(fault) => Answer::Unwell(fault.reason()),
         }

@@ -15,7 +15,7 @@ pub struct Thresholds {
     pub admit: Similarity,
     /// From here to `admit` the proctor decides; below, it is another face.
     pub refer: Similarity,
-    /// What the mean liveness over the frames used must reach, 0..=1.
+    /// What the fused liveness must reach, 0..=1.
     pub live: f32,
 }
 
