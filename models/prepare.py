@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 
 # Weights under this can't be seen in the output: a float32 sum of terms near 1 has steps of 6e-8. Many are denormal,
 # which some processors multiply a hundred times more slowly.
-TINY = 1e-12
+TINY = 1e-20
 # ONNX Runtime's CPU kernels work on channels in blocks of 16 (AVX-512) or 8 (AVX2); a net with odd counts falls back to
 # slower ones, so what is cut or padded ends on a multiple of this.
 BLOCK = 16
@@ -74,6 +74,15 @@ def replace_attribute(node, name, value):
     kept = [a for a in node.attribute if a.name != name]
     del node.attribute[:]
     node.attribute.extend(kept + [helper.make_attribute(name, value)])
+
+
+def product(a, b):
+    """a @ b in float64, summed in order: BLAS sums otherwise on other processors, and the bytes are pinned."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    total = np.zeros((*a.shape[:-1], *b.shape[1:]))
+    for k in range(len(b)):
+        total += np.multiply.outer(a[..., k], b[k])
+    return total
 
 
 # --- steps, named as in the manifest -----------------------------------------------------------------------------------
@@ -134,7 +143,7 @@ def cut_dead_channels(net, _):
         spare = -int(keep.sum()) % BLOCK
         keep[np.flatnonzero(dead)[:spare]] = True
         gone = constant & ~keep
-        moved = project_w[:, gone, 0, 0].astype(np.float64) @ says[gone].astype(np.float64)
+        moved = product(project_w[:, gone, 0, 0], says[gone])
         net.weights[project.input[2]] = (project_b + moved).astype(np.float32)
         resize(net, chain, lambda a: a[keep])
 
@@ -154,9 +163,9 @@ def merge_head(net, _):
     reshape = net.maker(first.input[0])
     gamma, beta, mean, variance = (net.weights[i].astype(np.float64) for i in norm.input[1:5])
     slope = gamma / np.sqrt(variance + attribute(norm, "epsilon"))
-    after = net.weights[last.input[1]].astype(np.float64)
-    net.weights["head.weight"] = (net.weights[first.input[1]].astype(np.float64) * slope @ after).astype(np.float32)
-    net.weights["head.bias"] = ((beta - mean * slope) @ after).astype(np.float32)
+    after = net.weights[last.input[1]]
+    net.weights["head.weight"] = product(net.weights[first.input[1]] * slope, after).astype(np.float32)
+    net.weights["head.bias"] = product(beta - mean * slope, after).astype(np.float32)
     features, output = reshape.input[0], last.output[0]
     shape, unused = [reshape.input[1]], [last, norm, first, reshape]
     while shape:
