@@ -81,6 +81,11 @@ identifier!(
     true
 );
 identifier!(
+    /// One box. Also the common name of its certificate, its user name at the broker and its segment of every topic.
+    DeviceId,
+    true
+);
+identifier!(
     /// A student in the campus's own numbering. Personal data: redacted in `Debug`, no `Display`.
     StudentId,
     false
@@ -93,6 +98,12 @@ impl fmt::Display for ExamId {
 }
 
 impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
