@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no randomness: identifiers and times arrive from outside.
 
+mod chain;
 mod credential;
 mod decision;
 mod event;
@@ -11,6 +12,7 @@ mod roster;
 mod template;
 mod time;
 
+pub use chain::{CHAIN_START, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, Liveness, Measured, Seq, Verification};

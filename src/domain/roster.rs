@@ -81,7 +81,7 @@ identifier!(
     true
 );
 identifier!(
-    /// One box: also the CN of its certificate and its segment in every topic.
+    /// One box. Also the common name of its certificate, its user name at the broker and its segment of every topic.
     DeviceId,
     true
 );
@@ -104,6 +104,12 @@ impl fmt::Display for DeviceId {
 }
 
 impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
