@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{CardError, CardEvent, CardReader, QUEUE, Slot};
+use super::{CardEvent, CardReader, Slot};
 use crate::{
     domain::{CardProblem, Credential, CredentialProfile, Pepper},
     wire::uid::ReaderOrder,
@@ -13,9 +13,6 @@ use crate::{
 
 /// How long an event may take: far more than it does, for loaded machines and slow hands.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How long a bench may rest before it is believed that nothing happens: two polls of a reader.
-const QUIET: Duration = Duration::from_millis(900);
 
 /// What a card answers to GET DATA.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +29,9 @@ pub enum Answer {
 
 /// A reader with two slots, and the hand that plays with it.
 pub trait Bench {
+    /// How long nothing must happen before it is believed that nothing will.
+    fn quiet(&self) -> Duration;
+
     /// Opens the reader anew.
     fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader>;
 
@@ -52,7 +52,7 @@ pub trait Bench {
 pub type Case = fn(&mut dyn Bench);
 
 /// Every case, for benches that can run them in a row.
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 10] = [
     tap_and_removal,
     every_length_and_order,
     random_identifiers_are_refused,
@@ -63,7 +63,6 @@ pub const CASES: [Case; 11] = [
     two_slots,
     an_outage,
     many_quick_taps,
-    nobody_takes_the_events,
 ];
 
 const CARD: [u8; 7] = [0x04, 0xA2, 0x24, 0x5B, 0x6F, 0x61, 0x80];
@@ -82,7 +81,10 @@ fn uid(uid: &[u8]) -> Answer {
 }
 
 /// An open reader whose next events are stated.
-struct Expecting(Box<dyn CardReader>);
+struct Expecting {
+    reader: Box<dyn CardReader>,
+    quiet: Duration,
+}
 
 impl Expecting {
     fn open(bench: &mut dyn Bench) -> Self {
@@ -90,14 +92,14 @@ impl Expecting {
     }
 
     fn open_in(bench: &mut dyn Bench, order: ReaderOrder) -> Self {
-        let mut reader = Self(bench.open(order, pepper()));
+        let mut reader = Self { reader: bench.open(order, pepper()), quiet: bench.quiet() };
         reader.ready();
         reader
     }
 
     #[track_caller]
     fn event(&mut self) -> CardEvent {
-        self.0.next(PATIENCE).expect("no outage here").expect("an event in time")
+        self.reader.next(PATIENCE).expect("no outage here").expect("an event in time")
     }
 
     #[track_caller]
@@ -117,7 +119,7 @@ impl Expecting {
 
     #[track_caller]
     fn quiet(&mut self) {
-        assert_eq!(self.0.next(QUIET).expect("no outage here"), None);
+        assert_eq!(self.reader.next(self.quiet).expect("no outage here"), None);
     }
 }
 
@@ -245,7 +247,7 @@ pub fn an_outage(bench: &mut dyn Bench) {
         reader.tapped(0, named(&CARD));
         bench.take_away();
         reader.removed(0);
-        let error = reader.0.next(PATIENCE).expect_err("an outage is an error");
+        let error = reader.reader.next(PATIENCE).expect_err("an outage is an error");
         assert!(error.is_retriable(), "{error}");
         reader.quiet();
         bench.remove(0);
@@ -269,27 +271,4 @@ pub fn many_quick_taps(bench: &mut dyn Bench) {
         reader.removed(0);
     }
     reader.quiet();
-}
-
-/// Two slots at once, more events than wait in the queue: what was lost is told, and afterwards taps are seen again.
-pub fn nobody_takes_the_events(bench: &mut dyn Bench) {
-    let mut idle = Expecting::open(bench);
-    let mut witness = 0;
-    while witness <= QUEUE {
-        bench.insert(0, uid(&CARD));
-        bench.settle();
-        bench.remove(0);
-        bench.settle();
-        witness += 2;
-    }
-    for _ in 0..QUEUE / 2 {
-        idle.tapped(0, named(&CARD));
-        idle.removed(0);
-    }
-    let error = idle.0.next(PATIENCE).expect_err("lost events are told");
-    assert!(matches!(error, CardError::Overrun { lost: 2 }) && error.is_retriable(), "{error}");
-    bench.insert(1, uid(&CARD));
-    idle.tapped(1, named(&CARD));
-    bench.remove(1);
-    idle.removed(1);
 }

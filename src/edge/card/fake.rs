@@ -23,6 +23,9 @@ impl CardReader for FakeCardReader {
 }
 
 /// The hand that lays cards on the reader and takes them away. Cards stay where they lie when readers come and go.
+///
+/// It waits when an outage cannot be told because the reader's queue is full: use it from another thread than the
+/// reader.
 #[derive(Debug)]
 pub struct FakeHand {
     slots: u16,
@@ -106,6 +109,56 @@ impl FakeHand {
             && feed.give(event).is_err()
         {
             self.reader = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::card::contract::{Answer, Bench, CASES};
+
+    struct FakeBench(FakeHand);
+
+    impl Bench for FakeBench {
+        fn quiet(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader> {
+            Box::new(self.0.open(order, pepper))
+        }
+
+        fn insert(&mut self, slot: u16, answer: Answer) {
+            let slot = Slot(slot);
+            match answer {
+                Answer::Uid(uid) => self.0.insert(slot, Some(&[&uid[..], &[0x90, 0x00]].concat())),
+                Answer::Bytes(bytes) => self.0.insert(slot, Some(&bytes)),
+                Answer::Mute => self.0.insert(slot, None),
+                Answer::Pulled => {
+                    self.0.insert(slot, None);
+                    self.0.remove(slot);
+                }
+            }
+        }
+
+        fn remove(&mut self, slot: u16) {
+            self.0.remove(Slot(slot));
+        }
+
+        fn take_away(&mut self) {
+            self.0.detach();
+        }
+
+        fn bring_back(&mut self) {
+            self.0.attach();
+        }
+    }
+
+    #[test]
+    fn keeps_the_contract() {
+        for case in CASES {
+            case(&mut FakeBench(FakeHand::new(2)));
         }
     }
 }
