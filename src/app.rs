@@ -1,1 +1,424 @@
-//! Composition root.
+//! The composition root: the only file that names concrete edges. Builds a box from its configuration, runs it until a
+//! signal comes, and takes it down upstream first: taps, session, store, outbox, broker.
+//!
+//! Never judges and never transforms: it connects.
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc::sync_channel},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+};
+use uuid::Uuid;
+
+use crate::{
+    config::{self, Config},
+    domain::{Epoch, Exam, Pepper},
+    edge::{
+        camera::{
+            Camera, CameraSettings, DeviceChoice, MonoClock, Opener, PixelFormat, StreamFormat, UsbIdentity,
+            V4lSettings, v4l_opener,
+        },
+        card::{CardReader, PcscCardReader},
+        clock::{Clock, SystemClock},
+        light::{self, LightKind, Pins},
+        mqtt::{self, Tls},
+        system,
+    },
+    flow::{
+        Acts, Desk, Happened, Observe, Record, Verify,
+        deliver::{Deliver, Pace as DeliveryPace, Parties},
+        listen, show,
+    },
+    session::{Answer, Door, Policy, Session, Thresholds},
+    store::{EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore, read_secret},
+    vision::{Manifest, Options, Pipeline, VerifiedModels},
+    wire::{
+        keys::SigningKey,
+        state::{DeviceState, Status, Versions},
+    },
+};
+
+/// What reaches the verification and waits: far more than arrives while it takes one step.
+const HAPPENINGS: usize = 64;
+
+/// Events that wait for the disk before the box refers.
+const RECORDS: usize = 4;
+
+/// How long a shutdown may take before what is left is left.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the clock's record is kept up.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// What the process was started with, beside its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// systemd's `$CREDENTIALS_DIRECTORY`.
+    pub credentials: Option<PathBuf>,
+}
+
+/// Loads the manifest and checks every file it names. The first thing a box does.
+///
+/// # Errors
+/// Names the file that is missing or differs.
+pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
+    let manifest = Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")?;
+    manifest.verify(folder).context("the models cannot be used")
+}
+
+/// Runs the box until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What could not be built, with its cause and how to mend it; nothing was started then.
+pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
+    let models = verified_models(&config.models)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("examgate-tokio")
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")?;
+    let stage = Stage::set(config)?;
+    let stores = Stores::open(config, surroundings, &models)?;
+    let uplink = match &config.uplink {
+        Some(uplink) => Some(Broker::prepare(config, uplink, stores.exam.clone(), &models, Arc::clone(&stage.clock))?),
+        None => None,
+    };
+    let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
+    for report in pipeline.providers() {
+        match &report.why {
+            None => tracing::info!(net = report.net, provider = ?report.used, "net is ready"),
+            Some(why) => {
+                tracing::warn!(net = report.net, asked = ?report.asked, provider = ?report.used, why, "fallback provider");
+            }
+        }
+    }
+    let thresholds = &models.manifest().embedder.thresholds;
+    let policy = policy(
+        &config.policy,
+        Thresholds {
+            artifact: pipeline.artifact(),
+            admit: thresholds.admit,
+            refer: thresholds.refer,
+            live: models.manifest().liveness.threshold,
+        },
+    );
+    let room = Room { config, policy, stage, stores, pipeline };
+    runtime.block_on(room.serve(uplink))
+}
+
+/// The edges that a simulation may replace.
+struct Stage {
+    clock: Arc<dyn Clock>,
+    note: Box<dyn Fn() + Send + Sync>,
+    camera: Opener,
+    card: Box<dyn CardReader>,
+    #[cfg(feature = "sim")]
+    _followed: Option<crate::rig::strings::Followed>,
+}
+
+impl Stage {
+    fn set(config: &Config) -> Result<Self> {
+        let pepper =
+            Pepper::from_bytes(*read_secret(&config.keys.join("pepper.key")).context("the pepper cannot be read")?);
+        let order = config.card.uid_order;
+        #[cfg(feature = "sim")]
+        if let Some(sim) = &config.sim {
+            let puppets = crate::rig::strings::follow(sim, stream(&config.camera), order, pepper.clone())?;
+            let card: Box<dyn CardReader> = match puppets.card {
+                Some(reader) => Box::new(reader),
+                None => Box::new(PcscCardReader::open(order, pepper)?),
+            };
+            let (clock, camera) = (puppets.clock, puppets.camera);
+            return Ok(Self { clock, note: Box::new(|| {}), camera, card, _followed: Some(puppets.followed) });
+        }
+        let clock = Arc::new(SystemClock::with_holdover(config.state.join("clock-floor"), config.clock.holdover()));
+        let noting = Arc::clone(&clock);
+        let note = Box::new(move || {
+            if let Err(error) = noting.note() {
+                tracing::warn!(error = &error as &dyn Error, "clock");
+            }
+        });
+        let reading = Arc::clone(&clock);
+        let camera = v4l_opener(camera_settings(&config.camera)?, Arc::new(move || reading.both()));
+        Ok(Self {
+            clock,
+            note,
+            camera,
+            card: Box::new(PcscCardReader::open(order, pepper).context("the card reader cannot be watched")?),
+            #[cfg(feature = "sim")]
+            _followed: None,
+        })
+    }
+}
+
+/// The clock, as the camera wants it.
+fn mono(clock: Arc<dyn Clock>) -> MonoClock {
+    Arc::new(move || clock.mono())
+}
+
+fn stream(camera: &config::Camera) -> StreamFormat {
+    let pixels = match camera.format {
+        config::CameraFormat::Mjpeg => PixelFormat::Mjpeg,
+        config::CameraFormat::Yuyv => PixelFormat::Yuyv,
+    };
+    StreamFormat { pixels, width: camera.width, height: camera.height, rate: camera.fps }
+}
+
+/// What the camera edge is to open.
+///
+/// # Errors
+/// When the USB identity is none.
+pub fn camera_settings(camera: &config::Camera) -> Result<V4lSettings> {
+    let device = match &camera.device {
+        config::CameraDevice::Usb(id) => DeviceChoice::Usb(id.parse::<UsbIdentity>().context("camera.device.usb")?),
+        config::CameraDevice::Name(name) => DeviceChoice::Name(name.clone()),
+        config::CameraDevice::Index(index) => DeviceChoice::Index(*index),
+    };
+    Ok(V4lSettings { device, formats: vec![stream(camera)], allow_virtual: camera.allow_virtual })
+}
+
+/// What the light edge is to open.
+#[must_use]
+pub fn light_kind(light: &config::Light) -> LightKind {
+    match light {
+        config::Light::Simulated => LightKind::Simulated,
+        config::Light::Gpio { chip, red, amber, green } => {
+            LightKind::Gpio { chip: chip.clone(), pins: Pins { red: *red, green: *green, amber: *amber, buzzer: None } }
+        }
+        config::Light::RaspberryPi { red, amber, green } => LightKind::RaspberryPi {
+            pins: Pins { red: u32::from(*red), green: u32::from(*green), amber: u32::from(*amber), buzzer: None },
+        },
+    }
+}
+
+fn policy(overrides: &config::PolicyOverrides, thresholds: Thresholds) -> Policy {
+    let default = Policy::with(thresholds);
+    let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile } = *overrides;
+    Policy {
+        attempts: attempts.unwrap_or(default.attempts),
+        attempt_window: attempt_window_ms.map_or(default.attempt_window, Duration::from_millis),
+        show_for: show_for_ms.map_or(default.show_for, Duration::from_millis),
+        weakest_profile: weakest_profile.unwrap_or(default.weakest_profile),
+        ..default
+    }
+}
+
+/// The box's databases. The event store is opened three times: to write, to look up, to deliver.
+pub struct Stores {
+    /// The exam served, as its roster has it.
+    pub exam: Exam,
+    /// For lookups.
+    pub desk: Desk,
+    writer: EventStore,
+    outbox: EventStore,
+}
+
+impl Stores {
+    /// Opens events, the exam's roster and the other rosters held.
+    ///
+    /// # Errors
+    /// Names the database or key and what is wrong with it.
+    pub fn open(config: &Config, surroundings: &Surroundings, models: &VerifiedModels) -> Result<Self> {
+        let layout = Layout::new(&config.state);
+        layout.make().context("the state folder cannot be made")?;
+        let keys = KeyFolder::new(&config.keys, surroundings.credentials.clone());
+        let roster = |exam| -> Result<_> {
+            let key = keys.read(KeyName::Exam(exam)).with_context(|| format!("no key for the roster of {exam}"))?;
+            RosterStore::open(&layout.exam(exam), &key).with_context(|| format!("the roster of {exam} cannot be used"))
+        };
+        let current = roster(&config.exam)?;
+        let Some(exam) = current.exam().context("the roster cannot be read")? else {
+            bail!("the roster of {} is empty: import or push it first", config.exam);
+        };
+        let mut others = Vec::new();
+        for other in layout.exams().context("the state folder cannot be read")? {
+            if other != config.exam {
+                // Another exam's roster is a help, not a need.
+                match roster(&other) {
+                    Ok(store) => others.push(store),
+                    Err(error) => tracing::warn!(exam = %other, error = format!("{error:#}"), "roster passed over"),
+                }
+            }
+        }
+        let key = if keys.holds(KeyName::Events) { keys.read(KeyName::Events) } else { keys.make(KeyName::Events) }
+            .context("the key of the event store cannot be had")?;
+        let epoch = Epoch(Uuid::new_v4());
+        let limits = Limits { rows: config.outbox.max_events, ..Limits::default() };
+        let open = || EventStore::open(&layout.events(), &key, epoch, limits).context("the event store cannot be used");
+        let (writer, reader, outbox) = (open()?, open()?, open()?);
+        let space = models.manifest().embedder.space.clone();
+        Ok(Self { exam, desk: Desk { roster: current, others, events: reader, space }, writer, outbox })
+    }
+}
+
+/// The line to the broker, prepared.
+struct Broker {
+    line: mqtt::Uplink,
+    polling: mqtt::UplinkLoop,
+    parties: Parties,
+    clock: Arc<dyn Clock>,
+}
+
+impl Broker {
+    fn prepare(
+        config: &Config,
+        uplink: &config::Uplink,
+        exam: Exam,
+        models: &VerifiedModels,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let key =
+            SigningKey::from_seed(&*read_secret(&config.keys.join("device.key")).context("the device's signing key")?);
+        let embedder = &models.manifest().embedder;
+        let versions = Versions {
+            software: env!("CARGO_PKG_VERSION").into(),
+            models: [("embedder".to_owned(), embedder.artifact().to_string())].into(),
+            rosters: [(exam.id, exam.version)].into(),
+        };
+        let settings = mqtt::Settings {
+            host: uplink.host.clone(),
+            port: uplink.port,
+            device: config.device.clone(),
+            tls: Tls {
+                authority: read(&uplink.ca)?,
+                certificate: read(&uplink.certificate)?,
+                key: read(&config.keys.join("tls.key"))?.into(),
+            },
+            state: DeviceState::new(Status::Online, system::boot_id().context("no boot id")?, versions),
+        };
+        let parties = Parties {
+            device: config.device.clone(),
+            key,
+            collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
+            receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
+        };
+        let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
+        Ok(Self { line, polling, parties, clock })
+    }
+}
+
+/// Everything built; nothing running yet but the card reader's and the strings' threads.
+struct Room<'a> {
+    config: &'a Config,
+    policy: Policy,
+    stage: Stage,
+    stores: Stores,
+    pipeline: Pipeline,
+}
+
+impl Room<'_> {
+    async fn serve(self, broker: Option<Broker>) -> Result<()> {
+        let Self { config, policy, stage, stores, pipeline } = self;
+        let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
+        let camera = Camera::start(stage.camera, mono(Arc::clone(&stage.clock)), CameraSettings::default())?;
+        let (happened, inbox) = sync_channel(HAPPENINGS);
+        let (events, to_record) = sync_channel(RECORDS);
+        let (looks, wanted) = watch::channel(None);
+        let (answers, shown) = watch::channel(Answer::Idle);
+        let recorded = Arc::new(Notify::new());
+        let (fatal, mut died) = mpsc::channel::<anyhow::Error>(4);
+
+        let record = Record {
+            store: stores.writer,
+            events: to_record,
+            happened: happened.clone(),
+            recorded: Arc::clone(&recorded),
+        };
+        let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
+        let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
+        let acts = Acts { looks, events, answers, alive: Box::new(system::alive) };
+        let verify = Verify::new(session, stage.clock, stores.desk, acts);
+        let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
+        let (card, taps) = (stage.card, happened.clone());
+        let threads = [
+            named("examgate-store", move || record.run())?,
+            named("examgate-vision", move || tell(observe.run(&handle).map_err(|f| anyhow!("{f}")), &blind))?,
+            named("examgate-verify", move || verify.run(&inbox))?,
+            named("examgate-taps", move || tell(listen(card, &taps).map_err(Into::into), &deaf))?,
+        ];
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(show(shown, light));
+        let stop = Arc::new(Notify::new());
+        let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
+
+        system::ready(&format!("serving {} in {}", stores.exam.id, config.room));
+        tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
+        let outcome = serve_until_signalled(&mut died, stage.note).await;
+        system::stopping();
+        tracing::info!("stopping");
+        // Upstream first: no more taps, the session's last record, then what can still be delivered.
+        let _ = happened.send(Happened::Stop);
+        drop(happened);
+        let joined = tokio::time::timeout(GRACE, tokio::task::spawn_blocking(move || join(threads))).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::warn!("not every thread ended in time");
+        }
+        stop.notify_one();
+        if let Some(mut delivering) = delivering {
+            let _ = tokio::time::timeout(GRACE, async { while delivering.join_next().await.is_some() {} }).await;
+        }
+        outcome
+    }
+}
+
+impl Broker {
+    /// Starts polling and delivering, until `stop`.
+    fn start(self, outbox: EventStore, recorded: Arc<Notify>, stop: Arc<Notify>) -> JoinSet<()> {
+        let (deliver, mut stands) =
+            Deliver::new(outbox, self.parties, self.line, recorded, self.clock, DeliveryPace::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.polling.run(async move { stop.notified().await }));
+        tasks.spawn(deliver.run());
+        tasks.spawn(async move {
+            while stands.changed().await.is_ok() {
+                tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
+            }
+        });
+        tasks
+    }
+}
+
+/// Waits for a signal or for the first part that is beyond help; keeps the clock's record meanwhile.
+async fn serve_until_signalled(died: &mut mpsc::Receiver<anyhow::Error>, note: impl Fn()) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            Some(error) = died.recv() => return Err(error),
+            () = tokio::time::sleep(NOTE_EVERY) => note(),
+        }
+    }
+}
+
+fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start thread {name}"))
+}
+
+fn tell(ended: Result<()>, fatal: &mpsc::Sender<anyhow::Error>) {
+    if let Err(error) = ended {
+        // Nobody listens only when the box is stopping already.
+        let _ = fatal.blocking_send(error);
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        // A panic has been reported by the panic hook.
+        let _ = thread.join();
+    }
+}

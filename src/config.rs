@@ -6,7 +6,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use crate::domain::{CredentialProfile, ExamId, RoomId};
+use crate::{
+    domain::{CredentialProfile, DeviceId, ExamId, RoomId},
+    wire::uid::ReaderOrder,
+};
 
 /// Why a text is not a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -31,15 +34,15 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The box's name: also the CN of its certificate and its segment in every topic. Letters, digits, `-`, `_`, `.`.
-    pub device: crate::domain::DeviceId,
+    pub device: DeviceId,
     /// The room whose door it guards.
     pub room: RoomId,
     /// The exam it serves; its roster lies in the state folder.
     pub exam: ExamId,
     /// Where rosters, events and the clock's floor are kept.
     pub state: PathBuf,
-    /// Where keys are read from: 0600 files, or the folder of a systemd credential when left out.
-    pub keys: Option<PathBuf>,
+    /// Where keys and shares of keys lie. The root key comes from systemd's credentials where there are any.
+    pub keys: PathBuf,
     /// The folder that holds `models/` and `runtime/`, as `models/fetch` makes them.
     pub models: PathBuf,
     /// The card reader.
@@ -61,26 +64,29 @@ pub struct Config {
     /// How the outbox is bounded.
     #[serde(default)]
     pub outbox: Outbox,
+    /// Strings that a script pulls instead of hardware.
+    #[cfg(feature = "sim")]
+    pub sim: Option<Sim>,
 }
 
-/// In which order the reader gives a card's identifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UidOrder {
-    /// As on the card (ISO/IEC 14443-3).
-    #[default]
-    Card,
-    /// Backwards, as some readers do.
-    Reversed,
+/// Strings that a script pulls instead of hardware (feature `sim`): the clock and the camera follow files in a folder.
+#[cfg(feature = "sim")]
+#[derive(Clone, Debug, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sim {
+    /// The folder.
+    pub strings: PathBuf,
+    /// Whether the card follows a file too. Otherwise the reader is real.
+    pub card: bool,
 }
 
 /// The card reader.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
-    /// In which order the reader gives a card's identifier.
+    /// In which order the reader gives a card's identifier: `as-sent` or, as some readers do, `reversed`.
     #[serde(default)]
-    pub uid_order: UidOrder,
+    pub uid_order: ReaderOrder,
 }
 
 /// The camera.
@@ -332,67 +338,4 @@ fn within<T: PartialOrd + ToString>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error;
-
-    use super::*;
-
-    const GOOD: &str = r#"
-device = "door-7"
-room = "SILVER-207"
-exam = "MATH-UA-120-final"
-state = "/var/lib/examgate"
-models = "/usr/share/examgate"
-[camera]
-device = { usb = "046d:0825" }
-[light]
-kind = "gpio"
-chip = "/dev/gpiochip0"
-red = 17
-amber = 27
-green = 22
-[uplink]
-host = "broker.example.edu"
-ca = "/etc/examgate/ca.pem"
-certificate = "/etc/examgate/door-7.pem"
-[uplink.collector]
-recipient = "age1qqqq"
-receipt_key = "0000000000000000000000000000000000000000000000000000000000000000"
-"#;
-
-    #[test]
-    fn a_good_text_is_read() {
-        let config = Config::parse(GOOD).expect("valid");
-        assert_eq!((config.camera.width, config.camera.fps, config.card.uid_order), (640, 30, UidOrder::Card));
-    }
-
-    #[test]
-    fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
-        let cases: [(&str, &str, &[&str]); 9] = [
-            ("device = \"door-7\"", "device = \"door/7\"", &["door/7", "letters"]),
-            ("room = \"SILVER-207\"\n", "", &["room"]),
-            ("[camera]", "[camera]\nfps = 0", &["camera.fps", "0", "5 to 60"]),
-            ("[camera]", "[camera]\nwidht = 640", &["widht", "width"]),
-            ("046d:0825", "46d:825", &["camera.device.usb", "46d:825", "four hex digits"]),
-            ("kind = \"gpio\"", "kind = \"gipo\"", &["gipo", "raspberry-pi"]),
-            ("red = 17", "red = \"seventeen\"", &["seventeen", "u32"]),
-            ("age1qqqq", "AGE-SECRET", &["uplink.collector.recipient", "age recipient"]),
-            ("broker.example.edu", "10.0.0.1:8883", &["uplink.host", "10.0.0.1:8883", "uplink.port"]),
-        ];
-        for (from, to, words) in cases {
-            assert!(GOOD.contains(from), "{from}");
-            let error = Config::parse(&GOOD.replace(from, to)).expect_err(to);
-            let said = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
-            for word in words {
-                assert!(said.contains(word), "{to:?} gave {said:?}, without {word:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_toml_is_refused() {
-        for text in ["", "\0", "= 3", "[camera", &"[".repeat(10_000)] {
-            assert!(Config::parse(text).is_err());
-        }
-    }
-}
+mod tests;

@@ -1,1 +1,50 @@
-//! The drivers that turn the crank.
+//! The drivers that turn the crank. They move inputs and outputs between the edges, the store and the session; they decide
+//! nothing.
+//!
+//! ```text
+//! listen ──► verify ──► record ──► deliver
+//! observe ──►  │  └──► show
+//! ```
+
+pub mod deliver;
+mod listen;
+mod observe;
+mod record;
+mod show;
+mod verify;
+
+pub use listen::listen;
+pub use observe::{Look, Observe};
+pub use record::Record;
+pub use show::show;
+pub use verify::{Acts, Desk, Verify};
+
+use crate::{
+    domain::{CardProblem, Credential, EventId, Exam, Observation},
+    session::Fault,
+};
+
+/// What reaches the verification from the other threads.
+#[derive(Debug)]
+pub enum Happened {
+    /// Still listening.
+    Nothing,
+    /// A card was tapped.
+    Tapped(Result<Credential, CardProblem>),
+    /// It was taken away.
+    CardRemoved,
+    /// A frame was looked at.
+    Seen(Observation),
+    /// An event is on disk.
+    Recorded(EventId),
+    /// An event could not be put on disk.
+    RecordFailed(EventId),
+    /// Camera or inference broke.
+    Broke(Fault),
+    /// It works again.
+    Mended(Fault),
+    /// Another edition of the roster is in force.
+    Roster(Exam),
+    /// The box shuts down.
+    Stop,
+}

@@ -1,4 +1,6 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
 pub mod pcscd;
+#[cfg(feature = "device")]
+pub mod strings;
 pub mod virtual_card;

@@ -32,7 +32,7 @@ pub use io::{
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Credential, Decision, Event, EventId, EventKind, Measured, MonoTime, Observation, Reason, Student, Verification,
+    Credential, Decision, Event, EventId, EventKind, Exam, Measured, MonoTime, Observation, Reason, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -97,10 +97,10 @@ impl Session {
         out
     }
 
-    /// Whether a student is being verified now.
+    /// The exam the door serves.
     #[must_use]
-    pub const fn is_busy(&self) -> bool {
-        matches!(self.state, State::Looking(_) | State::Recording { .. })
+    pub const fn exam(&self) -> &Exam {
+        &self.door.exam
     }
 
     fn card_tapped(&mut self, now: Now, tap: Tap, out: &mut Outputs) {

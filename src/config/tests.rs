@@ -1,0 +1,65 @@
+//! Texts that are read and texts that are refused.
+
+use std::error::Error;
+
+use super::*;
+
+const GOOD: &str = r#"
+device = "door-7"
+room = "SILVER-207"
+exam = "MATH-UA-120-final"
+state = "/var/lib/examgate"
+keys = "/etc/examgate/keys"
+models = "/usr/share/examgate"
+[camera]
+device = { usb = "046d:0825" }
+[light]
+kind = "gpio"
+chip = "/dev/gpiochip0"
+red = 17
+amber = 27
+green = 22
+[uplink]
+host = "broker.example.edu"
+ca = "/etc/examgate/ca.pem"
+certificate = "/etc/examgate/door-7.pem"
+[uplink.collector]
+recipient = "age1qqqq"
+receipt_key = "0000000000000000000000000000000000000000000000000000000000000000"
+"#;
+
+#[test]
+fn a_good_text_is_read() {
+    let config = Config::parse(GOOD).expect("valid");
+    assert_eq!((config.camera.width, config.camera.fps, config.card.uid_order), (640, 30, ReaderOrder::AsSent));
+}
+
+#[test]
+fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("device = \"door-7\"", "device = \"door/7\"", &["door/7", "letters"]),
+        ("room = \"SILVER-207\"\n", "", &["room"]),
+        ("[camera]", "[camera]\nfps = 0", &["camera.fps", "0", "5 to 60"]),
+        ("[camera]", "[camera]\nwidht = 640", &["widht", "width"]),
+        ("046d:0825", "46d:825", &["camera.device.usb", "46d:825", "four hex digits"]),
+        ("kind = \"gpio\"", "kind = \"gipo\"", &["gipo", "raspberry-pi"]),
+        ("red = 17", "red = \"seventeen\"", &["seventeen", "u32"]),
+        ("age1qqqq", "AGE-SECRET", &["uplink.collector.recipient", "age recipient"]),
+        ("broker.example.edu", "10.0.0.1:8883", &["uplink.host", "10.0.0.1:8883", "uplink.port"]),
+    ];
+    for (from, to, words) in cases {
+        assert!(GOOD.contains(from), "{from}");
+        let error = Config::parse(&GOOD.replace(from, to)).expect_err(to);
+        let said = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
+        for word in words {
+            assert!(said.contains(word), "{to:?} gave {said:?}, without {word:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_refused() {
+    for text in ["", "\0", "= 3", "[camera", &"[".repeat(10_000)] {
+        assert!(Config::parse(text).is_err());
+    }
+}

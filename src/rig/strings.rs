@@ -1,0 +1,226 @@
+//! Strings that a script pulls: files in a folder that a box built with `sim` follows instead of hardware.
+//!
+//! `clock` holds the wall-clock time (RFC 3339), `scene` what stands before the camera, `card` what lies on the reader (both
+//! JSON). Whoever pulls writes a new file and renames it into place. Never knows what the box makes of it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Sim,
+    domain::{Pepper, Timestamp},
+    edge::{
+        camera::{
+            CameraError, Opener, StreamFormat,
+            replay::{ReplayControl, Scene, replay},
+        },
+        card::{FakeCardReader, FakeHand, Slot},
+        clock::{Clock, ScriptedClock},
+    },
+    wire::uid::ReaderOrder,
+};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(15);
+
+/// Why strings cannot be followed or pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum StringError {
+    /// A file.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it holds.
+    #[error("{} does not hold what it should", path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The scene.
+    #[error(transparent)]
+    Scene(#[from] CameraError),
+}
+
+/// What lies on the stand-in reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lying {
+    /// Nothing.
+    Nothing,
+    /// A card that answers with this R-APDU, hexadecimal.
+    Card(String),
+    /// A card that is pulled before it answers.
+    Pulled,
+}
+
+/// The near end: pulls.
+#[derive(Clone, Debug)]
+pub struct Strings(PathBuf);
+
+impl Strings {
+    /// Strings in `folder`, which is there.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// Sets the wall clock; it runs on from there.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_clock(&self, wall: Timestamp) -> Result<(), StringError> {
+        self.pull("clock", &wall.to_string())
+    }
+
+    /// Puts a scene before the camera.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_scene(&self, scene: &Scene) -> Result<(), StringError> {
+        self.pull("scene", &serde_json::to_string(scene).expect("a scene is JSON"))
+    }
+
+    /// Lays a card on the stand-in reader.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_card(&self, lying: &Lying) -> Result<(), StringError> {
+        self.pull("card", &serde_json::to_string(lying).expect("a card is JSON"))
+    }
+
+    fn pull(&self, name: &str, text: &str) -> Result<(), StringError> {
+        let (new, path) = (self.0.join(format!("{name}.new")), self.0.join(name));
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|source| StringError::File { path, source })
+    }
+}
+
+/// The far end's thread; ends when dropped.
+#[derive(Debug)]
+pub struct Followed {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a box gets instead of hardware.
+pub struct Puppets {
+    /// Keep it as long as the box runs.
+    pub followed: Followed,
+    /// Instead of the machine's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Instead of a camera.
+    pub camera: Opener,
+    /// Instead of a card reader, if that is scripted too.
+    pub card: Option<FakeCardReader>,
+}
+
+/// Follows the strings of `sim`.
+///
+/// # Errors
+/// When the files cannot be read at the start, or no thread can be had.
+pub fn follow(sim: &Sim, stream: StreamFormat, order: ReaderOrder, pepper: Pepper) -> Result<Puppets, StringError> {
+    let folder = sim.strings.clone();
+    let clock = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
+    let mono = Arc::clone(&clock);
+    let (camera, control) = replay(stream, Arc::new(move || mono.mono()))?;
+    let mut hand = sim.card.then(|| FakeHand::new(1));
+    let card = hand.as_mut().map(|hand| hand.open(order, pepper));
+    let mut far =
+        Far { folder: folder.clone(), last: [const { String::new() }; 3], clock: Arc::clone(&clock), control, hand };
+    far.look()?;
+    let (stop, stopped) = channel::<()>();
+    let thread = std::thread::Builder::new()
+        .name("examgate-strings".into())
+        .spawn(move || {
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if let Err(error) = far.look() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a string is torn");
+                }
+            }
+        })
+        .map_err(|source| StringError::File { path: folder, source })?;
+    Ok(Puppets { followed: Followed { stop: Some(stop), thread: Some(thread) }, clock, camera, card })
+}
+
+struct Far {
+    folder: PathBuf,
+    /// Texts of clock, scene and card as last seen.
+    last: [String; 3],
+    clock: Arc<ScriptedClock>,
+    control: ReplayControl,
+    hand: Option<FakeHand>,
+}
+
+impl Far {
+    fn look(&mut self) -> Result<(), StringError> {
+        if let Some((path, text)) = self.changed(0, "clock")? {
+            self.clock.set(text.parse().map_err(|source| content(&path, source))?);
+        }
+        if let Some((path, text)) = self.changed(1, "scene")? {
+            let scene: Scene = serde_json::from_str(&text).map_err(|source| content(&path, source))?;
+            self.control.play(&scene)?;
+        }
+        if let Some((path, text)) = self.changed(2, "card")? {
+            let lying: Lying = serde_json::from_str(&text).map_err(|source| content(&path, source))?;
+            if let Some(hand) = &mut self.hand {
+                match lying {
+                    Lying::Nothing => hand.remove(Slot(0)),
+                    Lying::Pulled => {
+                        hand.insert(Slot(0), None);
+                        hand.remove(Slot(0));
+                    }
+                    Lying::Card(answer) => {
+                        let answer = hex::decode(answer).map_err(|source| content(&path, source))?;
+                        hand.insert(Slot(0), Some(&answer));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a file, if it is another than last time. A string that was never pulled is no file.
+    fn changed(&mut self, index: usize, name: &str) -> Result<Option<(PathBuf, String)>, StringError> {
+        let path = self.folder.join(name);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StringError::File { path, source }),
+        };
+        if self.last[index] == text {
+            return Ok(None);
+        }
+        self.last[index].clone_from(&text);
+        Ok(Some((path, text)))
+    }
+}
+
+fn content(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StringError {
+    StringError::Content { path: path.to_owned(), source: source.into() }
+}
