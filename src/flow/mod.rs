@@ -1,1 +1,3 @@
 //! The drivers that turn the crank.
+
+pub mod deliver;

@@ -1,1 +1,4 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
+
+pub mod certificates;
+pub mod mosquitto;
