@@ -69,11 +69,22 @@ impl Authority {
     /// A broker's certificate for `localhost` and 127.0.0.1.
     #[must_use]
     pub fn broker(&self, validity: Validity) -> Issued {
+        let loopback = SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        self.broker_named(vec![SanType::DnsName("localhost".try_into().expect("ASCII")), loopback], validity)
+    }
+
+    /// A broker's certificate for the DNS name `host` only.
+    ///
+    /// # Panics
+    /// When `host` is not ASCII.
+    #[must_use]
+    pub fn broker_for(&self, host: &str, validity: Validity) -> Issued {
+        self.broker_named(vec![SanType::DnsName(host.try_into().expect("a DNS name is ASCII"))], validity)
+    }
+
+    fn broker_named(&self, names: Vec<SanType>, validity: Validity) -> Issued {
         let mut params = params("broker", validity);
-        params.subject_alt_names = vec![
-            SanType::DnsName("localhost".try_into().expect("ASCII")),
-            SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        ];
+        params.subject_alt_names = names;
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
