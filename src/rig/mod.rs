@@ -2,3 +2,5 @@
 
 pub mod certificates;
 pub mod mosquitto;
+pub mod pcscd;
+pub mod virtual_card;

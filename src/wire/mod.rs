@@ -6,6 +6,7 @@
 mod cbor;
 mod signed;
 
+pub mod apdu;
 pub mod envelope;
 pub mod keys;
 pub mod receipt;
@@ -13,3 +14,4 @@ pub mod refusal;
 pub mod seal;
 pub mod state;
 pub mod topic;
+pub mod uid;

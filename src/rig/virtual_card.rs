@@ -1,0 +1,124 @@
+//! A card for the virtual reader `vpcd`: it connects to the reader's TCP port, and is in the slot while connected.
+//!
+//! Wire format, as in `vpcd` 3.3: two bytes of length, big-endian, then the payload; a payload of one byte is a control
+//! message, every other an APDU. Never knows PC/SC, nor who reads the card.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpStream},
+    thread::{self, JoinHandle},
+};
+
+use crate::wire::apdu;
+
+/// Control message: give the ATR. The others (0 off, 1 on, 2 reset) want no answer.
+const GET_ATR: u8 = 4;
+
+/// The ATR that PC/SC readers make up for a contactless memory card (PC/SC part 3, here MIFARE Classic 1K).
+const ATR: [u8; 20] = [
+    0x3B, 0x8F, 0x80, 0x01, 0x80, 0x4F, 0x0C, 0xA0, 0x00, 0x00, 0x03, 0x06, 0x03, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00,
+    0x6A,
+];
+
+/// Status word for an instruction the card does not have, ISO/IEC 7816-4.
+const UNKNOWN_INSTRUCTION: [u8; 2] = [0x6D, 0x00];
+
+/// How a virtual card answers GET DATA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// With this identifier and success.
+    Uid(Vec<u8>),
+    /// With exactly these bytes.
+    Answer(Vec<u8>),
+    /// Not at all, for ever.
+    Mute,
+    /// It leaves the reader when asked.
+    Pulled,
+}
+
+/// Why there is no virtual card.
+#[derive(Debug, thiserror::Error)]
+pub enum VirtualCardError {
+    /// No virtual reader listens.
+    #[error("cannot connect to the virtual reader at port {port}; is the rig's pcscd running?")]
+    Connect {
+        /// TCP port on loopback.
+        port: u16,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The card's thread could not be started.
+    #[error("cannot start the virtual card's thread")]
+    StartThread {
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// A card in a slot. Dropping it removes the card.
+#[derive(Debug)]
+pub struct VirtualCard {
+    reader: TcpStream,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl VirtualCard {
+    /// Inserts a card into the slot that listens at `port`. The reader sees it within half a second, as pcscd polls.
+    ///
+    /// # Errors
+    /// When nobody listens there, or no thread can be started.
+    pub fn insert(port: u16, behaviour: Behaviour) -> Result<Self, VirtualCardError> {
+        let connect = || {
+            let reader = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+            // vpcd writes length and payload apart: without this every answer waits for a delayed acknowledgement.
+            reader.set_nodelay(true)?;
+            Ok((reader.try_clone()?, reader))
+        };
+        let (theirs, reader) = connect().map_err(|source| VirtualCardError::Connect { port, source })?;
+        let thread = thread::Builder::new()
+            .name("examgate-virtual-card".into())
+            .spawn(move || {
+                // The reader closing the connection, or `remove`, is how a card's life ends.
+                let _ = serve(&theirs, &behaviour);
+                let _ = theirs.shutdown(Shutdown::Both);
+            })
+            .map_err(|source| VirtualCardError::StartThread { source })?;
+        Ok(Self { reader, thread: Some(thread) })
+    }
+
+    /// Removes the card. The reader sees it within half a second.
+    pub fn remove(self) {}
+}
+
+impl Drop for VirtualCard {
+    fn drop(&mut self) {
+        // Fails only when the reader is gone already.
+        let _ = self.reader.shutdown(Shutdown::Both);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers until the connection ends.
+fn serve(mut reader: &TcpStream, behaviour: &Behaviour) -> io::Result<()> {
+    loop {
+        let mut length = [0; 2];
+        reader.read_exact(&mut length)?;
+        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+        reader.read_exact(&mut message)?;
+        match (&*message, behaviour) {
+            ([GET_ATR], _) => send(reader, &ATR)?,
+            ([] | [_], _) | (_, Behaviour::Mute) => {}
+            (_, Behaviour::Pulled) => return Ok(()),
+            (apdu, Behaviour::Uid(uid)) if apdu == apdu::GET_UID => send(reader, &[uid, &[0x90, 0x00][..]].concat())?,
+            (apdu, Behaviour::Answer(answer)) if apdu == apdu::GET_UID => send(reader, answer)?,
+            (_, Behaviour::Uid(_) | Behaviour::Answer(_)) => send(reader, &UNKNOWN_INSTRUCTION)?,
+        }
+    }
+}
+
+fn send(mut reader: &TcpStream, payload: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(payload.len()).map_err(io::Error::other)?;
+    reader.write_all(&[&length.to_be_bytes(), payload].concat())
+}
