@@ -12,7 +12,7 @@ mod roster;
 mod template;
 mod time;
 
-pub use chain::{CHAIN_START, chain_hash};
+pub use chain::{EventHash, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, Liveness, Measured, Seq, Verification};

@@ -1,5 +1,7 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
+pub mod certificates;
+pub mod mosquitto;
 pub mod pcscd;
 #[cfg(feature = "device")]
 pub mod strings;

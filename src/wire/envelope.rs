@@ -15,7 +15,7 @@ use super::{
     seal::{Identity, OpenError, Recipient},
     signed,
 };
-use crate::domain::{DeviceId, Epoch, EventId, Seq, chain_hash};
+use crate::domain::{DeviceId, Epoch, EventHash, EventId, Seq, chain_hash};
 
 /// What the signature is for.
 const PURPOSE: &str = "examgate/event/v1";
@@ -72,9 +72,9 @@ pub struct EventEnvelope {
     /// Its own name.
     pub event_id: EventId,
     /// The link before.
-    pub prev: [u8; 32],
+    pub prev: EventHash,
     /// Its link: [`chain_hash`] of the fields above and the body.
-    pub hash: [u8; 32],
+    pub hash: EventHash,
     /// The body as recorded. Personal data: redacted in `Debug`, wiped when dropped.
     pub body: Zeroizing<Vec<u8>>,
 }
@@ -116,8 +116,8 @@ impl EventEnvelope {
             epoch: self.epoch,
             seq: self.seq,
             event_id: self.event_id,
-            prev: self.prev,
-            hash: self.hash,
+            prev: *self.prev.as_bytes(),
+            hash: *self.hash.as_bytes(),
             sealed: collector.seal(&self.body),
         };
         Ok(signed::sign(PURPOSE, key, cbor::to_vec(&payload)))
@@ -146,6 +146,7 @@ impl EventEnvelope {
         if named != *device {
             return Err(EnvelopeError::OtherDevice);
         }
+        let (prev, hash) = (EventHash::from_bytes(prev), EventHash::from_bytes(hash));
         let body = collector.open(&sealed, MAX_BODY).map_err(EnvelopeError::Open)?;
         if chain_hash(epoch, seq, &prev, &body) != hash {
             return Err(EnvelopeError::WrongHash);
@@ -160,7 +161,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::CHAIN_START;
 
     const IDENTITY: &str = include_str!("../../tests/golden/collector.age");
     const GOLDEN: &[u8] = include_bytes!("../../tests/golden/event-v1.cose");
@@ -184,8 +184,8 @@ mod tests {
             epoch,
             seq,
             event_id: EventId(Uuid::from_u128(2)),
-            prev: CHAIN_START,
-            hash: chain_hash(epoch, seq, &CHAIN_START, body),
+            prev: EventHash::START,
+            hash: chain_hash(epoch, seq, &EventHash::START, body),
             body: Zeroizing::new(body.to_vec()),
         }
     }
@@ -198,7 +198,8 @@ mod tests {
     fn signed_payload(change: impl FnOnce(&mut Payload)) -> Vec<u8> {
         let EventEnvelope { device, epoch, seq, event_id, prev, hash, body } = envelope();
         let sealed = collector().recipient().seal(&body);
-        let mut payload = Payload { v: 1, device, epoch, seq, event_id, prev, hash, sealed };
+        let mut payload =
+            Payload { v: 1, device, epoch, seq, event_id, prev: *prev.as_bytes(), hash: *hash.as_bytes(), sealed };
         change(&mut payload);
         signed::sign(PURPOSE, &key(), cbor::to_vec(&payload))
     }

@@ -46,7 +46,7 @@ impl TlsRefusal {
         // Verification is done by this end: "certificate verify failed … (<X509 result>)". Alerts come from the other.
         const CASES: [(&str, TlsRefusal); 15] = [
             ("(certificate has expired)", TlsRefusal::BrokerExpired),
-            ("(certificate is not yet valid)", TlsRefusal::BrokerNotYetValid),
+            ("(certificate is not yet valid", TlsRefusal::BrokerNotYetValid),
             ("(self-signed certificate", TlsRefusal::BrokerUnknown),
             ("(unable to get local issuer certificate)", TlsRefusal::BrokerUnknown),
             ("(unable to verify the first certificate)", TlsRefusal::BrokerUnknown),
@@ -79,7 +79,10 @@ mod tests {
         };
         for (text, refusal) in [
             (verify("certificate has expired"), Some(TlsRefusal::BrokerExpired)),
-            (verify("certificate is not yet valid"), Some(TlsRefusal::BrokerNotYetValid)),
+            (
+                verify("certificate is not yet valid or the system clock is incorrect"),
+                Some(TlsRefusal::BrokerNotYetValid),
+            ),
             (verify("unable to get local issuer certificate"), Some(TlsRefusal::BrokerUnknown)),
             (verify("self-signed certificate in certificate chain"), Some(TlsRefusal::BrokerUnknown)),
             (verify("IP address mismatch"), Some(TlsRefusal::BrokerMisnamed)),

@@ -19,7 +19,8 @@ use super::{CameraError, Frame, FrameSource, MonoClock, Opener, PixelFormat, Str
 use crate::domain::MonoTime;
 
 /// What stands before the camera.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scene {
     /// Nobody: a grey wall.
     Empty,

@@ -1,1 +1,172 @@
-//! The mqtt edge.
+//! The uplink to the broker: MQTT 5 over mutual TLS.
+//!
+//! One task polls the connection and does nothing else. A [`Line`] exists only while the link is up, so nothing can be
+//! sent into the void; each connection starts afresh (clean start, no session at the broker), because whatever matters is
+//! sent again from the outbox. It never knows what an event says, and a broker's acknowledgement is never a delivery.
+//!
+//! There is no fake: tests run the real mosquitto.
+
+mod fault;
+mod rumqttc;
+
+use std::{collections::VecDeque, fmt, sync::Arc};
+
+use ::rumqttc::v5::{AsyncClient, mqttbytes::QoS};
+use tokio::sync::{mpsc, watch};
+use zeroize::Zeroizing;
+
+pub use self::{
+    fault::{LinkFault, UplinkError},
+    rumqttc::UplinkLoop,
+};
+use crate::{
+    domain::{DeviceId, MonoTime, Seq},
+    edge::clock::Clock,
+    wire::state::DeviceState,
+};
+
+/// Most events sent and not yet acknowledged by the broker. Brokers commonly allow 20 or more; fewer are honoured.
+pub const WINDOW: u32 = 32;
+
+/// The two ends' certificates, PEM.
+#[derive(Clone)]
+pub struct Tls {
+    /// The authority that issued the broker's certificate. No other is trusted.
+    pub authority: Vec<u8>,
+    /// This box's certificate; its common name is the device id.
+    pub certificate: Vec<u8>,
+    /// Its private key, PKCS#8.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(redacted)")
+    }
+}
+
+/// Where and as whom to connect.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The broker's host name or address, as its certificate names it.
+    pub host: String,
+    /// Its TLS port.
+    pub port: u16,
+    /// This box.
+    pub device: DeviceId,
+    /// Certificates.
+    pub tls: Tls,
+    /// What is retained as this box's state while connected; with another status it is also the last will and goodbye.
+    pub state: DeviceState,
+}
+
+/// How the link stands.
+#[derive(Clone, Debug)]
+pub enum Link {
+    /// A connection is being made; after a fault, if there was one.
+    Connecting {
+        /// What ended the attempt or connection before.
+        after: Option<Arc<LinkFault>>,
+    },
+    /// Connected, subscribed, ready to send.
+    Up(Line),
+    /// Not connected; tried again after a pause.
+    Down {
+        /// Why.
+        cause: Arc<LinkFault>,
+        /// Since when there has been no link.
+        since: MonoTime,
+    },
+    /// Shut down in order.
+    Closed,
+}
+
+/// What the broker said to one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It has it. Not a delivery.
+    Taken,
+    /// It has nobody to give it to, and threw it away (reason 0x10).
+    NobodyListens,
+    /// It refused it (reason 0x80 and above); in words.
+    Refused(&'static str),
+}
+
+/// The broker's answer to one event sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acked {
+    /// On which connection it was sent.
+    pub connection: u64,
+    /// Which event.
+    pub seq: Seq,
+    /// What the broker said.
+    pub answer: Answer,
+}
+
+/// The connection has ended: wait for the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this connection to the broker has ended")]
+pub struct LineGone;
+
+/// A standing connection. Outlived, it sends nothing.
+#[derive(Clone)]
+pub struct Line {
+    connection: u64,
+    client: AsyncClient,
+    topic: Arc<str>,
+    /// What was handed to the client and has no packet id yet, in that order: an event or (`None`) anything else.
+    handed: Arc<std::sync::Mutex<VecDeque<Option<Seq>>>>,
+}
+
+impl Line {
+    /// Which connection this is; another number after every reconnect.
+    #[must_use]
+    pub const fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// Hands one event's envelope to the connection, without waiting. Its [`Acked`] follows unless the connection ends.
+    /// At most [`WINDOW`] may be unanswered at a time.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn try_send(&self, seq: Seq, envelope: Vec<u8>) -> Result<(), LineGone> {
+        self.publish(&self.topic, Some(seq), false, envelope)
+    }
+
+    fn publish(&self, topic: &str, seq: Option<Seq>, retain: bool, payload: Vec<u8>) -> Result<(), LineGone> {
+        let mut handed = self.handed.lock().expect("nobody panics while holding it");
+        self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).map_err(|_| LineGone)?;
+        handed.push_back(seq);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({})", self.connection)
+    }
+}
+
+/// The near end of the uplink.
+pub struct Uplink {
+    /// How the link stands; holds the [`Line`] to send on.
+    pub link: watch::Receiver<Link>,
+    /// The broker's answers.
+    pub acks: mpsc::Receiver<Acked>,
+    /// What came on the receipt topic, unverified. Overflow is dropped: receipts are repeated.
+    pub receipts: mpsc::Receiver<Vec<u8>>,
+}
+
+/// Prepares the uplink; nothing is connected until the loop runs.
+///
+/// # Errors
+/// When a certificate or key cannot be used.
+pub fn uplink(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Uplink, UplinkLoop), UplinkError> {
+    let (link_tx, link) = watch::channel(Link::Connecting { after: None });
+    // Never more answers under way than events in the window, twice because two connections may follow closely.
+    let (acks_tx, acks) = mpsc::channel(2 * WINDOW as usize);
+    let (receipts_tx, receipts) = mpsc::channel(16);
+    let polling = UplinkLoop::new(settings, clock, link_tx, acks_tx, receipts_tx)?;
+    Ok((Uplink { link, acks, receipts }, polling))
+}

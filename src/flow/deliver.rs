@@ -1,0 +1,296 @@
+//! Brings the outbox to the collector. `sending` decides; this reads rows, seals, sends, and deletes what is receipted.
+//!
+//! It never deletes on a broker's word, and never holds an event longer than it takes to send it.
+
+mod sending;
+
+use std::{
+    error::Error,
+    sync::{Arc, Mutex},
+};
+
+use tokio::sync::{Notify, watch};
+use zeroize::Zeroizing;
+
+pub use self::sending::{Judged, Next, Pace, Sending};
+use crate::{
+    domain::{DeviceId, Epoch, EventHash, EventId, Seq},
+    edge::{
+        clock::Clock,
+        mqtt::{Acked, Answer, Line, Link, Uplink},
+    },
+    wire::{
+        envelope::EventEnvelope,
+        keys::{PublicKey, SigningKey},
+        receipt::Receipt,
+        seal::Recipient,
+    },
+};
+
+/// One event that waits for the collector.
+#[derive(Clone)]
+pub struct OutboxRow {
+    /// Its place in the epoch.
+    pub seq: Seq,
+    /// Its own name.
+    pub event_id: EventId,
+    /// The link before.
+    pub prev: EventHash,
+    /// Its link.
+    pub hash: EventHash,
+    /// The body as recorded.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// Where events wait. Calls may block on a disk.
+pub trait Outbox: Send + 'static {
+    /// What goes wrong with it.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Which life of the store this is.
+    fn epoch(&self) -> Epoch;
+
+    /// Up to `limit` events after `after`, in order.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn pending(&self, after: Seq, limit: u32) -> Result<Vec<OutboxRow>, Self::Error>;
+
+    /// Forgets everything up to `seq`: the collector has it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<(), Self::Error>;
+}
+
+/// How delivery stands, for the health of the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no link; the link says why.
+    NoLink,
+    /// Events go out and receipts come in, or there is nothing to send.
+    Flowing,
+    /// The broker takes events, but no receipt comes: is a collector running with the right receipt key?
+    NoReceipts,
+    /// The broker has nobody to give events to: the collector is not connected.
+    NobodyListens,
+    /// The broker refuses events.
+    Refused(&'static str),
+    /// The outbox cannot be read or written.
+    StorageFault,
+    /// This event does not fit into an envelope and blocks those behind it.
+    Unsendable(Seq),
+}
+
+/// Who signs, who reads, who receipts.
+#[derive(Clone, Debug)]
+pub struct Parties {
+    /// This box.
+    pub device: DeviceId,
+    /// Its signing key.
+    pub key: SigningKey,
+    /// Whom bodies are sealed to.
+    pub collector: Recipient,
+    /// Whose receipts count.
+    pub receipts: PublicKey,
+}
+
+/// The driver of one outbox. Its own task.
+pub struct Deliver<O> {
+    outbox: Arc<Mutex<O>>,
+    epoch: Epoch,
+    parties: Parties,
+    uplink: Uplink,
+    recorded: Arc<Notify>,
+    clock: Arc<dyn Clock>,
+    sending: Sending,
+    line: Option<Line>,
+    standing: watch::Sender<Standing>,
+}
+
+impl<O: Outbox> Deliver<O> {
+    /// Prepares delivery. `recorded` is notified after every event stored. The receiver tells how delivery stands.
+    #[must_use]
+    pub fn new(
+        outbox: O,
+        parties: Parties,
+        uplink: Uplink,
+        recorded: Arc<Notify>,
+        clock: Arc<dyn Clock>,
+        pace: Pace,
+    ) -> (Self, watch::Receiver<Standing>) {
+        let (standing, stands) = watch::channel(Standing::NoLink);
+        let epoch = outbox.epoch();
+        let outbox = Arc::new(Mutex::new(outbox));
+        let sending = Sending::new(pace);
+        (Self { outbox, epoch, parties, uplink, recorded, clock, sending, line: None, standing }, stands)
+    }
+
+    /// Delivers until the link is closed for good.
+    pub async fn run(mut self) {
+        self.uplink.link.mark_changed();
+        loop {
+            let until = match self.sending.next(self.clock.mono()) {
+                Next::Send { after, limit } => {
+                    if self.send(after, limit).await {
+                        continue;
+                    }
+                    // Storage is unwell or a row does not fit: looked at again after a pause, or when something changes.
+                    Some(self.clock.mono().after(Pace::default().patience))
+                }
+                Next::Wait { until } => until,
+            };
+            let pause = async {
+                match until {
+                    Some(until) => tokio::time::sleep(until.since(self.clock.mono())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = self.uplink.link.changed() => {
+                    let link = self.uplink.link.borrow_and_update().clone();
+                    match link {
+                        Link::Up(line) => {
+                            self.sending.line_up(line.connection());
+                            self.line = Some(line);
+                            self.stands(Standing::Flowing);
+                        }
+                        Link::Connecting { .. } | Link::Down { .. } => {
+                            self.sending.line_down();
+                            self.line = None;
+                            self.stands(Standing::NoLink);
+                        }
+                        Link::Closed => return,
+                    }
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                Some(acked) = self.uplink.acks.recv() => self.answered(&acked),
+                Some(bytes) = self.uplink.receipts.recv() => self.receipt(&bytes).await,
+                () = self.recorded.notified() => self.sending.recorded(),
+                () = pause => {}
+            }
+        }
+    }
+
+    /// Sends what there is; `false` if it could not even try.
+    async fn send(&mut self, after: Seq, limit: u32) -> bool {
+        let Some(line) = self.line.clone() else { return false };
+        let rows = match self.with_outbox(move |outbox| outbox.pending(after, limit)).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(error = %Sources(&error), "the outbox cannot be read");
+                self.stands(Standing::StorageFault);
+                return false;
+            }
+        };
+        if rows.is_empty() {
+            self.sending.drained();
+        }
+        for row in rows {
+            let OutboxRow { seq, event_id, prev, hash, body } = row;
+            let envelope = EventEnvelope {
+                device: self.parties.device.clone(),
+                epoch: self.epoch,
+                seq,
+                event_id,
+                prev,
+                hash,
+                body,
+            };
+            let bytes = match envelope.encode(&self.parties.key, &self.parties.collector) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    tracing::error!(%seq, %error, "an event cannot be sent and blocks those behind it");
+                    self.stands(Standing::Unsendable(seq));
+                    return false;
+                }
+            };
+            if line.try_send(seq, bytes).is_err() {
+                // The link will say so, too.
+                self.sending.line_down();
+                break;
+            }
+            self.sending.sent(seq, self.clock.mono());
+        }
+        if self.sending.is_fruitless() && *self.standing.borrow() == Standing::Flowing {
+            tracing::warn!("events are taken by the broker, but no receipt comes from the collector");
+            self.stands(Standing::NoReceipts);
+        }
+        true
+    }
+
+    fn answered(&mut self, acked: &Acked) {
+        let taken = acked.answer == Answer::Taken;
+        self.sending.answered(acked.connection, taken, self.clock.mono());
+        match acked.answer {
+            Answer::Taken => {}
+            Answer::NobodyListens => {
+                self.stands(Standing::NobodyListens);
+            }
+            Answer::Refused(why) => {
+                if self.stands(Standing::Refused(why)) {
+                    tracing::error!(why, seq = %acked.seq, "the broker refused an event");
+                }
+            }
+        }
+    }
+
+    async fn receipt(&mut self, bytes: &[u8]) {
+        let receipt = match Receipt::decode(bytes, &self.parties.device, &self.parties.receipts) {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                tracing::warn!(%error, "a receipt was not believed");
+                return;
+            }
+        };
+        let Receipt { epoch, seq, .. } = receipt;
+        if epoch != self.epoch {
+            tracing::debug!(%epoch, "a receipt for an earlier life of this box");
+            return;
+        }
+        match self.sending.judge(seq) {
+            Judged::Nothing => {}
+            Judged::NeverSent => tracing::warn!(%seq, "a receipt for an event never sent was not believed"),
+            Judged::Progress => match self.with_outbox(move |outbox| outbox.acknowledge(epoch, seq)).await {
+                Ok(()) => {
+                    self.sending.receipted(seq, self.clock.mono());
+                    self.stands(Standing::Flowing);
+                }
+                Err(error) => {
+                    tracing::error!(error = %Sources(&error), "receipted events cannot be deleted");
+                    self.stands(Standing::StorageFault);
+                }
+            },
+        }
+    }
+
+    /// `true` if that is news.
+    fn stands(&self, standing: Standing) -> bool {
+        self.standing.send_if_modified(|before| std::mem::replace(before, standing) != standing)
+    }
+
+    /// Runs `work` where it may block.
+    async fn with_outbox<T: Send + 'static>(&self, work: impl FnOnce(&mut O) -> T + Send + 'static) -> T {
+        let outbox = Arc::clone(&self.outbox);
+        tokio::task::spawn_blocking(move || work(&mut outbox.lock().expect("nobody panics while holding it")))
+            .await
+            .expect("the outbox does not panic")
+    }
+}
+
+/// An error with its sources on one line, for the log.
+struct Sources<'a, E>(&'a E);
+
+impl<E: Error> std::fmt::Display for Sources<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(source) = next {
+            write!(f, ": {source}")?;
+            next = source.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! The real mosquitto on a loopback port of its own: TLS, client certificates, the fleet's ACL.
+//!
+//! Its memory can be kept or lost over a kill, as an operator's broker may. It never listens beyond loopback.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use super::certificates::Issued;
+
+/// How long a broker may take to say that it runs.
+const START: Duration = Duration::from_secs(20);
+
+/// What each client may do; `%u` is its certificate's common name. A box writes only under its own id and reads only
+/// what is addressed to it; the collector reads events and states and writes receipts.
+const ACL: &str = "\
+pattern write examgate/v1/%u/state
+pattern write examgate/v1/%u/event
+pattern read examgate/v1/%u/receipt
+
+user collector
+topic read examgate/v1/+/event
+topic read examgate/v1/+/state
+topic write examgate/v1/+/receipt
+";
+
+/// Why the broker of a rig does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum MosquittoError {
+    /// The program is not there.
+    #[error("mosquitto is not installed (neither on PATH nor in /usr/sbin): apt-get install mosquitto")]
+    Missing,
+    /// A file or process could not be made.
+    #[error("preparing mosquitto failed")]
+    Prepare(#[from] io::Error),
+    /// It ended or said nothing.
+    #[error("mosquitto did not start; it said:\n{said}")]
+    Silent {
+        /// Its log so far.
+        said: String,
+    },
+}
+
+/// What the broker keeps over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Sessions, queued and retained messages are written to disk (at every change).
+    Kept,
+    /// All is in memory only.
+    Lost,
+}
+
+/// A running broker; killed when dropped.
+pub struct Mosquitto {
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Child,
+}
+
+fn program() -> Result<PathBuf, MosquittoError> {
+    // Debian puts daemons into /usr/sbin, which is not on an ordinary user's PATH.
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&places)
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")])
+        .map(|place| place.join("mosquitto"))
+        .find(|path| path.is_file())
+        .ok_or(MosquittoError::Missing)
+}
+
+impl Mosquitto {
+    /// Starts a broker that presents `broker` and trusts clients of `authority` (PEM).
+    ///
+    /// # Errors
+    /// When the program is missing or does not come up.
+    pub fn start(authority: &str, broker: &Issued, memory: Memory) -> Result<Self, MosquittoError> {
+        let folder = tempfile::tempdir()?;
+        // The port is free now; nobody else on loopback is likely to take it before the broker does.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("ca.pem"), authority)?;
+        fs::write(at("broker.pem"), &broker.certificate)?;
+        fs::write(at("broker.key"), &broker.key)?;
+        fs::write(at("acl"), ACL)?;
+        fs::write(at("mosquitto.conf"), config(folder.path(), port, memory)?)?;
+        let child = spawn(folder.path())?;
+        Ok(Self { folder, port, child })
+    }
+
+    /// The loopback port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it as a power cut would (SIGKILL).
+    ///
+    /// # Errors
+    /// When the process cannot be killed or waited for.
+    pub fn kill9(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// Starts it again on the same port, with what its memory kept, or (`forget`) with nothing.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self, forget: bool) -> Result<(), MosquittoError> {
+        self.kill9()?;
+        let kept = self.folder.path().join("mosquitto.db");
+        if forget && kept.exists() {
+            fs::remove_file(kept)?;
+        }
+        self.child = spawn(self.folder.path())?;
+        Ok(())
+    }
+
+    /// Presents another certificate after the next restart.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn present(&self, broker: &Issued) -> io::Result<()> {
+        fs::write(self.folder.path().join("broker.pem"), &broker.certificate)?;
+        fs::write(self.folder.path().join("broker.key"), &broker.key)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.kill9();
+    }
+}
+
+fn config(folder: &Path, port: u16, memory: Memory) -> io::Result<String> {
+    let at = |name: &str| folder.join(name).display().to_string();
+    // Started by root it becomes the user `mosquitto`, who may not read this folder.
+    let user = if fs::metadata(folder)?.uid() == 0 { "user root\n" } else { "" };
+    let memory = match memory {
+        Memory::Kept => {
+            format!(
+                "persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n",
+                folder.display()
+            )
+        }
+        Memory::Lost => "persistence false\n".into(),
+    };
+    Ok(format!(
+        "{user}listener {port} 127.0.0.1\n\
+         cafile {}\ncertfile {}\nkeyfile {}\n\
+         require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true\n\
+         allow_anonymous false\nacl_file {}\n\
+         max_queued_messages 10000\nset_tcp_nodelay true\n\
+         log_dest stderr\nlog_type error\nlog_type warning\nlog_type notice\nlog_type information\n{memory}",
+        at("ca.pem"),
+        at("broker.pem"),
+        at("broker.key"),
+        at("acl"),
+    ))
+}
+
+fn spawn(folder: &Path) -> Result<Child, MosquittoError> {
+    let mut child = Command::new(program()?)
+        .arg("-c")
+        .arg(folder.join("mosquitto.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let log = child.stderr.take().expect("its error output is a pipe");
+    let (says, lines) = mpsc::channel();
+    // Reads on after the start too, or the broker would block on a full pipe.
+    thread::Builder::new().name("mosquitto-log".into()).spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            let _ = says.send(line);
+        }
+    })?;
+    let mut said = String::new();
+    while let Ok(line) = lines.recv_timeout(START) {
+        if line.contains("running") {
+            return Ok(child);
+        }
+        said += &line;
+        said.push('\n');
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(MosquittoError::Silent { said })
+}
