@@ -7,6 +7,7 @@
 //! There is no fake: tests run the real mosquitto.
 
 mod fault;
+mod probe;
 mod rumqttc;
 
 use std::{collections::VecDeque, fmt, sync::Arc};
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 pub use self::{
     fault::{LinkFault, UplinkError},
+    probe::probe,
     rumqttc::UplinkLoop,
 };
 use crate::{

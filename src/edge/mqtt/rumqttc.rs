@@ -63,7 +63,7 @@ enum Ended {
     Fault(LinkFault),
 }
 
-fn connector(tls: &Tls) -> Result<native_tls::TlsConnector, UplinkError> {
+pub(super) fn connector(tls: &Tls) -> Result<native_tls::TlsConnector, UplinkError> {
     native_tls::TlsConnector::builder()
         .disable_built_in_roots(true)
         .add_root_certificate(native_tls::Certificate::from_pem(&tls.authority).map_err(UplinkError::Authority)?)
