@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     config::{self, Config},
-    domain::{Epoch, Exam, Pepper},
+    domain::{Epoch, Exam, ExamId, Pepper},
     edge::{
         camera::{
             Camera, CameraSettings, DeviceChoice, MonoClock, Opener, PixelFormat, StreamFormat, UsbIdentity,
@@ -32,7 +32,7 @@ use crate::{
         clock::{Clock, SystemClock},
         light::{self, LightKind, Pins},
         mqtt::{self, Tls},
-        system,
+        system::{BootId, Service},
     },
     flow::{
         Acts, Desk, Happened, Observe, Record, Verify,
@@ -150,7 +150,7 @@ impl Stage {
             }
         });
         let reading = Arc::clone(&clock);
-        let camera = v4l_opener(camera_settings(&config.camera)?, Arc::new(move || reading.both()));
+        let camera = v4l_opener(camera_settings(&config.camera), Arc::new(move || reading.both()));
         Ok(Self {
             clock,
             note,
@@ -176,16 +176,14 @@ fn stream(camera: &config::Camera) -> StreamFormat {
 }
 
 /// What the camera edge is to open.
-///
-/// # Errors
-/// When the USB identity is none.
-pub fn camera_settings(camera: &config::Camera) -> Result<V4lSettings> {
+#[must_use]
+pub fn camera_settings(camera: &config::Camera) -> V4lSettings {
     let device = match &camera.device {
-        config::CameraDevice::Usb(id) => DeviceChoice::Usb(id.parse::<UsbIdentity>().context("camera.device.usb")?),
+        config::CameraDevice::Usb(id) => DeviceChoice::Usb(UsbIdentity { vendor: id.vendor, product: id.product }),
         config::CameraDevice::Name(name) => DeviceChoice::Name(name.clone()),
         config::CameraDevice::Index(index) => DeviceChoice::Index(*index),
     };
-    Ok(V4lSettings { device, formats: vec![stream(camera)], allow_virtual: camera.allow_virtual })
+    V4lSettings { device, formats: vec![stream(camera)], allow_virtual: camera.allow_virtual }
 }
 
 /// What the light edge is to open.
@@ -233,7 +231,7 @@ impl Stores {
         let layout = Layout::new(&config.state);
         layout.make().context("the state folder cannot be made")?;
         let keys = KeyFolder::new(&config.keys, surroundings.credentials.clone());
-        let roster = |exam| -> Result<_> {
+        let roster = |exam: &ExamId| -> Result<_> {
             let key = keys.read(KeyName::Exam(exam)).with_context(|| format!("no key for the roster of {exam}"))?;
             RosterStore::open(&layout.exam(exam), &key).with_context(|| format!("the roster of {exam} cannot be used"))
         };
@@ -253,7 +251,7 @@ impl Stores {
         }
         let key = if keys.holds(KeyName::Events) { keys.read(KeyName::Events) } else { keys.make(KeyName::Events) }
             .context("the key of the event store cannot be had")?;
-        let epoch = Epoch(Uuid::new_v4());
+        let epoch = Epoch(Uuid::now_v7());
         let limits = Limits { rows: config.outbox.max_events, ..Limits::default() };
         let open = || EventStore::open(&layout.events(), &key, epoch, limits).context("the event store cannot be used");
         let (writer, reader, outbox) = (open()?, open()?, open()?);
@@ -296,7 +294,7 @@ impl Broker {
                 certificate: read(&uplink.certificate)?,
                 key: read(&config.keys.join("tls.key"))?.into(),
             },
-            state: DeviceState::new(Status::Online, system::boot_id().context("no boot id")?, versions),
+            state: DeviceState::new(Status::Online, BootId::read().context("no boot id")?.0, versions),
         };
         let parties = Parties {
             device: config.device.clone(),
@@ -338,7 +336,7 @@ impl Room<'_> {
         };
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
-        let acts = Acts { looks, events, answers, alive: Box::new(system::alive) };
+        let acts = Acts { looks, events, answers, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
         let (card, taps) = (stage.card, happened.clone());
@@ -354,10 +352,10 @@ impl Room<'_> {
         let stop = Arc::new(Notify::new());
         let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
 
-        system::ready(&format!("serving {} in {}", stores.exam.id, config.room));
+        Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
         tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
         let outcome = serve_until_signalled(&mut died, stage.note).await;
-        system::stopping();
+        Service.stopping("draining");
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.
         let _ = happened.send(Happened::Stop);

@@ -131,11 +131,32 @@ impl Camera {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CameraDevice {
     /// USB vendor and product, four hex digits each: `046d:0825`.
-    Usb(String),
+    Usb(UsbId),
     /// The name the kernel gives it.
     Name(String),
     /// Position, `/dev/videoN`. Positions change: prefer `usb`.
     Index(u32),
+}
+
+/// USB vendor and product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct UsbId {
+    /// `idVendor`.
+    pub vendor: u16,
+    /// `idProduct`.
+    pub product: u16,
+}
+
+impl TryFrom<String> for UsbId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let hex = |part: &str| (part.len() == 4).then(|| u16::from_str_radix(part, 16).ok()).flatten();
+        text.split_once(':')
+            .and_then(|(vendor, product)| Some(Self { vendor: hex(vendor)?, product: hex(product)? }))
+            .ok_or_else(|| format!("{text:?} is not allowed: vendor:product, four hex digits each, such as 046d:0825"))
+    }
 }
 
 /// How pictures arrive.
@@ -276,14 +297,6 @@ impl Config {
         within("camera.width", self.camera.width, 320, 1920, "320 to 1920 pixels")?;
         within("camera.height", self.camera.height, 240, 1080, "240 to 1080 pixels")?;
         within("camera.fps", self.camera.fps, 5, 60, "5 to 60 frames a second")?;
-        if let CameraDevice::Usb(id) = &self.camera.device {
-            let well_formed = id.split_once(':').is_some_and(|(vendor, product)| {
-                [vendor, product].iter().all(|part| part.len() == 4 && part.bytes().all(|b| b.is_ascii_hexdigit()))
-            });
-            if !well_formed {
-                return Err(value("camera.device.usb", id, "vendor:product, four hex digits each, such as 046d:0825"));
-            }
-        }
         within("clock.holdover_hours", self.clock.holdover_hours, 1, 720, "1 to 720 hours")?;
         within("outbox.max_events", self.outbox.max_events, 1_000, 10_000_000, "1,000 to 10,000,000 events")?;
         let policy = &self.policy;

@@ -41,7 +41,7 @@ fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
         ("room = \"SILVER-207\"\n", "", &["room"]),
         ("[camera]", "[camera]\nfps = 0", &["camera.fps", "0", "5 to 60"]),
         ("[camera]", "[camera]\nwidht = 640", &["widht", "width"]),
-        ("046d:0825", "46d:825", &["camera.device.usb", "46d:825", "four hex digits"]),
+        ("046d:0825", "46d:825", &["usb", "46d:825", "four hex digits"]),
         ("kind = \"gpio\"", "kind = \"gipo\"", &["gipo", "raspberry-pi"]),
         ("red = 17", "red = \"seventeen\"", &["seventeen", "u32"]),
         ("age1qqqq", "AGE-SECRET", &["uplink.collector.recipient", "age recipient"]),

@@ -98,6 +98,15 @@ pub struct Verification {
     pub measured: Measured,
 }
 
+/// Failed matches of one card in a row, over all exams of this box: a projection of its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Since the card was last admitted.
+    pub failed_in_a_row: u32,
+    /// When the last of them was, by the wall clock.
+    pub last_failed_at: Option<Timestamp>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

@@ -19,6 +19,7 @@ use crate::{
         clock::Clock,
         mqtt::{Acked, Answer, Line, Link, Uplink},
     },
+    store::{EventError, EventStore, Row},
     wire::{
         envelope::EventEnvelope,
         keys::{PublicKey, SigningKey},
@@ -61,6 +62,26 @@ pub trait Outbox: Send + 'static {
     /// # Errors
     /// When it cannot be written.
     fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<(), Self::Error>;
+}
+
+impl Outbox for EventStore {
+    type Error = EventError;
+
+    fn epoch(&self) -> Epoch {
+        Self::epoch(self)
+    }
+
+    fn pending(&self, after: Seq, limit: u32) -> Result<Vec<OutboxRow>, EventError> {
+        let rows = Self::pending(self, after, limit as usize)?;
+        Ok(rows
+            .into_iter()
+            .map(|Row { seq, event_id, prev, hash, body }| OutboxRow { seq, event_id, prev, hash, body })
+            .collect())
+    }
+
+    fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<(), EventError> {
+        Self::acknowledge(self, epoch, seq).map(drop)
+    }
 }
 
 /// How delivery stands, for the health of the box.

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The fatal error of the reader; retriable ones are logged, once each as the reader reports them.
-pub fn listen(mut reader: impl CardReader, happened: &SyncSender<Happened>) -> Result<(), CardError> {
+pub fn listen(mut reader: Box<dyn CardReader>, happened: &SyncSender<Happened>) -> Result<(), CardError> {
     loop {
         let happening = match reader.next(PATIENCE) {
             Ok(None) => Happened::Nothing,

@@ -17,7 +17,7 @@ pub use listen::listen;
 pub use observe::{Look, Observe};
 pub use record::Record;
 pub use show::show;
-pub use verify::{Acts, Desk, Verify};
+pub use verify::{Acts, Desk, LookupError, Verify};
 
 use crate::{
     domain::{CardProblem, Credential, EventId, Exam, Observation},

@@ -17,13 +17,24 @@ use uuid::Uuid;
 use super::{Happened, Look};
 use crate::{
     domain::{
-        CardProblem, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId, MonoTime, Reason,
-        StudentId, Template,
+        CardProblem, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId, History, MonoTime,
+        Reason, StudentId, Template,
     },
     edge::clock::Clock,
-    session::{Answer, Enrolled, Fault, History, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
-    store::{EventStore, RosterStore, StoreError},
+    session::{Answer, Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
+    store::{EventError, EventStore, RosterError, RosterStore},
 };
+
+/// A lookup failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// In a roster.
+    #[error("the roster cannot be read")]
+    Roster(#[from] RosterError),
+    /// Among the events.
+    #[error("the events cannot be read")]
+    Events(#[from] EventError),
+}
 
 /// What is looked up at a tap: who has this card, what happened with it before.
 pub struct Desk {
@@ -38,7 +49,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    fn look_up(&self, exam: &ExamId, credential: &Credential) -> Result<(Lookup, History), StoreError> {
+    fn look_up(&self, exam: &ExamId, credential: &Credential) -> Result<(Lookup, History), LookupError> {
         let card = &credential.pseudonym;
         let history = self.events.history(card)?;
         let Some(found) = self.roster.find(card)? else {
@@ -59,7 +70,7 @@ impl Desk {
     }
 
     /// The student's templates of the space in use.
-    fn templates(&self, student: &StudentId) -> Result<Vec<Template>, StoreError> {
+    fn templates(&self, student: &StudentId) -> Result<Vec<Template>, RosterError> {
         let mut templates = self.roster.templates(student)?;
         templates.retain(|template| template.space == self.space);
         Ok(templates)

@@ -2,8 +2,8 @@
 //!
 //! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
 
-use super::{Door, Fault, History, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, Reason};
+use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
+use crate::domain::{CardProblem, CardStanding, History, Reason};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, MonoTime, Observation, QualityDefect, Reason,
-    RoomId, RosterEntry, StudentId, Timestamp,
+    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, History, MonoTime, Observation, QualityDefect,
+    Reason, RoomId, RosterEntry, StudentId, Timestamp,
 };
 
 /// The moment of an input, by both clocks.
@@ -105,15 +105,6 @@ pub enum TemplateStock {
     OtherSpace,
     /// Templates of the space in use.
     Usable,
-}
-
-/// Failed matches of one card, over all exams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    /// Since its last admission.
-    pub failed_in_a_row: u32,
-    /// When the last of them was.
-    pub last_failed_at: Option<Timestamp>,
 }
 
 /// What broke.

@@ -27,12 +27,13 @@ use std::collections::BTreeSet;
 
 use evidence::{Evidence, Finding};
 pub use io::{
-    Answer, Door, Enrolled, Fault, Hint, History, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason,
+    Answer, Door, Enrolled, Fault, Hint, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason,
 };
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Credential, Decision, Event, EventId, EventKind, Exam, Measured, MonoTime, Observation, Reason, Student, Verification,
+    Credential, Decision, Event, EventId, EventKind, Exam, Measured, MonoTime, Observation, Reason, Student,
+    Verification,
 };
 
 /// Verifies one student after the other at one door.

@@ -8,7 +8,7 @@ use super::{
     tables::{CLOSES, OPENS, door, enrolled, event, face, policy, tap},
     *,
 };
-use crate::domain::{CardProblem, ClockTrust, Continuity, QualityDefect, Timestamp};
+use crate::domain::{CardProblem, ClockTrust, Continuity, History, QualityDefect, Timestamp};
 
 /// One thing that may happen, with times relative to the previous one.
 #[derive(Clone, Debug)]

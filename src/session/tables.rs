@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::domain::{
     ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, CredentialProfile, Exam, ExamId,
-    ExamWindow, FaceSeen, Pose, QualityDefect, RoomId, RosterEntry, RosterVersion, Similarity, StudentId, Timestamp,
+    ExamWindow, FaceSeen, History, Pose, QualityDefect, RoomId, RosterEntry, RosterVersion, Similarity, StudentId,
+    Timestamp,
 };
 
 pub(super) const OPENS: i64 = 1_800_000_000;

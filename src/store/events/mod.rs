@@ -18,7 +18,6 @@ use rusqlite::{OptionalExtension, Row as SqlRow, Transaction};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use projection::History;
 use projection::Projected;
 
 use super::{

@@ -5,16 +5,7 @@
 use rusqlite::params;
 
 use super::{EventError, EventStore};
-use crate::domain::{CardPseudonym, Decision, Event, EventKind, ExamId, StudentId, Timestamp, Verification};
-
-/// Failed matches of one card in a row, over all exams of this box.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// Since the card was last admitted.
-    pub failed_in_a_row: u32,
-    /// When the last of them was, by the wall clock.
-    pub last_failed_at: Option<Timestamp>,
-}
+use crate::domain::{CardPseudonym, Decision, Event, EventKind, ExamId, History, StudentId, Verification};
 
 /// What the projections need of one event.
 pub(super) struct Projected<'a> {
