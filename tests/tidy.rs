@@ -91,9 +91,9 @@ impl Paths {
 }
 
 fn is_test_only(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|a| {
-        a.path().is_ident("cfg") && a.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
-    })
+    attributes
+        .iter()
+        .any(|a| a.path().is_ident("cfg") && a.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test"))
 }
 
 impl<'ast> Visit<'ast> for Paths {
@@ -130,7 +130,8 @@ fn trespass(room: &str, path: &[String]) -> Option<String> {
         if let Some(part) = room.strip_prefix("edge/") {
             let own = target == "edge" && inner.first().is_none_or(|edge| edge == part);
             let fine = own || target == "domain" || target == "wire";
-            return (!fine).then(|| format!("crate::{}: an edge uses domain and wire, never another edge", rest.join("::")));
+            return (!fine)
+                .then(|| format!("crate::{}: an edge uses domain and wire, never another edge", rest.join("::")));
         }
         let (_, allowed) = MAY_USE.iter().find(|(name, _)| *name == top)?;
         return (!allowed.contains(&target.as_str())).then(|| format!("crate::{}", rest.join("::")));
@@ -221,7 +222,9 @@ fn named_paths(text: &str) -> BTreeSet<String> {
     text.split('`')
         .skip(1)
         .step_by(2)
-        .filter(|word| word.contains('/') && !word.contains([' ', '{', '<', '*', ':', '$']) && !word.starts_with(['/', '-']))
+        .filter(|word| {
+            word.contains('/') && !word.contains([' ', '{', '<', '*', ':', '$']) && !word.starts_with(['/', '-'])
+        })
         .map(str::to_owned)
         .collect()
 }
@@ -233,9 +236,13 @@ fn the_map_is_true() {
     assert!(gone.is_empty(), "ARCHITECTURE.md names what is not there: {gone:?}");
     let mut folders: Vec<_> = Vec::new();
     for base in ["src", "src/edge"] {
-        folders.extend(fs::read_dir(root().join(base)).expect("readable").flatten().filter(|e| e.path().is_dir()).map(
-            |e| format!("{base}/{}", e.file_name().to_string_lossy()),
-        ));
+        folders.extend(
+            fs::read_dir(root().join(base))
+                .expect("readable")
+                .flatten()
+                .filter(|e| e.path().is_dir())
+                .map(|e| format!("{base}/{}", e.file_name().to_string_lossy())),
+        );
     }
     let missing: Vec<_> = folders.into_iter().filter(|folder| !map.contains(folder.as_str())).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md leaves out {missing:?}");

@@ -4,7 +4,6 @@
 //! It never knows cameras, cards, sessions or the network, and it reads no clock: times and identifiers arrive inside
 //! what is stored.
 
-mod chain;
 mod events;
 mod key;
 mod layout;
@@ -12,7 +11,6 @@ mod reserve;
 mod roster;
 pub mod sealed;
 
-pub use chain::{EventHash, chain_hash};
 pub use events::{Ends, EventError, EventStore, History, Limits, Recorded, Room, Row};
 pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
 pub use layout::{Layout, LayoutError};

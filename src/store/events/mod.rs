@@ -22,12 +22,11 @@ pub use projection::History;
 use projection::Projected;
 
 use super::{
-    chain::{EventHash, chain_hash},
     key::Key,
     reserve::Reserve,
     sealed::{Fault, Kind, Migration, Sealed},
 };
-use crate::domain::{Epoch, Event, EventId, Seq};
+use crate::domain::{Epoch, Event, EventHash, EventId, Seq, chain_hash};
 
 const EVENTS: Kind = Kind {
     application_id: i32::from_be_bytes(*b"EgEv"),
