@@ -73,15 +73,15 @@ fn play(lamps: &mut impl Lamps, orders: &Receiver<Pattern>, tell: impl Fn(LightE
         let rhythm = pattern.rhythm();
         let step = rhythm.steps[at];
         let (wait, next) = match lamps.set(step.lit) {
-            Ok(()) => (Some(step.lasts), rhythm.after(at)),
+            Ok(()) => (step.lasts, rhythm.after(at)),
             Err(failure) => {
                 tell(failure);
-                (Some(RETRY), Some(at))
+                (RETRY, Some(at))
             }
         };
-        let order = match (wait, next) {
-            (Some(wait), Some(_)) => orders.recv_timeout(wait),
-            (Some(_) | None, _) => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        let order = match next {
+            Some(_) => orders.recv_timeout(wait),
+            None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match (order, next) {
             (Ok(ordered), _) => (pattern, at) = (ordered, 0),

@@ -2,21 +2,24 @@
 //!
 //! Never needs a camera, nor pictures other than its own.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use image::{Rgb, RgbImage};
 
 use super::*;
-use crate::edge::{
-    camera::{Ailment, Camera, CameraFault, CameraSettings, CameraView, Pace, contract},
-    clock::{Clock as _, SystemClock},
-};
+use crate::edge::camera::{Ailment, Camera, CameraFault, CameraSettings, CameraView, Pace, contract};
 
 const SMALL: StreamFormat = StreamFormat { pixels: PixelFormat::Mjpeg, width: 64, height: 48, rate: 100 };
 
+#[expect(clippy::disallowed_methods, reason = "a test rig has to read the time itself")]
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 fn mono() -> MonoClock {
-    let clock = SystemClock::new("/nonexistent");
-    Arc::new(move || clock.mono())
+    Arc::new(|| MonoTime::from_start(Duration::from_secs(1) + START.elapsed()))
 }
 
 fn paint(path: &Path, width: u32, height: u32, colour: [u8; 3]) {
