@@ -1,13 +1,17 @@
 //! Time, the one place where it is read. Everyone else is handed it.
+//!
+//! Never knows what an exam is: it says how far its wall clock may be believed and why, not what follows from it.
 
 mod system;
+mod trust;
 
 #[cfg(feature = "sim")]
 mod scripted;
 
 #[cfg(feature = "sim")]
 pub use scripted::ScriptedClock;
-pub use system::SystemClock;
+pub use system::{ClockError, SystemClock};
+pub use trust::{ClockStanding, Distrust, HOLDOVER};
 
 use crate::domain::{ClockTrust, MonoTime, Timestamp};
 

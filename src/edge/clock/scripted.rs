@@ -1,5 +1,80 @@
-//! A clock that a script sets.
+//! A wall clock that a script sets; it runs on from there. Monotonic time stays real.
+//!
+//! Never knows the script.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{Clock, system::boottime};
+use crate::domain::{ClockTrust, MonoTime, Timestamp};
 
 /// A wall clock set by a script; monotonic time stays real.
-#[derive(Debug, Default)]
-pub struct ScriptedClock {}
+#[derive(Debug)]
+pub struct ScriptedClock(Mutex<Script>);
+
+#[derive(Debug)]
+struct Script {
+    wall: Timestamp,
+    set_at: MonoTime,
+    trust: ClockTrust,
+}
+
+impl ScriptedClock {
+    /// A trusted clock that shows `wall` now and runs on.
+    #[must_use]
+    pub fn starting_at(wall: Timestamp) -> Self {
+        Self(Mutex::new(Script { wall, set_at: boottime(), trust: ClockTrust::Synchronised }))
+    }
+
+    /// Shows `wall` now and runs on.
+    pub fn set(&self, wall: Timestamp) {
+        let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (script.wall, script.set_at) = (wall, boottime());
+    }
+
+    /// Jumps forward. Stops at the last time there is.
+    pub fn advance(&self, by: Duration) {
+        let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        script.wall = script.wall.saturating_add(by).unwrap_or(Timestamp::MAX);
+    }
+
+    /// How far it is to be believed from now on.
+    pub fn set_trust(&self, trust: ClockTrust) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).trust = trust;
+    }
+}
+
+impl Clock for ScriptedClock {
+    fn mono(&self) -> MonoTime {
+        boottime()
+    }
+
+    fn wall(&self) -> Timestamp {
+        let script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        script.wall.saturating_add(boottime().since(script.set_at)).unwrap_or(Timestamp::MAX)
+    }
+
+    fn trust(&self) -> ClockTrust {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).trust
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_script() {
+        let start: Timestamp = "2026-12-14T13:00:00Z".parse().unwrap();
+        let clock = ScriptedClock::starting_at(start);
+        assert!(clock.wall() >= start);
+        clock.advance(Duration::from_hours(2));
+        assert!(clock.wall() >= "2026-12-14T15:00:00Z".parse().unwrap());
+        clock.set(start);
+        assert!(clock.wall() < "2026-12-14T15:00:00Z".parse().unwrap());
+        clock.set_trust(ClockTrust::Untrusted);
+        assert_eq!(clock.trust(), ClockTrust::Untrusted);
+    }
+}

@@ -1,0 +1,181 @@
+//! A camera that replays pictures: folders of JPEG frames, stills, and the ways in which a camera fails.
+//!
+//! Feature `sim` only. Everything is rendered when a scene is chosen, so that playing costs nothing: each picture is fitted to
+//! the stream's size, and stills are made into several variants with a sensor's noise, since no sensor ever repeats itself.
+//! Never knows who is in the pictures.
+
+mod render;
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use render::Reel;
+
+use super::{CameraError, Frame, FrameSource, MonoClock, Opener, PixelFormat, StreamFormat};
+use crate::domain::MonoTime;
+
+/// What stands before the camera.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scene {
+    /// Nobody: a grey wall.
+    Empty,
+    /// The JPEG frames of a folder, in the order of their names.
+    Clip {
+        /// The folder.
+        folder: PathBuf,
+        /// Which of its frames, from 0; all without it.
+        range: Option<Range<usize>>,
+        /// Whether it starts again after the last frame, or holds that.
+        looping: bool,
+    },
+    /// One picture of a person who does not move.
+    Still(PathBuf),
+    /// Two people side by side.
+    SideBySide(PathBuf, PathBuf),
+    /// A covered lens.
+    Black,
+    /// A driver that repeats one picture.
+    Frozen(PathBuf),
+    /// A driver that delivers nothing: a read blocks until the scene changes.
+    Mute,
+    /// A pulled cable.
+    Unplugged,
+}
+
+/// The stage that all openings of one replay look at.
+#[derive(Debug)]
+struct Stage {
+    format: StreamFormat,
+    playing: Mutex<Playing>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Playing {
+    reel: Arc<Reel>,
+    /// The next frame's place in the reel.
+    at: usize,
+}
+
+impl Stage {
+    fn lock(&self) -> MutexGuard<'_, Playing> {
+        self.playing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Chooses what the replay shows.
+#[derive(Debug)]
+pub struct ReplayControl {
+    stage: Arc<Stage>,
+    rendered: Mutex<HashMap<Scene, Arc<Reel>>>,
+}
+
+impl ReplayControl {
+    /// Renders `scene` (once: it is kept) and shows it from its start.
+    ///
+    /// # Errors
+    /// A picture is missing or no JPEG. What was shown goes on.
+    pub fn play(&self, scene: &Scene) -> Result<(), CameraError> {
+        let reel = self.render(scene)?;
+        *self.stage.lock() = Playing { reel, at: 0 };
+        self.stage.changed.notify_all();
+        Ok(())
+    }
+
+    /// Renders `scene` ahead of time, so that [`Self::play`] does not wait.
+    ///
+    /// # Errors
+    /// A picture is missing or no JPEG.
+    pub fn prepare(&self, scene: &Scene) -> Result<(), CameraError> {
+        self.render(scene).map(drop)
+    }
+
+    fn render(&self, scene: &Scene) -> Result<Arc<Reel>, CameraError> {
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reel) = rendered.get(scene) {
+            return Ok(Arc::clone(reel));
+        }
+        let reel = Arc::new(render::reel(scene, self.stage.format)?);
+        rendered.insert(scene.clone(), Arc::clone(&reel));
+        Ok(reel)
+    }
+}
+
+/// A replayed camera of `format` (MJPEG) before an empty scene, and its control.
+///
+/// # Errors
+/// `format` is not MJPEG.
+pub fn replay(format: StreamFormat, clock: MonoClock) -> Result<(Opener, ReplayControl), CameraError> {
+    match format.pixels {
+        PixelFormat::Mjpeg => {}
+        PixelFormat::Yuyv => {
+            return Err(CameraError::FormatRefused {
+                device: "the replay".into(),
+                asked: format.to_string(),
+                got: PixelFormat::Mjpeg.to_string(),
+            });
+        }
+    }
+    let reel = Arc::new(render::reel(&Scene::Empty, format)?);
+    let playing = Mutex::new(Playing { reel, at: 0 });
+    let stage = Arc::new(Stage { format, playing, changed: Condvar::new() });
+    let control = ReplayControl { stage: Arc::clone(&stage), rendered: Mutex::default() };
+    let opener: Opener = Arc::new(move || match &*stage.lock().reel {
+        Reel::Unplugged => Err(unplugged()),
+        Reel::Frames { .. } | Reel::Mute => {
+            Ok(Box::new(ReplaySource { stage: Arc::clone(&stage), clock: Arc::clone(&clock), last: None, sequence: 0 }))
+        }
+    });
+    Ok((opener, control))
+}
+
+fn unplugged() -> CameraError {
+    CameraError::Unplugged { device: "the replay".into() }
+}
+
+struct ReplaySource {
+    stage: Arc<Stage>,
+    clock: MonoClock,
+    last: Option<MonoTime>,
+    sequence: u64,
+}
+
+impl FrameSource for ReplaySource {
+    fn format(&self) -> StreamFormat {
+        self.stage.format
+    }
+
+    fn next(&mut self) -> Result<Frame, CameraError> {
+        let interval = self.stage.format.interval();
+        let mut playing = self.stage.lock();
+        loop {
+            let frames = match &*playing.reel {
+                Reel::Unplugged => return Err(unplugged()),
+                Reel::Mute => {
+                    playing = self.stage.changed.wait(playing).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                Reel::Frames { frames, .. } => frames,
+            };
+            let now = (self.clock)();
+            let left = self.last.map_or(interval, |last| last.after(interval).since(now));
+            if !left.is_zero() && self.last.is_some() {
+                (playing, _) = self.stage.changed.wait_timeout(playing, left).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let bytes = Arc::clone(&frames[playing.at]);
+            playing.at = playing.reel.after(playing.at);
+            self.last = Some(now);
+            self.sequence += 1;
+            let StreamFormat { pixels, width, height, rate: _ } = self.stage.format;
+            return Ok(Frame { format: pixels, width, height, bytes, captured_at: now, sequence: self.sequence });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What the machine says of itself: free disk, this boot, the versions under us.
+//!
+//! Never knows how much space is enough.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+/// The machine does not say.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The file system cannot be asked.
+    #[error("cannot ask for the free space at {path}; check that the folder exists")]
+    FreeSpace {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the kernel cannot be read.
+    #[error("cannot read {path}; check that the unit may see /proc")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The boot id is none.
+    #[error("{path} holds no boot id")]
+    BootId {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: uuid::Error,
+    },
+}
+
+/// One boot of this machine: new at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BootId(pub Uuid);
+
+impl BootId {
+    /// This boot's (random(4)).
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub fn read() -> Result<Self, MachineError> {
+        let path = Path::new("/proc/sys/kernel/random/boot_id");
+        let text = read(path)?;
+        Uuid::parse_str(text.trim()).map(Self).map_err(|source| MachineError::BootId { path: path.to_owned(), source })
+    }
+}
+
+impl fmt::Display for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Space of a file system, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// What may still be written without being root.
+    pub available: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// The space of the file system that holds `path`.
+///
+/// # Errors
+/// There is no such path.
+pub fn free_space(path: &Path) -> Result<FreeSpace, MachineError> {
+    let found = rustix::fs::statvfs(path)
+        .map_err(|why| MachineError::FreeSpace { path: path.to_owned(), source: why.into() })?;
+    Ok(FreeSpace {
+        available: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+    })
+}
+
+/// The versions under us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// Of Examgate.
+    pub examgate: &'static str,
+    /// Of the kernel.
+    pub kernel: String,
+    /// Of the operating system, as it calls itself (os-release(5), `PRETTY_NAME`).
+    pub os: String,
+}
+
+impl Versions {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read. An operating system without a name is "unnamed".
+    pub fn read() -> Result<Self, MachineError> {
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        Ok(Self {
+            examgate: env!("CARGO_PKG_VERSION"),
+            kernel: read(Path::new("/proc/sys/kernel/osrelease"))?.trim().to_owned(),
+            os: pretty_name(&release).unwrap_or("unnamed").to_owned(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, MachineError> {
+    fs::read_to_string(path).map_err(|source| MachineError::Read { path: path.to_owned(), source })
+}
+
+fn pretty_name(release: &str) -> Option<&str> {
+    let value = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim().trim_matches(['"', '\'']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_boot_has_one_id() {
+        let first = BootId::read().unwrap();
+        assert_eq!(BootId::read().unwrap(), first);
+        assert!(!first.0.is_nil());
+    }
+
+    #[test]
+    fn free_space_is_asked_of_the_right_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = free_space(folder.path()).unwrap();
+        assert!(space.total > 0 && space.available <= space.total, "{space:?}");
+        let said = free_space(Path::new("/nonexistent/x")).unwrap_err().to_string();
+        assert!(said.contains("/nonexistent/x"), "{said}");
+    }
+
+    #[test]
+    fn the_operating_system_names_itself() {
+        let cases = [
+            ("NAME=\"D\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n", Some("Debian GNU/Linux 12")),
+            ("PRETTY_NAME=Plain", Some("Plain")),
+            ("NAME=x", None),
+        ];
+        for (release, wanted) in cases {
+            assert_eq!(pretty_name(release), wanted, "{release:?}");
+        }
+        assert!(!Versions::read().unwrap().kernel.is_empty());
+    }
+}
