@@ -127,8 +127,12 @@ fn any_shape_fits_the_frame() {
 fn what_cannot_be_replayed_is_named_and_the_scene_goes_on() {
     let folder = clip();
     std::fs::write(folder.path().join("note.txt"), "no picture").unwrap();
+    let torn = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(folder.path().join("000.jpg")).unwrap();
+    std::fs::write(torn.path().join("000.jpg"), &whole[..whole.len() - 2]).unwrap();
     let (open, control) = replay(SMALL, mono()).unwrap();
     for (scene, says) in [
+        (clip_of(torn.path(), None, true), "it is torn"),
         (Scene::Still(folder.path().join("none.jpg")), "none.jpg"),
         (Scene::Still(folder.path().join("note.txt")), "note.txt"),
         (clip_of(folder.path(), Some(4..9), true), "none is in"),
