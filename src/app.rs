@@ -6,7 +6,7 @@
 use std::{
     error::Error,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc::sync_channel},
+    sync::{Arc, Mutex, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -375,8 +375,14 @@ impl Room<'_> {
 impl Broker {
     /// Starts polling and delivering, until `stop`.
     fn start(self, outbox: EventStore, recorded: Arc<Notify>, stop: Arc<Notify>) -> JoinSet<()> {
-        let (deliver, mut stands) =
-            Deliver::new(outbox, self.parties, self.line, recorded, self.clock, DeliveryPace::default());
+        let (deliver, mut stands) = Deliver::new(
+            Arc::new(Mutex::new(outbox)),
+            self.parties,
+            self.line,
+            recorded,
+            self.clock,
+            DeliveryPace::default(),
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(self.polling.run(async move { stop.notified().await }));
         tasks.spawn(deliver.run());
