@@ -79,10 +79,7 @@ pub(super) fn reel(scene: &Scene, format: StreamFormat) -> Result<Reel, CameraEr
             let Some(last) = chosen.last() else {
                 return Err(refused(folder, format!("of its {} pictures none is in {range:?}", paths.len())));
             };
-            let mut frames = chosen
-                .iter()
-                .map(|path| Ok(encode(&fit(&load(path)?, width, height))))
-                .collect::<Result<Vec<_>, _>>()?;
+            let mut frames = chosen.iter().map(|path| frame(path, width, height)).collect::<Result<Vec<_>, _>>()?;
             let resume_at = if *looping { 0 } else { frames.len() };
             if !looping || frames.len() == 1 {
                 frames.extend(variants(&fit(&load(last)?, width, height)));
