@@ -1,1 +1,19 @@
-//! SQLCipher: rosters, templates, events, outbox.
+//! SQLCipher: rosters, templates, events, outbox. One database and key per exam, one for events; erasing an exam's key
+//! erases the exam.
+//!
+//! It never knows cameras, cards, sessions or the network, and it reads no clock: times and identifiers arrive inside
+//! what is stored.
+
+mod chain;
+mod events;
+mod key;
+mod layout;
+mod reserve;
+mod roster;
+pub mod sealed;
+
+pub use chain::{EventHash, chain_hash};
+pub use events::{Ends, EventError, EventStore, History, Limits, Recorded, Room, Row};
+pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
+pub use layout::{Layout, LayoutError};
+pub use roster::{Found, Replaced, RosterError, RosterStore};

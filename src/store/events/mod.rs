@@ -1,0 +1,486 @@
+//! Events and their outbox: recorded together in one transaction, chained by hash, never altered; outbox rows go when the
+//! collector has confirmed them.
+//!
+//! It never knows the network and makes no identifiers: epoch, event ids and times arrive from outside.
+//!
+//! A store may be opened twice, also by two threads at once (WAL): one handle records, the other delivers. Reads never
+//! wait; the two writers, [`EventStore::record`] and [`EventStore::acknowledge`], take turns of milliseconds. Only one
+//! handle should record: two would be safe but would share one [`Limits`] reserve.
+//!
+//! After kill -9 or a power cut the store opens with everything that `record` had answered for: a commit is synchronised
+//! to the disk before it is answered.
+
+mod projection;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{OptionalExtension, Row as SqlRow, Transaction};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub use projection::History;
+use projection::Projected;
+
+use super::{
+    chain::{EventHash, chain_hash},
+    key::Key,
+    reserve::Reserve,
+    sealed::{Fault, Kind, Migration, Sealed},
+};
+use crate::domain::{Epoch, Event, EventId, Seq};
+
+const EVENTS: Kind = Kind {
+    application_id: i32::from_be_bytes(*b"EgEv"),
+    name: "an event store",
+    migrations: &[Migration { name: "events and outbox", sql: include_str!("events.sql") }],
+};
+
+/// How much may wait for the collector, and how much disk is set aside for decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most rows in the outbox.
+    pub rows: u64,
+    /// Most bytes of event bodies in the outbox.
+    pub bytes: u64,
+    /// Bytes of disk set aside for decisions when the disk runs full.
+    pub reserve: u64,
+}
+
+impl Default for Limits {
+    /// 50,000 rows or 64 MiB: weeks of the busiest door. 16 MiB aside: hundreds of decisions on a full disk.
+    fn default() -> Self {
+        Self { rows: 50_000, bytes: 64 << 20, reserve: 16 << 20 }
+    }
+}
+
+/// How much room there is for decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// All is well.
+    Plenty,
+    /// Decisions still go in, but the outbox is three quarters full or the disk reserve is being used: raise an alarm.
+    Low,
+    /// The next decision will be refused: the outbox is full, or the disk and the reserve are.
+    Exhausted,
+}
+
+/// What [`EventStore::record`] gave the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its place, contiguous from 1.
+    pub seq: Seq,
+    /// Its link of the chain.
+    pub hash: EventHash,
+}
+
+/// The two ends of what is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The newest event; zero when there is none.
+    pub last: Seq,
+    /// Its hash; [`EventHash::START`] when there is none.
+    pub head: EventHash,
+}
+
+/// One event as stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its place.
+    pub seq: Seq,
+    /// Its name.
+    pub event_id: EventId,
+    /// The hash of the event before.
+    pub prev: EventHash,
+    /// Its own hash.
+    pub hash: EventHash,
+    /// The exact JSON that was hashed. Personal data: redacted in `Debug`, wiped when dropped.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl Row {
+    /// The event.
+    ///
+    /// # Errors
+    /// When the body was written by a newer Examgate that knows more kinds of events.
+    pub fn event(&self) -> Result<Event, EventError> {
+        serde_json::from_slice(&self.body).map_err(|source| EventError::Read { seq: self.seq, source })
+    }
+
+    fn read(row: &SqlRow<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: Seq(row.get(0)?),
+            event_id: EventId(Uuid::from_bytes(row.get(1)?)),
+            prev: EventHash::from_bytes(row.get(2)?),
+            hash: EventHash::from_bytes(row.get(3)?),
+            body: Zeroizing::new(row.get(4)?),
+        })
+    }
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Row({}, {}, {} bytes, redacted)", self.seq, self.event_id, self.body.len())
+    }
+}
+
+/// Why an event cannot be recorded, read or let go.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] Fault),
+    /// The space for decisions cannot be set aside.
+    #[error("cannot set disk space aside for decisions in {}", path.display())]
+    Reserve {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk is full and so is what was set aside for decisions. Nothing recorded is lost.
+    #[error("the disk is full and the reserve for decisions is used up: free disk space")]
+    DiskFull,
+    /// Too much waits for the collector. Nothing recorded is lost.
+    #[error("{rows} events ({bytes} bytes) wait for the collector, no more are allowed: bring the uplink back")]
+    OutboxFull {
+        /// Rows waiting.
+        rows: u64,
+        /// Bytes of bodies waiting.
+        bytes: u64,
+    },
+    /// This event was recorded before.
+    #[error("event {id} is recorded already")]
+    Duplicate {
+        /// Its name.
+        id: EventId,
+    },
+    /// The event cannot be written as JSON.
+    #[error("cannot write the event as JSON")]
+    Write(#[source] serde_json::Error),
+    /// The stored event is not one this Examgate knows.
+    #[error("cannot read event {seq}")]
+    Read {
+        /// Its place.
+        seq: Seq,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A receipt for another life of this store.
+    #[error("the receipt is for epoch {receipt}, this store lives in {ours}")]
+    AnotherEpoch {
+        /// The receipt's epoch.
+        receipt: Epoch,
+        /// Ours.
+        ours: Epoch,
+    },
+    /// A receipt for an event that was never recorded.
+    #[error("the receipt confirms event {receipt}, but the last one recorded is {last}")]
+    NeverRecorded {
+        /// The receipt's place.
+        receipt: Seq,
+        /// The newest event.
+        last: Seq,
+    },
+    /// The chain is broken: somebody altered the store, or it is damaged.
+    #[error("the chain of events breaks at event {seq}: {what}")]
+    Broken {
+        /// Where.
+        seq: Seq,
+        /// How.
+        what: &'static str,
+    },
+    /// A stored value makes no sense.
+    #[error("the event store holds a value that makes no sense ({what})")]
+    Nonsense {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// Events and their outbox.
+#[derive(Debug)]
+pub struct EventStore {
+    sealed: Sealed,
+    epoch: Epoch,
+    limits: Limits,
+    reserve: Reserve,
+}
+
+impl EventStore {
+    /// Opens the store at `path`. If there is none it is made, and lives in the epoch `fresh`; otherwise `fresh` is not
+    /// used.
+    ///
+    /// # Errors
+    /// What [`Sealed::open_or_create`] refuses; [`EventError::Reserve`].
+    pub fn open(path: &Path, key: &Key, fresh: Epoch, limits: Limits) -> Result<Self, EventError> {
+        let reserve = path.with_extension("reserve");
+        let mut reserve =
+            Reserve::open(&reserve, limits.reserve).map_err(|source| EventError::Reserve { path: reserve, source })?;
+        let mut sealed = loop {
+            match Sealed::open_or_create(path, key, &EVENTS) {
+                // Opening needs a little room too: the log and the shared memory beside the database.
+                Err(Fault::Full { .. }) if release(&mut reserve, path)? => {}
+                opened => break opened?,
+            }
+        };
+        let epoch = life(&mut sealed, fresh)?;
+        Ok(Self { sealed, epoch, limits, reserve })
+    }
+
+    /// The life this store is in.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Records `event` and puts it in the outbox, in one transaction that is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`EventError::DiskFull`] and [`EventError::OutboxFull`] when there is no room left, [`EventError::Duplicate`], or
+    /// when the database fails. Nothing is recorded then, and nothing recorded before is lost.
+    pub fn record(&mut self, event: &Event) -> Result<Recorded, EventError> {
+        let body = Zeroizing::new(serde_json::to_vec(event).map_err(EventError::Write)?);
+        let path = self.sealed.path().to_path_buf();
+        self.reserve.refill().map_err(|source| EventError::Reserve { path: path.clone(), source })?;
+        loop {
+            match self.insert(event, &body) {
+                Err(EventError::Database(Fault::Full { .. })) => {
+                    if !release(&mut self.reserve, &path)? {
+                        return Err(EventError::DiskFull);
+                    }
+                }
+                recorded => return recorded,
+            }
+        }
+    }
+
+    fn insert(&mut self, event: &Event, body: &[u8]) -> Result<Recorded, EventError> {
+        let fault = self.sealed.fault("record an event");
+        let transaction = self.sealed.write()?;
+        let Waiting { rows, bytes, total } = waiting(&transaction).map_err(&fault)?;
+        if rows >= self.limits.rows || bytes.saturating_add(body.len() as u64) > self.limits.bytes {
+            return Err(EventError::OutboxFull { rows, bytes });
+        }
+        let Ends { last, head } = ends(&transaction).map_err(&fault)?;
+        let seq = Seq(last.0 + 1);
+        let hash = chain_hash(self.epoch, seq, &head, body);
+        let known = transaction
+            .prepare_cached("SELECT 1 FROM events WHERE id = ?1")
+            .and_then(|mut query| query.exists([event.id.0.as_bytes()]))
+            .map_err(&fault)?;
+        if known {
+            return Err(EventError::Duplicate { id: event.id });
+        }
+        append(&transaction, event, Recorded { seq, hash }, &head, body)
+            .and_then(|()| post(&transaction, seq, body.len() as u64, total))
+            .map_err(&fault)?;
+        transaction.commit().map_err(&fault)?;
+        Ok(Recorded { seq, hash })
+    }
+
+    /// Up to `limit` events after `after` that the collector has not confirmed, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pending(&self, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
+        self.rows(
+            "SELECT seq, id, prev, hash, body FROM outbox JOIN events USING (seq) WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            after,
+            limit,
+        )
+    }
+
+    /// Up to `limit` events after `after`, confirmed or not, in order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn events(&self, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
+        self.rows("SELECT seq, id, prev, hash, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2", after, limit)
+    }
+
+    fn rows(&self, sql: &str, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
+        let read = || {
+            let mut query = self.sealed.connection().prepare_cached(sql)?;
+            query.query_map((after.0, limit), Row::read)?.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(read().map_err(self.sealed.fault("read events"))?)
+    }
+
+    /// The collector holds everything up to `seq`: takes it out of the outbox and says how many rows went. The events
+    /// stay. Confirming twice is no error.
+    ///
+    /// # Errors
+    /// [`EventError::AnotherEpoch`] and [`EventError::NeverRecorded`], which change nothing; or the database fails.
+    pub fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<usize, EventError> {
+        if epoch != self.epoch {
+            return Err(EventError::AnotherEpoch { receipt: epoch, ours: self.epoch });
+        }
+        let fault = self.sealed.fault("take confirmed events out of the outbox");
+        let transaction = self.sealed.write()?;
+        let last = ends(&transaction).map_err(&fault)?.last;
+        if seq > last {
+            return Err(EventError::NeverRecorded { receipt: seq, last });
+        }
+        let gone = transaction.execute("DELETE FROM outbox WHERE seq <= ?1", [seq.0]).map_err(&fault)?;
+        transaction.commit().map_err(&fault)?;
+        Ok(gone)
+    }
+
+    /// How many events wait for the collector.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn outbox_len(&self) -> Result<u64, EventError> {
+        Ok(waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?.rows)
+    }
+
+    /// The newest event and its hash.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn ends(&self) -> Result<Ends, EventError> {
+        Ok(ends(self.sealed.connection()).map_err(self.sealed.fault("read the newest event"))?)
+    }
+
+    /// How much room there is. A disk that filled up unseen shows with the next event at the latest.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn room(&self) -> Result<Room, EventError> {
+        let Waiting { rows, bytes, .. } =
+            waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?;
+        let Limits { rows: most_rows, bytes: most_bytes, reserve: _ } = self.limits;
+        Ok(if rows >= most_rows || bytes >= most_bytes || self.reserve.is_spent() {
+            Room::Exhausted
+        } else if rows >= most_rows / 4 * 3 || bytes >= most_bytes / 4 * 3 || !self.reserve.is_whole() {
+            Room::Low
+        } else {
+            Room::Plenty
+        })
+    }
+
+    /// Walks all events and checks that each is in its place and covers the one before. Says where the chain ends.
+    ///
+    /// # Errors
+    /// [`EventError::Broken`] at the first event that does not fit.
+    pub fn verify_chain(&self) -> Result<Ends, EventError> {
+        let fault = self.sealed.fault("walk the chain of events");
+        let mut query = self
+            .sealed
+            .connection()
+            .prepare("SELECT seq, id, prev, hash, body FROM events ORDER BY seq")
+            .map_err(&fault)?;
+        let mut at = Ends { last: Seq(0), head: EventHash::START };
+        for row in query.query_map([], Row::read).map_err(&fault)? {
+            let row = row.map_err(&fault)?;
+            let broken = |what| Err(EventError::Broken { seq: row.seq, what });
+            if row.seq.0 != at.last.0 + 1 {
+                return broken("an event before it is missing");
+            }
+            if row.prev != at.head {
+                return broken("it does not follow the event before it");
+            }
+            if row.hash != chain_hash(self.epoch, row.seq, &row.prev, &row.body) {
+                return broken("its content is not what was hashed");
+            }
+            at = Ends { last: row.seq, head: row.hash };
+        }
+        Ok(at)
+    }
+
+    /// The database, for checks of the whole file.
+    #[must_use]
+    pub const fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+}
+
+/// Gives a slice of the reserve back. Says whether there was one.
+fn release(reserve: &mut Reserve, path: &Path) -> Result<bool, EventError> {
+    reserve.release().map_err(|source| EventError::Reserve { path: path.into(), source })
+}
+
+/// The epoch of the store; a new store is given `fresh`.
+fn life(sealed: &mut Sealed, fresh: Epoch) -> Result<Epoch, EventError> {
+    let fault = sealed.fault("begin an epoch");
+    let read = |row: &SqlRow<'_>| row.get(0).map(|bytes| Epoch(Uuid::from_bytes(bytes)));
+    let transaction = sealed.write()?;
+    let held = transaction.query_row("SELECT epoch FROM life", [], read).optional().map_err(&fault)?;
+    if let Some(epoch) = held {
+        return Ok(epoch);
+    }
+    transaction.execute("INSERT INTO life (only, epoch) VALUES (1, ?1)", [fresh.0.as_bytes()]).map_err(&fault)?;
+    transaction.commit().map_err(&fault)?;
+    Ok(fresh)
+}
+
+/// What waits for the collector.
+#[derive(Clone, Copy, Default)]
+struct Waiting {
+    rows: u64,
+    bytes: u64,
+    /// The newest row's running total of bytes.
+    total: u64,
+}
+
+/// Read from the two ends of the outbox, which has no gaps: as quick when it is full as when it is empty.
+fn waiting(connection: &rusqlite::Connection) -> rusqlite::Result<Waiting> {
+    let waiting = connection
+        .prepare_cached(
+            "SELECT newest.seq - oldest.seq + 1, newest.total - oldest.total + oldest.bytes, newest.total
+             FROM (SELECT seq, total FROM outbox ORDER BY seq DESC LIMIT 1) AS newest,
+                  (SELECT seq, total, bytes FROM outbox ORDER BY seq LIMIT 1) AS oldest",
+        )?
+        .query_row([], |row| Ok(Waiting { rows: row.get(0)?, bytes: row.get(1)?, total: row.get(2)? }))
+        .optional()?;
+    Ok(waiting.unwrap_or_default())
+}
+
+fn ends(connection: &rusqlite::Connection) -> rusqlite::Result<Ends> {
+    let ends = connection
+        .prepare_cached("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| Ok(Ends { last: Seq(row.get(0)?), head: EventHash::from_bytes(row.get(1)?) }))
+        .optional()?;
+    Ok(ends.unwrap_or(Ends { last: Seq(0), head: EventHash::START }))
+}
+
+fn append(
+    transaction: &Transaction<'_>,
+    event: &Event,
+    recorded: Recorded,
+    prev: &EventHash,
+    body: &[u8],
+) -> rusqlite::Result<()> {
+    let Projected { exam, student, card, effect } = Projected::of(event);
+    transaction
+        .prepare_cached(
+            "INSERT INTO events (seq, id, prev, hash, body, at, exam, student, card, effect)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute((
+            recorded.seq.0,
+            event.id.0.as_bytes(),
+            prev.as_bytes(),
+            recorded.hash.as_bytes(),
+            body,
+            event.at.to_string(),
+            exam.as_str(),
+            student.map(|student| student.as_str()),
+            card.map(|card| card.as_bytes()),
+            effect,
+        ))?;
+    Ok(())
+}
+
+/// Puts an event into the outbox; `total` is the running total of bytes before it.
+fn post(transaction: &Transaction<'_>, seq: Seq, bytes: u64, total: u64) -> rusqlite::Result<()> {
+    transaction.prepare_cached("INSERT INTO outbox (seq, bytes, total) VALUES (?1, ?2, ?3)")?.execute((
+        seq.0,
+        bytes,
+        total + bytes,
+    ))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

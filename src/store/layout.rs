@@ -1,0 +1,118 @@
+//! Where the databases of one box lie, and which exams it holds.
+//!
+//! It never opens a database and never touches a key.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::key::sync_folder_of;
+use crate::domain::ExamId;
+
+/// The state folder of one box.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// Making it failed.
+    #[error("cannot make the state folder {}", path.display())]
+    Make {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Listing it failed.
+    #[error("cannot list the exams in {}", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Removing an exam's database failed.
+    #[error("cannot remove {}", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Layout {
+    /// The state folder at `root`, for instance `/var/lib/examgate`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The event store.
+    #[must_use]
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events.db")
+    }
+
+    /// One exam's roster.
+    #[must_use]
+    pub fn exam(&self, exam: &ExamId) -> PathBuf {
+        self.folder().join(format!("{exam}.db"))
+    }
+
+    /// Makes the folders.
+    ///
+    /// # Errors
+    /// [`LayoutError::Make`].
+    pub fn make(&self) -> Result<(), LayoutError> {
+        fs::create_dir_all(self.folder()).map_err(|source| LayoutError::Make { path: self.folder(), source })
+    }
+
+    /// The exams whose database is here, in order of name. A file that is not named after an exam is passed over.
+    ///
+    /// # Errors
+    /// [`LayoutError::List`].
+    pub fn exams(&self) -> Result<Vec<ExamId>, LayoutError> {
+        let failed = |source| LayoutError::List { path: self.folder(), source };
+        let mut exams = Vec::new();
+        for entry in fs::read_dir(self.folder()).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            if let Some(Ok(exam)) = name.to_str().and_then(|name| name.strip_suffix(".db")).map(ExamId::new) {
+                exams.push(exam);
+            }
+        }
+        exams.sort();
+        Ok(exams)
+    }
+
+    /// Removes an exam's database. Erase its key first: that is what makes the content unreadable.
+    ///
+    /// # Errors
+    /// [`LayoutError::Remove`]. Removing what is not there is no error.
+    pub fn remove(&self, exam: &ExamId) -> Result<(), LayoutError> {
+        let database = self.exam(exam);
+        for suffix in ["-wal", "-shm", ""] {
+            let mut path = database.clone().into_os_string();
+            path.push(suffix);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|source| LayoutError::Remove { path: path.into(), source })?,
+            }
+        }
+        sync_folder_of(&database).map_err(|source| LayoutError::Remove { path: database, source })
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join("exams")
+    }
+}

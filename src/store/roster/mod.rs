@@ -1,0 +1,415 @@
+//! One exam's roster: who, which card, where they sit, and their templates. Found by card, flat from a hundred students to
+//! a million.
+//!
+//! It never judges: whether a card is good, the room right or the window open is the session's business.
+
+use std::{borrow::Borrow, path::Path};
+
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{
+    key::Key,
+    sealed::{Fault, Kind, Migration, Sealed},
+};
+use crate::domain::{
+    ArtifactId, CardPseudonym, CardStanding, Embedding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, RoomId, Roster,
+    RosterEntry, RosterVersion, Student, StudentId, Template,
+};
+
+const ROSTER: Kind = Kind {
+    application_id: i32::from_be_bytes(*b"EgRo"),
+    name: "a roster",
+    migrations: &[Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") }],
+};
+
+/// Page cache while a roster is written, KiB: the index over cards is filled in random order.
+const WRITE_CACHE: i64 = 64 * 1024;
+
+/// A student found by card.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The entry.
+    pub entry: RosterEntry,
+    /// How many templates [`RosterStore::templates`] will give.
+    pub templates: usize,
+}
+
+/// What a replacement did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// The roster is now this edition.
+    Applied,
+    /// The very same edition was held already: nothing was written.
+    Unchanged,
+}
+
+/// Why a roster cannot be read or replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] Fault),
+    /// An older edition than the one held.
+    #[error("roster version {} is older than version {} held: raise the version", offered.0, held.0)]
+    Stale {
+        /// The version held.
+        held: RosterVersion,
+        /// The version offered.
+        offered: RosterVersion,
+    },
+    /// The edition held, with other content.
+    #[error("version {} of this roster is held already, with other content: raise the version", version.0)]
+    Conflicting {
+        /// The version.
+        version: RosterVersion,
+    },
+    /// The database is another exam's.
+    #[error("this database holds {held}, not {offered}")]
+    AnotherExam {
+        /// The exam held.
+        held: ExamId,
+        /// The exam offered.
+        offered: ExamId,
+    },
+    /// A student twice on one roster. `Display` names the student: it is for the tool that builds rosters.
+    #[error("student {} is on the roster twice", student.as_str())]
+    DuplicateStudent {
+        /// The student.
+        student: StudentId,
+    },
+    /// One card for two students. `Display` names them: it is for the tool that builds rosters.
+    #[error("students {} and {} have the same card", holder.as_str(), student.as_str())]
+    DuplicateCard {
+        /// Who came first.
+        holder: StudentId,
+        /// Who came second.
+        student: StudentId,
+    },
+    /// What is stored does not make sense.
+    #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]
+    Nonsense {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// One exam's roster.
+#[derive(Debug)]
+pub struct RosterStore {
+    sealed: Sealed,
+}
+
+impl RosterStore {
+    /// Opens the roster at `path`, which must be there.
+    ///
+    /// # Errors
+    /// What [`Sealed::open`] refuses.
+    pub fn open(path: &Path, key: &Key) -> Result<Self, RosterError> {
+        Ok(Self { sealed: Sealed::open(path, key, &ROSTER)? })
+    }
+
+    /// Opens the roster at `path`, made first if there is none; it holds no exam then, until [`RosterStore::replace`].
+    ///
+    /// # Errors
+    /// What [`Sealed::open_or_create`] refuses.
+    pub fn create(path: &Path, key: &Key) -> Result<Self, RosterError> {
+        Ok(Self { sealed: Sealed::open_or_create(path, key, &ROSTER)? })
+    }
+
+    /// The exam and the edition of its roster; `None` before the first one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn exam(&self) -> Result<Option<Exam>, RosterError> {
+        Ok(self.edition()?.map(|(exam, _)| exam))
+    }
+
+    /// The student who holds `card`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn find(&self, card: &CardPseudonym) -> Result<Option<Found>, RosterError> {
+        let fault = self.sealed.fault("find a card");
+        let mut query = self
+            .sealed
+            .connection()
+            .prepare_cached(
+                "SELECT student, given_name, card, revoked, room,
+                        (SELECT count(*) FROM templates WHERE entry = entries.id)
+                 FROM entries WHERE card = ?1",
+            )
+            .map_err(&fault)?;
+        let raw = query.query_row([card.as_bytes()], RawEntry::read).optional().map_err(&fault)?;
+        raw.map(RawEntry::check).transpose()
+    }
+
+    /// All templates of one student, in the order they were enrolled; empty when there are none or no such student.
+    ///
+    /// # Errors
+    /// When the database fails or a template makes no sense.
+    pub fn templates(&self, student: &StudentId) -> Result<Vec<Template>, RosterError> {
+        let fault = self.sealed.fault("read templates");
+        let mut query = self
+            .sealed
+            .connection()
+            .prepare_cached(
+                "SELECT space, artifact, embedding FROM templates
+                 WHERE entry = (SELECT id FROM entries WHERE student = ?1) ORDER BY ordinal",
+            )
+            .map_err(&fault)?;
+        let mut rows = query.query([student.as_str()]).map_err(&fault)?;
+        let mut templates = Vec::new();
+        while let Some(row) = rows.next().map_err(&fault)? {
+            templates.push(template(row).map_err(&fault)?.ok_or(RosterError::Nonsense { what: "a template" })?);
+        }
+        Ok(templates)
+    }
+
+    /// How many students.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn len(&self) -> Result<usize, RosterError> {
+        let count = self.sealed.connection().query_row("SELECT count(*) FROM entries", [], |row| row.get(0));
+        Ok(count.map_err(self.sealed.fault("count students"))?)
+    }
+
+    /// Whether there are no students.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_empty(&self) -> Result<bool, RosterError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Replaces the whole roster in one transaction; on any error the one held stays as it is.
+    ///
+    /// # Errors
+    /// When the version does not rise (the same version with the same content is [`Replaced::Unchanged`]), the exam is
+    /// another one, a student or a card comes twice, or the database fails.
+    pub fn replace(&mut self, roster: &Roster) -> Result<Replaced, RosterError> {
+        self.replace_from(&roster.exam, &roster.entries)
+    }
+
+    /// As [`RosterStore::replace`], with entries from anywhere: a million need not be in memory.
+    ///
+    /// # Errors
+    /// As [`RosterStore::replace`].
+    pub fn replace_from<I>(&mut self, exam: &Exam, entries: I) -> Result<Replaced, RosterError>
+    where
+        I: IntoIterator<Item: Borrow<(RosterEntry, Vec<Template>)>>,
+    {
+        let mut digest = ContentDigest::of(exam);
+        if let Some((held, content)) = self.edition()? {
+            if held.id != exam.id {
+                return Err(RosterError::AnotherExam { held: held.id, offered: exam.id.clone() });
+            }
+            if exam.version < held.version {
+                return Err(RosterError::Stale { held: held.version, offered: exam.version });
+            }
+            if exam.version == held.version {
+                entries.into_iter().for_each(|item| digest.add(item.borrow()));
+                let same = digest.finish() == content;
+                return if same {
+                    Ok(Replaced::Unchanged)
+                } else {
+                    Err(RosterError::Conflicting { version: held.version })
+                };
+            }
+        }
+        let cache = |kib: i64| format!("PRAGMA cache_size = -{kib}");
+        let fault = self.sealed.fault("replace the roster");
+        let normal: i64 = 2000;
+        self.sealed.connection().execute_batch(&cache(WRITE_CACHE)).map_err(&fault)?;
+        let written = self.rewrite(exam, entries, digest);
+        self.sealed.connection().execute_batch(&cache(normal)).map_err(&fault)?;
+        written.map(|()| Replaced::Applied)
+    }
+
+    fn rewrite<I>(&mut self, exam: &Exam, entries: I, mut digest: ContentDigest) -> Result<(), RosterError>
+    where
+        I: IntoIterator<Item: Borrow<(RosterEntry, Vec<Template>)>>,
+    {
+        let fault = self.sealed.fault("replace the roster");
+        let transaction = self.sealed.write()?;
+        transaction.execute_batch("DELETE FROM templates; DELETE FROM entries; DELETE FROM exam;").map_err(&fault)?;
+        for item in entries {
+            let (entry, templates) = item.borrow();
+            insert(&transaction, entry, templates)
+                .map_err(|error| duplicate(&transaction, entry).unwrap_or_else(|| fault(error).into()))?;
+            digest.add(item.borrow());
+        }
+        transaction
+            .execute(
+                "INSERT INTO exam (only, id, title, opens, closes, version, content)
+                 VALUES (1, :id, :title, :opens, :closes, :version, :content)",
+                named_params! {
+                    ":id": exam.id.as_str(),
+                    ":title": exam.title,
+                    ":opens": exam.window.opens.to_string(),
+                    ":closes": exam.window.closes.to_string(),
+                    ":version": exam.version.0,
+                    ":content": digest.finish(),
+                },
+            )
+            .map_err(&fault)?;
+        Ok(transaction.commit().map_err(&fault)?)
+    }
+
+    /// The exam and the digest of the roster's content.
+    fn edition(&self) -> Result<Option<(Exam, [u8; 32])>, RosterError> {
+        let read = |row: &Row<'_>| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, String>(3)?,
+                row.get::<_, u64>(4)?,
+                row.get::<_, [u8; 32]>(5)?,
+            ))
+        };
+        let row = self
+            .sealed
+            .connection()
+            .query_row("SELECT id, title, opens, closes, version, content FROM exam", [], read)
+            .optional()
+            .map_err(self.sealed.fault("read the exam"))?;
+        let Some((id, title, opens, closes, version, content)) = row else { return Ok(None) };
+        let nonsense = |what| RosterError::Nonsense { what };
+        let window = ExamWindow {
+            opens: opens.parse().map_err(|_| nonsense("opening time"))?,
+            closes: closes.parse().map_err(|_| nonsense("closing time"))?,
+        };
+        let id = ExamId::new(id).map_err(|_| nonsense("exam"))?;
+        Ok(Some((Exam { id, title, window, version: RosterVersion(version) }, content)))
+    }
+}
+
+/// An entry as stored, before its identifiers are checked.
+struct RawEntry {
+    student: String,
+    given_name: String,
+    card: [u8; 32],
+    revoked: bool,
+    room: String,
+    templates: usize,
+}
+
+impl RawEntry {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            student: row.get(0)?,
+            given_name: row.get(1)?,
+            card: row.get(2)?,
+            revoked: row.get(3)?,
+            room: row.get(4)?,
+            templates: row.get(5)?,
+        })
+    }
+
+    fn check(self) -> Result<Found, RosterError> {
+        let id = StudentId::new(self.student).map_err(|_| RosterError::Nonsense { what: "a student" })?;
+        let entry = RosterEntry {
+            student: Student { id, given_name: self.given_name },
+            card: CardPseudonym::from_bytes(self.card),
+            standing: if self.revoked { CardStanding::Revoked } else { CardStanding::Active },
+            room: RoomId::new(self.room).map_err(|_| RosterError::Nonsense { what: "a room" })?,
+        };
+        Ok(Found { entry, templates: self.templates })
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, entry: &RosterEntry, templates: &[Template]) -> rusqlite::Result<()> {
+    let id = transaction
+        .prepare_cached("INSERT INTO entries (student, given_name, card, revoked, room) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .insert((
+            entry.student.id.as_str(),
+            &entry.student.given_name,
+            entry.card.as_bytes(),
+            entry.standing == CardStanding::Revoked,
+            entry.room.as_str(),
+        ))?;
+    for (ordinal, template) in templates.iter().enumerate() {
+        let embedding = little_endian(&template.embedding);
+        transaction
+            .prepare_cached(
+                "INSERT INTO templates (entry, ordinal, space, artifact, embedding) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((id, ordinal, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
+    }
+    Ok(())
+}
+
+/// After a refused insert: was it because the student or the card is there already?
+fn duplicate(transaction: &Transaction<'_>, entry: &RosterEntry) -> Option<RosterError> {
+    let holder = |sql, value: &dyn rusqlite::ToSql| {
+        let student = transaction.query_row(sql, [value], |row| row.get::<_, String>(0)).optional().ok()??;
+        StudentId::new(student).ok()
+    };
+    if let Some(student) = holder("SELECT student FROM entries WHERE student = ?1", &entry.student.id.as_str()) {
+        return Some(RosterError::DuplicateStudent { student });
+    }
+    let holder = holder("SELECT student FROM entries WHERE card = ?1", entry.card.as_bytes())?;
+    Some(RosterError::DuplicateCard { holder, student: entry.student.id.clone() })
+}
+
+/// Components as 32-bit floats, little endian.
+fn little_endian(embedding: &Embedding) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(embedding.dimension() * 4));
+    embedding.as_slice().iter().for_each(|component| bytes.extend_from_slice(&component.to_le_bytes()));
+    bytes
+}
+
+/// `None` when the stored bytes are not a template.
+fn template(row: &Row<'_>) -> rusqlite::Result<Option<Template>> {
+    let space = EmbeddingSpaceId::new(row.get::<_, String>(0)?);
+    let artifact = ArtifactId::from_bytes(row.get(1)?);
+    let bytes = row.get_ref(2)?.as_blob()?;
+    let (chunks, rest) = bytes.as_chunks::<4>();
+    let components = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
+    let embedding = rest.is_empty().then(|| Embedding::normalised(components).ok()).flatten();
+    Ok(embedding.map(|embedding| Template { space, artifact, embedding }))
+}
+
+/// SHA-256 over an exam and its entries in order: tells whether two rosters of one version are the same.
+struct ContentDigest(Sha256);
+
+impl ContentDigest {
+    fn of(exam: &Exam) -> Self {
+        let mut digest = Self(Sha256::new());
+        for text in [exam.id.as_str(), &exam.title, &exam.window.opens.to_string(), &exam.window.closes.to_string()] {
+            digest.part(text.as_bytes());
+        }
+        digest.part(&exam.version.0.to_be_bytes());
+        digest
+    }
+
+    fn add(&mut self, (entry, templates): &(RosterEntry, Vec<Template>)) {
+        for text in [entry.student.id.as_str(), &entry.student.given_name, entry.room.as_str()] {
+            self.part(text.as_bytes());
+        }
+        self.part(entry.card.as_bytes());
+        self.part(&[u8::from(entry.standing == CardStanding::Revoked)]);
+        self.part(&templates.len().to_be_bytes());
+        for template in templates {
+            self.part(template.space.as_str().as_bytes());
+            self.part(template.artifact.as_bytes());
+            self.part(&little_endian(&template.embedding));
+        }
+    }
+
+    /// Every part with its length before it, so that none can flow into the next.
+    fn part(&mut self, bytes: &[u8]) {
+        self.0.update(bytes.len().to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests;
