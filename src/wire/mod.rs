@@ -1,1 +1,4 @@
 //! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts.
+
+pub mod apdu;
+pub mod uid;

@@ -1,1 +1,176 @@
-//! The card edge.
+//! The card edge: taps in, pseudonyms out.
+//!
+//! A raw identifier lives between the reader's answer and the HMAC, inside this room, and is wiped; what leaves is a
+//! [`Credential`]. The room never knows students, rosters or what a tap leads to, and never logs an identifier or an
+//! APDU.
+
+mod pcsc;
+mod queue;
+
+#[cfg(feature = "sim")]
+pub mod contract;
+#[cfg(feature = "sim")]
+mod fake;
+
+use std::{fmt, io, time::Duration};
+
+#[cfg(feature = "sim")]
+pub use fake::{FakeCardReader, FakeHand};
+pub use pcsc::PcscCardReader;
+
+use crate::{
+    domain::{CardProblem, Credential, CredentialProfile, Pepper},
+    wire::{apdu, uid::ReaderOrder},
+};
+
+/// One place for a card, of one reader or one slot of it. Stays the same for a reader that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u16);
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What happened at the reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CardEvent {
+    /// Readers answer: at the start, and when they are back after an outage.
+    Ready {
+        /// Slots there are, at least one.
+        slots: usize,
+    },
+    /// A card arrived and was read, or could not be. A card that lies there when the reader starts counts as a tap.
+    Tapped {
+        /// Where.
+        slot: Slot,
+        /// What it proved, or why nothing.
+        read: Result<Credential, CardProblem>,
+    },
+    /// The card is gone, or its reader is.
+    Removed {
+        /// Where.
+        slot: Slot,
+    },
+}
+
+/// Why no tap can be seen.
+#[derive(Debug, thiserror::Error)]
+pub enum CardError {
+    /// The thread that watches the readers could not be started.
+    #[error("cannot start the thread that watches the card readers")]
+    StartThread {
+        /// The cause.
+        source: io::Error,
+    },
+    /// The PC/SC service does not answer.
+    #[error("the PC/SC service does not answer; it is tried again. See `systemctl status pcscd.socket pcscd`")]
+    Service {
+        /// The cause.
+        source: ::pcsc::Error,
+    },
+    /// The service runs, but knows no reader.
+    #[error("no card reader is attached; plug it in, or see `journalctl -u pcscd` for why its driver refuses it")]
+    NoReader,
+    /// Nobody took the events, so some are gone: any slot may have changed.
+    #[error("{lost} card events came faster than they were taken and are lost")]
+    Overrun {
+        /// Events lost.
+        lost: usize,
+    },
+    /// The reader swallows commands and does not come back.
+    #[error(
+        "{stuck} commands to the card reader never returned; unplug the reader and plug it in, \
+         then `systemctl restart pcscd` and restart Examgate"
+    )]
+    Stuck {
+        /// Commands still out.
+        stuck: usize,
+    },
+    /// A fatal error was reported before, and nobody watches the readers any more.
+    #[error("the card readers are no longer watched")]
+    Closed,
+}
+
+impl CardError {
+    /// Whether the edge mends itself: ask again, and [`CardEvent::Ready`] follows. Otherwise it must be opened anew.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Service { .. } | Self::NoReader | Self::Overrun { .. } => true,
+            Self::StartThread { .. } | Self::Stuck { .. } | Self::Closed => false,
+        }
+    }
+}
+
+/// Sees cards come and go.
+///
+/// Whoever implements it keeps to this (`contract.rs` checks it):
+///
+/// * For a slot, `Tapped` and `Removed` alternate, starting with `Tapped`. A card pulled before it could be read is
+///   still `Tapped` (unreadable) and then `Removed`; a card taken away and put back is tapped again.
+/// * Every tap ends within three seconds, also when the card or the reader never answers.
+/// * A retriable error is reported once per outage. When it is over, `Ready` is reported before the next tap. An outage
+///   ends with `Removed` for every slot that held a card, so a card that lay there through it is tapped again.
+/// * Events wait in a queue of [`QUEUE`]. When it is full, new events are dropped, and [`CardError::Overrun`] tells how
+///   many before anything later: take every slot for empty then. A tap is thus never lost in silence, and never
+///   delivered long after it.
+pub trait CardReader: Send {
+    /// Waits at most `patience` for the next event. `None`: nothing happened.
+    ///
+    /// # Errors
+    /// [`CardError`]; see [`CardError::is_retriable`].
+    fn next(&mut self, patience: Duration) -> Result<Option<CardEvent>, CardError>;
+}
+
+/// Events that wait before new ones are dropped: a few taps, as nobody at the door would wait for more.
+pub const QUEUE: usize = 16;
+
+/// How identifiers become credentials. Shared by the threads that read.
+#[derive(Debug)]
+struct Naming {
+    order: ReaderOrder,
+    pepper: Pepper,
+}
+
+impl Naming {
+    /// Judges the response to [`apdu::GET_UID`].
+    fn credential(&self, response: &[u8]) -> Result<Credential, CardProblem> {
+        let uid = apdu::uid(response, self.order).map_err(|problem| {
+            tracing::debug!(%problem, "no identifier in the answer");
+            CardProblem::Unreadable
+        })?;
+        if uid.is_random() {
+            return Err(CardProblem::Unstable);
+        }
+        let profile = CredentialProfile::Uid;
+        Ok(Credential { pseudonym: self.pepper.pseudonym(profile, uid.as_bytes()), profile })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_come_from_stable_identifiers_only() {
+        let naming = |order| Naming { order, pepper: Pepper::from_bytes([7; 32]) };
+        let named = |uid: &[u8]| {
+            let pseudonym = Pepper::from_bytes([7; 32]).pseudonym(CredentialProfile::Uid, uid);
+            Ok(Credential { pseudonym, profile: CredentialProfile::Uid })
+        };
+        let table = [
+            (ReaderOrder::AsSent, "deadbeef9000", named(&[0xDE, 0xAD, 0xBE, 0xEF])),
+            (ReaderOrder::Reversed, "deadbeef9000", named(&[0xEF, 0xBE, 0xAD, 0xDE])),
+            (ReaderOrder::AsSent, "081122339000", Err(CardProblem::Unstable)),
+            (ReaderOrder::Reversed, "332211089000", Err(CardProblem::Unstable)),
+            (ReaderOrder::AsSent, "6a81", Err(CardProblem::Unreadable)),
+            (ReaderOrder::AsSent, "", Err(CardProblem::Unreadable)),
+        ];
+        for (order, response, expected) in table {
+            let response = hex::decode(response).unwrap();
+            assert_eq!(naming(order).credential(&response), expected, "{response:02x?} {order:?}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What any [`CardReader`] owes its users, as cases that a test runs on a [`Bench`]: in process, over a real pcscd, or
+//! with real cards and a patient hand. Panics are its way to say that a reader does not comply.
+//!
+//! Never knows which reader it is.
+
+use std::time::Duration;
+
+use super::{CardError, CardEvent, CardReader, QUEUE, Slot};
+use crate::{
+    domain::{CardProblem, Credential, CredentialProfile, Pepper},
+    wire::uid::ReaderOrder,
+};
+
+/// How long an event may take: far more than it does, for loaded machines and slow hands.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a bench may rest before it is believed that nothing happens: two polls of a reader.
+const QUIET: Duration = Duration::from_millis(900);
+
+/// What a card answers to GET DATA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An identifier and success.
+    Uid(Vec<u8>),
+    /// Exactly these bytes.
+    Bytes(Vec<u8>),
+    /// Nothing, for ever.
+    Mute,
+    /// It leaves while it is being read.
+    Pulled,
+}
+
+/// A reader with two slots, and the hand that plays with it.
+pub trait Bench {
+    /// Opens the reader anew.
+    fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader>;
+
+    /// Inserts a card into slot 0 or 1, which is empty.
+    fn insert(&mut self, slot: u16, answer: Answer);
+
+    /// Removes the card from slot 0 or 1, if one is there.
+    fn remove(&mut self, slot: u16);
+
+    /// Takes all readers, or the service, away.
+    fn take_away(&mut self);
+
+    /// Brings them back, with empty slots.
+    fn bring_back(&mut self);
+}
+
+/// One case of the contract.
+pub type Case = fn(&mut dyn Bench);
+
+/// Every case, for benches that can run them in a row.
+pub const CASES: [Case; 11] = [
+    tap_and_removal,
+    every_length_and_order,
+    random_identifiers_are_refused,
+    answers_without_sense,
+    a_mute_card,
+    a_card_pulled_midway,
+    a_card_present_at_the_start,
+    two_slots,
+    an_outage,
+    many_quick_taps,
+    nobody_takes_the_events,
+];
+
+const CARD: [u8; 7] = [0x04, 0xA2, 0x24, 0x5B, 0x6F, 0x61, 0x80];
+
+fn pepper() -> Pepper {
+    Pepper::from_bytes([0x5A; 32])
+}
+
+fn named(uid: &[u8]) -> Result<Credential, CardProblem> {
+    let profile = CredentialProfile::Uid;
+    Ok(Credential { pseudonym: pepper().pseudonym(profile, uid), profile })
+}
+
+fn uid(uid: &[u8]) -> Answer {
+    Answer::Uid(uid.to_vec())
+}
+
+/// An open reader whose next events are stated.
+struct Expecting(Box<dyn CardReader>);
+
+impl Expecting {
+    fn open(bench: &mut dyn Bench) -> Self {
+        Self::open_in(bench, ReaderOrder::AsSent)
+    }
+
+    fn open_in(bench: &mut dyn Bench, order: ReaderOrder) -> Self {
+        let mut reader = Self(bench.open(order, pepper()));
+        reader.ready();
+        reader
+    }
+
+    #[track_caller]
+    fn event(&mut self) -> CardEvent {
+        self.0.next(PATIENCE).expect("no outage here").expect("an event in time")
+    }
+
+    #[track_caller]
+    fn ready(&mut self) {
+        assert_eq!(self.event(), CardEvent::Ready { slots: 2 });
+    }
+
+    #[track_caller]
+    fn tapped(&mut self, slot: u16, expected: Result<Credential, CardProblem>) {
+        assert_eq!(self.event(), CardEvent::Tapped { slot: Slot(slot), read: expected });
+    }
+
+    #[track_caller]
+    fn removed(&mut self, slot: u16) {
+        assert_eq!(self.event(), CardEvent::Removed { slot: Slot(slot) });
+    }
+
+    #[track_caller]
+    fn quiet(&mut self) {
+        assert_eq!(self.0.next(QUIET).expect("no outage here"), None);
+    }
+}
+
+/// A card comes, is named once, lies there in peace, goes, and comes again.
+pub fn tap_and_removal(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    reader.quiet();
+    for _ in 0..2 {
+        bench.insert(0, uid(&CARD));
+        reader.tapped(0, named(&CARD));
+        reader.quiet();
+        bench.remove(0);
+        reader.removed(0);
+        reader.quiet();
+    }
+}
+
+/// Identifiers of 4, 7 and 10 bytes, from readers of either order.
+pub fn every_length_and_order(bench: &mut dyn Bench) {
+    for order in [ReaderOrder::AsSent, ReaderOrder::Reversed] {
+        let mut reader = Expecting::open_in(bench, order);
+        for canonical in [&[0xDE, 0xAD, 0xBE, 0xEF][..], &CARD, &[0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+            let mut given = canonical.to_vec();
+            if order == ReaderOrder::Reversed {
+                given.reverse();
+            }
+            bench.insert(0, Answer::Uid(given));
+            reader.tapped(0, named(canonical));
+            bench.remove(0);
+            reader.removed(0);
+        }
+    }
+}
+
+/// What phones give.
+pub fn random_identifiers_are_refused(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    bench.insert(0, uid(&[0x08, 0x11, 0x22, 0x33]));
+    reader.tapped(0, Err(CardProblem::Unstable));
+    bench.remove(0);
+    reader.removed(0);
+}
+
+/// Refusals, identifiers of impossible length, and nothing but a status word. Then a good card.
+pub fn answers_without_sense(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    let answers: [&[u8]; 5] =
+        [&[0x6A, 0x81], &[0x90, 0x00], &[1, 2, 3, 0x90, 0x00], &[0xAA; 200], &[0xDE, 0xAD, 0xBE, 0xEF, 0x63, 0x00]];
+    for answer in answers {
+        bench.insert(0, Answer::Bytes(answer.to_vec()));
+        reader.tapped(0, Err(CardProblem::Unreadable));
+        bench.remove(0);
+        reader.removed(0);
+    }
+    bench.insert(0, uid(&CARD));
+    reader.tapped(0, named(&CARD));
+    bench.remove(0);
+    reader.removed(0);
+}
+
+/// A mute card is unreadable, the other slot works meanwhile, and the slot recovers when it is gone.
+pub fn a_mute_card(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    for _ in 0..5 {
+        bench.insert(0, Answer::Mute);
+        reader.tapped(0, Err(CardProblem::Unreadable));
+        bench.insert(1, uid(&CARD));
+        reader.tapped(1, named(&CARD));
+        bench.remove(1);
+        reader.removed(1);
+        bench.remove(0);
+        reader.removed(0);
+    }
+    bench.insert(0, uid(&CARD));
+    reader.tapped(0, named(&CARD));
+    bench.remove(0);
+    reader.removed(0);
+}
+
+/// A card pulled while it is read is a tap that could not be read, and then a removal.
+pub fn a_card_pulled_midway(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    for _ in 0..3 {
+        bench.insert(0, Answer::Pulled);
+        reader.tapped(0, Err(CardProblem::Unreadable));
+        reader.removed(0);
+        bench.remove(0);
+        bench.insert(0, uid(&CARD));
+        reader.tapped(0, named(&CARD));
+        bench.remove(0);
+        reader.removed(0);
+    }
+}
+
+/// A card that lies there when the reader is opened is a tap, for every opening.
+pub fn a_card_present_at_the_start(bench: &mut dyn Bench) {
+    bench.insert(0, uid(&CARD));
+    for _ in 0..2 {
+        let mut reader = Expecting::open(bench);
+        reader.tapped(0, named(&CARD));
+        reader.quiet();
+    }
+    bench.remove(0);
+}
+
+/// Two cards in two slots are told apart.
+pub fn two_slots(bench: &mut dyn Bench) {
+    let other = [0xDE, 0xAD, 0xBE, 0xEF];
+    let mut reader = Expecting::open(bench);
+    bench.insert(0, uid(&CARD));
+    reader.tapped(0, named(&CARD));
+    bench.insert(1, uid(&other));
+    reader.tapped(1, named(&other));
+    bench.remove(0);
+    reader.removed(0);
+    bench.remove(1);
+    reader.removed(1);
+}
+
+/// An outage removes the card, is told once, and ends by itself; it repeats.
+pub fn an_outage(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    for _ in 0..2 {
+        bench.insert(0, uid(&CARD));
+        reader.tapped(0, named(&CARD));
+        bench.take_away();
+        reader.removed(0);
+        let error = reader.0.next(PATIENCE).expect_err("an outage is an error");
+        assert!(error.is_retriable(), "{error}");
+        reader.quiet();
+        bench.remove(0);
+        bench.bring_back();
+        reader.ready();
+    }
+    bench.insert(0, uid(&CARD));
+    reader.tapped(0, named(&CARD));
+    bench.remove(0);
+    reader.removed(0);
+}
+
+/// Fifty taps, each as soon as the last is seen to be gone, none lost and none doubled.
+pub fn many_quick_taps(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    for n in 0..50 {
+        let card = [0x04, n, 2, 3, 4, 5, 6];
+        bench.insert(0, uid(&card));
+        reader.tapped(0, named(&card));
+        bench.remove(0);
+        reader.removed(0);
+    }
+    reader.quiet();
+}
+
+/// Two slots at once, more events than wait in the queue: what was lost is told, and afterwards taps are seen again.
+pub fn nobody_takes_the_events(bench: &mut dyn Bench) {
+    let mut idle = Expecting::open(bench);
+    let mut witness = 0;
+    while witness <= QUEUE {
+        bench.insert(0, uid(&CARD));
+        bench.settle();
+        bench.remove(0);
+        bench.settle();
+        witness += 2;
+    }
+    for _ in 0..QUEUE / 2 {
+        idle.tapped(0, named(&CARD));
+        idle.removed(0);
+    }
+    let error = idle.0.next(PATIENCE).expect_err("lost events are told");
+    assert!(matches!(error, CardError::Overrun { lost: 2 }) && error.is_retriable(), "{error}");
+    bench.insert(1, uid(&CARD));
+    idle.tapped(1, named(&CARD));
+    bench.remove(1);
+    idle.removed(1);
+}

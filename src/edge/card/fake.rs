@@ -1,0 +1,111 @@
+//! A reader without hardware: a hand in the same process lays cards on it. The seam is the APDU: what a card answers is
+//! judged as a real card's answer is. Never knows PC/SC, threads or time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    CardError, CardEvent, CardReader, Naming, Slot,
+    queue::{Events, Feed, queue},
+};
+use crate::{
+    domain::{CardProblem, Pepper},
+    wire::uid::ReaderOrder,
+};
+
+/// The reader's side.
+#[derive(Debug)]
+pub struct FakeCardReader(Events);
+
+impl CardReader for FakeCardReader {
+    fn next(&mut self, patience: Duration) -> Result<Option<CardEvent>, CardError> {
+        self.0.next(patience)
+    }
+}
+
+/// The hand that lays cards on the reader and takes them away. Cards stay where they lie when readers come and go.
+#[derive(Debug)]
+pub struct FakeHand {
+    slots: u16,
+    reader: Option<(Feed, Naming)>,
+    attached: bool,
+    lying: BTreeMap<Slot, Option<Vec<u8>>>,
+}
+
+impl FakeHand {
+    /// A hand over an attached reader of `slots` slots.
+    #[must_use]
+    pub const fn new(slots: u16) -> Self {
+        Self { slots, reader: None, attached: true, lying: BTreeMap::new() }
+    }
+
+    /// Opens the reader. The one opened before is closed.
+    pub fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> FakeCardReader {
+        let (feed, events) = queue();
+        self.reader = Some((feed, Naming { order, pepper }));
+        self.announce();
+        FakeCardReader(events)
+    }
+
+    /// Lays a card on the reader that answers GET DATA with the R-APDU `answer`, or never. It replaces the one there.
+    pub fn insert(&mut self, slot: Slot, answer: Option<&[u8]>) {
+        self.remove(slot);
+        self.lying.insert(slot, answer.map(<[u8]>::to_vec));
+        self.tap(slot);
+    }
+
+    /// Takes the card away, if there is one.
+    pub fn remove(&mut self, slot: Slot) {
+        if self.lying.remove(&slot).is_some() && self.attached {
+            self.give(CardEvent::Removed { slot });
+        }
+    }
+
+    /// Unplugs the reader.
+    pub fn detach(&mut self) {
+        let lying: Vec<Slot> = self.lying.keys().copied().collect();
+        for slot in lying {
+            self.give(CardEvent::Removed { slot });
+        }
+        self.attached = false;
+        self.announce();
+    }
+
+    /// Plugs the reader in again.
+    pub fn attach(&mut self) {
+        self.attached = true;
+        self.announce();
+    }
+
+    /// Tells an open reader how things are, and what lies there.
+    fn announce(&mut self) {
+        let ready = CardEvent::Ready { slots: usize::from(self.slots) };
+        let item = if self.attached { Ok(ready) } else { Err(CardError::NoReader) };
+        if let Some((feed, _)) = &mut self.reader
+            && feed.tell(item).is_err()
+        {
+            self.reader = None;
+        }
+        if self.attached {
+            let lying: Vec<Slot> = self.lying.keys().copied().collect();
+            for slot in lying {
+                self.tap(slot);
+            }
+        }
+    }
+
+    fn tap(&mut self, slot: Slot) {
+        let (Some((_, naming)), Some(answer), true) = (&self.reader, self.lying.get(&slot), self.attached) else {
+            return;
+        };
+        let read = answer.as_ref().map_or(Err(CardProblem::Unreadable), |answer| naming.credential(answer));
+        self.give(CardEvent::Tapped { slot, read });
+    }
+
+    fn give(&mut self, event: CardEvent) {
+        if let Some((feed, _)) = &mut self.reader
+            && feed.give(event).is_err()
+        {
+            self.reader = None;
+        }
+    }
+}
