@@ -47,11 +47,11 @@ impl fmt::Display for Seq {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "assessed")]
 pub enum Liveness {
-    /// The presentation-attack net's mean probability of a live face over the frames used, 0..=1.
+    /// Probability of a live face, fused over the frames used, 0..=1.
     Scored {
-        /// Mean over the frames.
+        /// After the last frame.
         score: f32,
-        /// What a frame's mean had to reach.
+        /// What it had to reach.
         threshold: f32,
     },
     /// No frame reached the net, or it was scripted by a simulation.

@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no randomness: identifiers and times arrive from outside.
 
+mod chain;
 mod credential;
 mod decision;
 mod event;
@@ -11,14 +12,15 @@ mod roster;
 mod template;
 mod time;
 
+pub use chain::{CHAIN_START, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, Liveness, Measured, Seq, Verification};
 pub use observation::{Continuity, FaceSeen, Observation, Pose};
 pub use pepper::Pepper;
 pub use roster::{
-    CardStanding, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion, Student,
-    StudentId,
+    CardStanding, DeviceId, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion,
+    Student, StudentId,
 };
 pub use template::{ArtifactId, Embedding, EmbeddingError, EmbeddingSpaceId, Similarity, SpaceMismatch, Template};
 pub use time::{ClockTrust, MonoTime, Timestamp};

@@ -38,7 +38,7 @@ pub struct FaceSeen {
     pub pose: Pose,
     /// What makes the frame unfit for a fair comparison, if anything. Such a frame is not evidence.
     pub defect: Option<QualityDefect>,
-    /// The presentation-attack net's probability of a live face, 0..=1.
+    /// Probability of a live face, 0..=1, fused over this face's frames so far, this one included.
     pub liveness: f32,
     /// Similarity of the session's fused probe, this frame included, to the student's templates.
     pub similarity: Similarity,

@@ -1,1 +1,336 @@
-//! The verification session: a sans-IO state machine.
+//! The verification session: a state machine that judges and does nothing.
+//!
+//! Inputs are in the past tense (what happened), outputs in the imperative (what to do). Time, identifiers and what the
+//! roster says arrive with the inputs; pixels and embeddings never do, so a trace of a session holds no biometrics and
+//! can be replayed.
+//!
+//! ```text
+//!            CardTapped                 evidence or deadline            Recorded
+//!   Idle ────────────────► Looking ──────────────────────► Recording ────────────► Showing ──► Idle
+//!     └── refused at the tap ────────────────────────────────►┘
+//! ```
+//!
+//! Persist, then tell: a decision is shown only after its event was recorded. If recording fails, the student is
+//! referred and an alarm is raised, whatever the decision was.
+
+mod evidence;
+mod gate;
+mod io;
+mod policy;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tables;
+
+use std::collections::BTreeSet;
+
+use evidence::{Evidence, Finding};
+pub use io::{
+    Answer, Door, Enrolled, Fault, Hint, History, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason,
+};
+pub use policy::{Policy, Thresholds};
+
+use crate::domain::{
+    Credential, Decision, Event, EventId, EventKind, Measured, MonoTime, Observation, Reason, Student, Verification,
+};
+
+/// Verifies one student after the other at one door.
+#[derive(Debug)]
+pub struct Session {
+    policy: Policy,
+    door: Door,
+    faults: BTreeSet<Fault>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Looking(Look),
+    Recording { case: Case, decision: Decision },
+    Showing { event: EventId },
+}
+
+/// One tap, from its first moment to its event.
+#[derive(Debug)]
+struct Case {
+    event: EventId,
+    tapped_at: MonoTime,
+    credential: Option<Credential>,
+    student: Option<Student>,
+}
+
+#[derive(Debug)]
+struct Look {
+    case: Case,
+    attempt: u32,
+    /// Frames captured before this moment are not evidence.
+    since: MonoTime,
+    evidence: Evidence,
+    first_usable: Option<MonoTime>,
+    hint: Option<Hint>,
+}
+
+impl Session {
+    /// A session for `door`, idle.
+    #[must_use]
+    pub const fn new(policy: Policy, door: Door) -> Self {
+        Self { policy, door, faults: BTreeSet::new(), state: State::Idle }
+    }
+
+    /// Takes one input at `now`; says what is to be done.
+    pub fn step(&mut self, now: Now, input: Input) -> Outputs {
+        let mut out = Outputs::default();
+        match input {
+            Input::CardTapped(tap) => self.card_tapped(now, tap, &mut out),
+            // A contactless card is tapped and taken away: its absence says nothing.
+            Input::CardRemoved => {}
+            Input::FaceObserved(observation) => self.face_observed(now, observation, &mut out),
+            Input::Recorded { event } => self.recorded(now, event, &mut out),
+            Input::RecordFailed { event } => self.record_failed(now, event, &mut out),
+            Input::EdgeFault(fault) => self.edge_fault(now, fault, &mut out),
+            Input::EdgeRecovered(fault) => self.edge_recovered(fault, &mut out),
+            Input::RosterChanged(exam) => self.door.exam = exam,
+            Input::TimerFired(reason) => self.timer_fired(now, reason, &mut out),
+        }
+        out
+    }
+
+    /// Whether a student is being verified now.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self.state, State::Looking(_) | State::Recording { .. })
+    }
+
+    fn card_tapped(&mut self, now: Now, tap: Tap, out: &mut Outputs) {
+        match self.state {
+            // One at a time: whoever taps meanwhile taps again when the light is back to idle.
+            State::Looking(_) | State::Recording { .. } => out.push(Output::Guide(Hint::OneAtATime)),
+            State::Idle | State::Showing { .. } => {
+                let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
+                let case = Case::new(now, tap);
+                match refused {
+                    Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, reason_to(reason), out),
+                    None => self.look(now, case, 1, None, out),
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, now: Now, case: Case, attempt: u32, first_usable: Option<MonoTime>, out: &mut Outputs) {
+        let Some(student) = &case.student else { return };
+        out.push(Output::StartCapture { student: student.id.clone(), since: now.mono });
+        out.push(Output::Show(Answer::Looking { attempt, of: self.policy.attempts }));
+        out.push(Output::WakeAt(
+            now.mono.after(self.policy.attempt_window),
+            WakeReason::AttemptOver { event: case.event, attempt },
+        ));
+        self.state = State::Looking(Look {
+            case,
+            attempt,
+            since: now.mono,
+            evidence: Evidence::default(),
+            first_usable,
+            hint: None,
+        });
+    }
+
+    fn face_observed(&mut self, now: Now, seen: Observation, out: &mut Outputs) {
+        let State::Looking(look) = &mut self.state else { return };
+        if seen.captured_at < look.since {
+            return;
+        }
+        let hint = look.evidence.take(&seen);
+        if look.evidence.frames_used() > 0 && look.first_usable.is_none() {
+            look.first_usable = Some(seen.captured_at);
+        }
+        if hint != look.hint {
+            look.hint = hint;
+            out.extend(hint.map(Output::Guide));
+        }
+        // Only a frame that is itself evidence can admit.
+        if hint.is_none() && look.evidence.finding(&self.policy) == Finding::Match {
+            self.end_look(now, Decision::Admit, out);
+        }
+    }
+
+    /// The attempt's time is over: what did it show?
+    fn attempt_over(&mut self, now: Now, out: &mut Outputs) {
+        let State::Looking(look) = &mut self.state else { return };
+        let finding = look.evidence.finding(&self.policy);
+        // A face that is clearly another one is not looked at again: every further look is a further chance.
+        let again = look.attempt < self.policy.attempts && finding != Finding::Mismatch;
+        if !again {
+            return self.end_look(now, finding.decision(), out);
+        }
+        let State::Looking(look) = std::mem::replace(&mut self.state, State::Idle) else { return };
+        out.push(Output::StopCapture);
+        self.look(now, look.case, look.attempt + 1, look.first_usable, out);
+    }
+
+    fn end_look(&mut self, now: Now, decision: Decision, out: &mut Outputs) {
+        let State::Looking(look) = std::mem::replace(&mut self.state, State::Idle) else { return };
+        out.push(Output::StopCapture);
+        self.decide(now, look.case, &look.evidence, look.attempt, look.first_usable, decision, out);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything an event rests on, named once")]
+    fn decide(
+        &mut self,
+        now: Now,
+        case: Case,
+        evidence: &Evidence,
+        attempts: u32,
+        first_usable: Option<MonoTime>,
+        decision: Decision,
+        out: &mut Outputs,
+    ) {
+        if let Some(reason) = decision.reason().filter(|reason| reason.is_fault()) {
+            out.push(Output::Alarm(reason));
+        }
+        let thresholds = &self.policy.thresholds;
+        let verification = Verification {
+            exam: self.door.exam.id.clone(),
+            roster: self.door.exam.version,
+            card: case.credential.as_ref().map(|c| c.pseudonym),
+            profile: case.credential.as_ref().map(|c| c.profile),
+            student: case.student.as_ref().map(|s| s.id.clone()),
+            decision,
+            measured: Measured {
+                similarity: evidence.similarity(),
+                threshold: thresholds.admit,
+                liveness: evidence.liveness(thresholds.live),
+                artifact: (evidence.frames_used() > 0).then_some(thresholds.artifact),
+                frames_used: evidence.frames_used(),
+                attempts,
+                since_tap: now.mono.since(case.tapped_at),
+                since_first_usable_frame: first_usable.map(|at| now.mono.since(at)),
+            },
+        };
+        out.push(Output::Record(Event {
+            id: case.event,
+            at: now.wall,
+            clock: now.clock,
+            room: self.door.room.clone(),
+            kind: EventKind::Verification(verification),
+        }));
+        out.push(Output::WakeAt(
+            now.mono.after(self.policy.record_within),
+            WakeReason::RecordOverdue { event: case.event },
+        ));
+        self.state = State::Recording { case, decision };
+    }
+
+    fn recorded(&mut self, now: Now, event: EventId, out: &mut Outputs) {
+        if let Some((case, decision)) = self.finish_recording(event) {
+            let given_name = case.student.filter(|_| decision == Decision::Admit).map(|s| s.given_name);
+            self.show(now, event, decision, given_name, out);
+        }
+    }
+
+    fn record_failed(&mut self, now: Now, event: EventId, out: &mut Outputs) {
+        if self.finish_recording(event).is_some() {
+            out.push(Output::Alarm(Reason::StorageFault));
+            self.show(now, event, Decision::Refer(Reason::StorageFault), None, out);
+        }
+    }
+
+    /// Leaves `Recording` if it is `event` that was waited for.
+    fn finish_recording(&mut self, event: EventId) -> Option<(Case, Decision)> {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Recording { case, decision } if case.event == event => Some((case, decision)),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    fn show(&mut self, now: Now, event: EventId, decision: Decision, given_name: Option<String>, out: &mut Outputs) {
+        out.push(Output::Show(Answer::Decided { event, decision, given_name }));
+        out.push(Output::WakeAt(now.mono.after(self.policy.show_for), WakeReason::ShownLongEnough { event }));
+        self.state = State::Showing { event };
+    }
+
+    fn edge_fault(&mut self, now: Now, fault: Fault, out: &mut Outputs) {
+        let is_new = self.faults.insert(fault);
+        match self.state {
+            State::Looking(_) => self.end_look(now, Decision::Refer(fault.reason()), out),
+            State::Idle if is_new => {
+                out.push(Output::Alarm(fault.reason()));
+                out.push(Output::Show(self.at_rest()));
+            }
+            State::Idle | State::Recording { .. } | State::Showing { .. } => {}
+        }
+    }
+
+    fn edge_recovered(&mut self, fault: Fault, out: &mut Outputs) {
+        if self.faults.remove(&fault) && matches!(self.state, State::Idle) {
+            out.push(Output::Show(self.at_rest()));
+        }
+    }
+
+    fn timer_fired(&mut self, now: Now, reason: WakeReason, out: &mut Outputs) {
+        match (&self.state, reason) {
+            (State::Looking(look), WakeReason::AttemptOver { event, attempt })
+                if look.case.event == event && look.attempt == attempt =>
+            {
+                self.attempt_over(now, out);
+            }
+            (State::Recording { .. }, WakeReason::RecordOverdue { event }) => self.record_failed(now, event, out),
+            (State::Showing { event: shown }, WakeReason::ShownLongEnough { event }) if *shown == event => {
+                self.state = State::Idle;
+                out.push(Output::Show(self.at_rest()));
+            }
+            // A timer of something that is over.
+            (State::Idle | State::Looking(_) | State::Recording { .. } | State::Showing { .. }, _) => {}
+        }
+    }
+
+    /// What is shown when nobody is being verified.
+    fn at_rest(&self) -> Answer {
+        match self.faults.first() {
+            None => Answer::Idle,
+            Some(fault) => Answer::Unwell(fault.reason()),
+        }
+    }
+}
+
+impl Case {
+    fn new(now: Now, tap: Tap) -> Self {
+        let student = match tap.lookup {
+            Lookup::Enrolled(enrolled) => Some(enrolled.entry.student),
+            Lookup::Unknown | Lookup::Elsewhere | Lookup::Unavailable => None,
+        };
+        Self { event: tap.event, tapped_at: now.mono, credential: tap.credential.ok(), student }
+    }
+}
+
+/// Whether a reason denies or refers. What the box is sure of denies; everything else is for the proctor.
+const fn reason_to(reason: Reason) -> Decision {
+    match reason {
+        Reason::CardUnknown
+        | Reason::CardRevoked
+        | Reason::CardUnstable
+        | Reason::NotOnRoster
+        | Reason::WrongRoom
+        | Reason::TooEarly
+        | Reason::TooLate
+        | Reason::FaceMismatch => Decision::Deny(reason),
+        Reason::CardUnreadable
+        | Reason::CardTooWeak
+        | Reason::AlreadyAdmitted
+        | Reason::NoTemplate
+        | Reason::ModelMismatch
+        | Reason::NoFace
+        | Reason::SeveralFaces
+        | Reason::PoorQuality(_)
+        | Reason::SpoofSuspected
+        | Reason::LockedOut
+        | Reason::CameraFault
+        | Reason::VisionFault
+        | Reason::ClockUntrusted
+        | Reason::StorageFault => Decision::Refer(reason),
+    }
+}

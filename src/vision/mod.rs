@@ -1,1 +1,44 @@
-//! Frame -> faces -> similarity.
+//! Frame to faces to numbers: decode, detect, align, judge quality and liveness, embed; and the [`Probe`] of one session.
+//!
+//! ```text
+//! bytes -> Image -> Pipeline::detect -> Face -> align -> embed -> Template -> Probe -> domain::Observation
+//!                                            \-> liveness, quality
+//! ```
+//!
+//! Which nets play which part, what they eat and what their scores mean stands in `models/manifest.toml`; nothing is loaded
+//! that does not hash as written there.
+//!
+//! This room never knows: who the student is, what is decided, where the pixels came from, what time it is.
+
+mod align;
+mod decode;
+mod detect;
+mod embed;
+mod face;
+mod liveness;
+mod manifest;
+mod picture;
+mod pipeline;
+mod probe;
+mod quality;
+mod resample;
+mod runtime;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{DecodeError, decode_file, decode_mjpeg, decode_yuyv};
+pub use detect::{Candidate, Detector};
+pub use embed::Embedder;
+pub use face::{Bounds, Face, Landmarks, Point};
+pub use liveness::LivenessNet;
+pub use manifest::{
+    Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Manifest, ManifestError, MatchThresholds, NetSpec,
+    Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, VerifiedModels, VerifyError,
+};
+pub use picture::{Image, ImageView, PictureError};
+pub use pipeline::{Options, Pipeline, VisionError};
+pub use probe::Probe;
+pub use quality::{Quality, QualityLimits};
+#[cfg(feature = "sim")]
+pub use runtime::Tape;
+pub use runtime::{InferenceError, ProviderReport, Runtime, RuntimeError};

@@ -1,4 +1,17 @@
-//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts.
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts. Parsers that survive anything.
+//!
+//! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
+//! the only randomness in this room.
+
+mod cbor;
+mod signed;
 
 pub mod apdu;
+pub mod envelope;
+pub mod keys;
+pub mod receipt;
+pub mod refusal;
+pub mod seal;
+pub mod state;
+pub mod topic;
 pub mod uid;

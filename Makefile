@@ -1,0 +1,71 @@
+# The one door. `make` alone says what there is.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+BUILD := $(CARGO) build --workspace --bins --features sim
+TOOLS := target/tools
+DENY_VERSION := 0.20.2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup models pictures demo test test-long soak fuzz lint gates audit bench docs release
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+setup: ## System packages this machine lacks (sudo where not root)
+	@provisioning/setup
+
+models: setup ## Nets and the inference runtime: fetched, checked, prepared
+	@models/fetch
+
+pictures: setup ## Faces and clips for the demonstration and the tests
+	@tests/pictures/fetch
+
+demo: models pictures ## A scripted exam morning: real reader service, real broker, real collector
+	@echo "demo: building (the first time takes several minutes)"
+	@$(BUILD)
+	@target/debug/examgate demo $(DEMO)
+
+test: models pictures ## Everything a change must pass
+	@echo "test: building and running (the first time takes several minutes)"
+	$(CARGO) test --workspace --features sim
+
+test-long: test ## The same, then fifty kills of a running box instead of five
+	EXAMGATE_KILLS=50 $(CARGO) test --workspace --features sim --test kill -- --nocapture
+
+soak: models pictures ## The demonstration again and again for an hour; stops at the first wrong decision
+	@$(BUILD)
+	@end=$$(( $$(date +%s) + $${SOAK_SECONDS:-3600} )); n=0; \
+	while [ $$(date +%s) -lt $$end ]; do n=$$((n + 1)); echo "soak: morning $$n"; target/debug/examgate demo || exit 1; done
+
+fuzz: ## Every parser against arbitrary bytes, a minute each (needs a nightly toolchain and cargo-fuzz)
+	@for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
+	  (cd fuzz && $(CARGO) +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-60}) || exit 1; done
+
+lint: gates ## Formatting, lints, house rules, licences
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features sim -- -D warnings
+	@test -x $(TOOLS)/bin/cargo-deny || { echo "lint: building cargo-deny $(DENY_VERSION) into $(TOOLS)"; \
+	  $(CARGO) install --quiet --locked --root $(TOOLS) --version $(DENY_VERSION) cargo-deny; }
+	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
+
+gates: ## What ships builds alone, and the pure rooms build without the rest
+	$(CARGO) check -p examgate --lib --no-default-features
+	$(CARGO) check -p examgate --lib --no-default-features --features vision,store
+	$(CARGO) check -p examgate
+	$(CARGO) check -p examgate-fleet
+
+audit: ## Known vulnerabilities (fetches the advisory database)
+	$(TOOLS)/bin/cargo-deny check advisories
+
+bench: models pictures ## Measures; writes target/bench/summary.json
+	@benches/peer/setup
+	$(CARGO) bench -p examgate --features sim --bench frame
+	$(CARGO) bench -p examgate --features sim --bench lookup
+
+docs: ## The API, as HTML
+	$(CARGO) doc --no-deps -p examgate -p examgate-fleet --features examgate/sim
+
+release: models ## What ships: target/release/examgate and examgate-fleet
+	$(CARGO) build --release -p examgate
+	$(CARGO) build --release -p examgate-fleet

@@ -1,0 +1,117 @@
+//! What the frames of one capture window add up to: the decision rule.
+//!
+//! A frame is evidence when it shows exactly one face without a defect. Evidence belongs to one continuous face: when
+//! another face appears it starts again, so nobody is admitted on somebody else's liveness or likeness. Blocks admission
+//! on a single lucky frame; does not by itself tell a good replay from a face (that is the liveness score's part).
+
+use super::{Hint, Policy};
+use crate::domain::{Continuity, Decision, Liveness, Observation, QualityDefect, Reason, Similarity};
+
+/// The frames of one capture window, added up.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    frames: u32,
+    liveness: f32,
+    similarity: Option<Similarity>,
+    /// The last thing that kept a frame from being evidence.
+    obstacle: Option<Obstacle>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Obstacle {
+    Nobody,
+    Several,
+    Defect(QualityDefect),
+}
+
+/// What the evidence shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Live, and the student.
+    Match,
+    /// Live, and clearly somebody else.
+    Mismatch,
+    /// Live, and too close to call.
+    Borderline,
+    /// Not live enough.
+    NotLive,
+    /// Too few usable frames, for this reason.
+    Insufficient(Reason),
+}
+
+impl Finding {
+    /// The decision if nothing more comes.
+    pub(super) const fn decision(self) -> Decision {
+        match self {
+            Self::Match => Decision::Admit,
+            Self::Mismatch => Decision::Deny(Reason::FaceMismatch),
+            Self::Borderline => Decision::Refer(Reason::FaceMismatch),
+            Self::NotLive => Decision::Refer(Reason::SpoofSuspected),
+            Self::Insufficient(reason) => Decision::Refer(reason),
+        }
+    }
+}
+
+impl Evidence {
+    /// Takes one frame. The hint says why the frame is not evidence; `None`: it is.
+    pub(super) fn take(&mut self, seen: &Observation) -> Option<Hint> {
+        let Some(face) = &seen.face else {
+            let obstacle = if seen.faces == 0 { Obstacle::Nobody } else { Obstacle::Several };
+            return Some(self.stopped_by(obstacle));
+        };
+        if face.continuity != Continuity::Same {
+            *self = Self::default();
+        }
+        if let Some(defect) = face.defect {
+            return Some(self.stopped_by(Obstacle::Defect(defect)));
+        }
+        self.frames += 1;
+        // A score that is not a number is no sign of life.
+        self.liveness = if face.liveness.is_nan() { 0.0 } else { face.liveness.clamp(0.0, 1.0) };
+        self.similarity = Some(face.similarity);
+        None
+    }
+
+    fn stopped_by(&mut self, obstacle: Obstacle) -> Hint {
+        self.obstacle = Some(obstacle);
+        match obstacle {
+            Obstacle::Nobody => Hint::LookAtCamera,
+            Obstacle::Several => Hint::OneAtATime,
+            Obstacle::Defect(defect) => defect.into(),
+        }
+    }
+
+    /// The decision rule.
+    pub(super) fn finding(&self, policy: &Policy) -> Finding {
+        let thresholds = &policy.thresholds;
+        let (Some(similarity), true) = (self.similarity, self.frames >= policy.min_frames) else {
+            return Finding::Insufficient(match self.obstacle {
+                None | Some(Obstacle::Nobody) => Reason::NoFace,
+                Some(Obstacle::Several) => Reason::SeveralFaces,
+                Some(Obstacle::Defect(defect)) => Reason::PoorQuality(defect),
+            });
+        };
+        if self.liveness < thresholds.live {
+            Finding::NotLive
+        } else if similarity >= thresholds.admit {
+            Finding::Match
+        } else if similarity >= thresholds.refer {
+            Finding::Borderline
+        } else {
+            Finding::Mismatch
+        }
+    }
+
+    pub(super) const fn frames_used(&self) -> u32 {
+        self.frames
+    }
+
+    pub(super) const fn similarity(&self) -> Option<Similarity> {
+        self.similarity
+    }
+
+    /// The verdict for the event.
+    pub(super) const fn liveness(&self, threshold: f32) -> Liveness {
+        if self.frames == 0 { Liveness::NotAssessed } else { Liveness::Scored { score: self.liveness, threshold } }
+    }
+}

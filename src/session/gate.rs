@@ -1,0 +1,62 @@
+//! What is settled at the tap, before anybody looks into the camera. The first reason that applies is the answer.
+//!
+//! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
+
+use super::{Door, Fault, History, Lookup, Now, Policy, Tap, TemplateStock};
+use crate::domain::{CardProblem, CardStanding, Reason};
+
+/// The reason to end this session at the tap, if there is one.
+pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {
+    let credential = match &tap.credential {
+        Ok(credential) => credential,
+        Err(CardProblem::Unreadable) => return Some(Reason::CardUnreadable),
+        Err(CardProblem::Unstable) => return Some(Reason::CardUnstable),
+    };
+    let enrolled = match &tap.lookup {
+        Lookup::Unavailable => return Some(Reason::StorageFault),
+        Lookup::Unknown => return Some(Reason::CardUnknown),
+        Lookup::Elsewhere => return Some(Reason::NotOnRoster),
+        Lookup::Enrolled(enrolled) => enrolled,
+    };
+    if credential.profile < policy.weakest_profile {
+        return Some(Reason::CardTooWeak);
+    }
+    if enrolled.entry.standing == CardStanding::Revoked {
+        return Some(Reason::CardRevoked);
+    }
+    if enrolled.entry.room != door.room {
+        return Some(Reason::WrongRoom);
+    }
+    if !now.clock.is_usable() {
+        return Some(Reason::ClockUntrusted);
+    }
+    if now.wall < door.exam.window.opens {
+        return Some(Reason::TooEarly);
+    }
+    if now.wall >= door.exam.window.closes {
+        return Some(Reason::TooLate);
+    }
+    if enrolled.admitted {
+        return Some(Reason::AlreadyAdmitted);
+    }
+    if is_locked_out(policy, &tap.history, now) {
+        return Some(Reason::LockedOut);
+    }
+    match enrolled.templates {
+        TemplateStock::None => Some(Reason::NoTemplate),
+        TemplateStock::OtherSpace => Some(Reason::ModelMismatch),
+        TemplateStock::Usable => fault.map(Fault::reason),
+    }
+}
+
+/// Whether the card's pause still runs. A last failure that lies in the future (the clock was set back) counts as now.
+fn is_locked_out(policy: &Policy, history: &History, now: Now) -> bool {
+    let Some(last) = history.last_failed_at else { return false };
+    match policy.pause_after(history.failed_in_a_row) {
+        None => true,
+        Some(pause) => {
+            let elapsed = now.wall.duration_since(last);
+            elapsed.unsigned_abs() < pause || elapsed.is_negative() && !pause.is_zero()
+        }
+    }
+}

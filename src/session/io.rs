@@ -1,0 +1,282 @@
+//! What goes into a session and what comes out of it. All of it serialises, so that a session can be traced and replayed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, MonoTime, Observation, QualityDefect, Reason,
+    RoomId, RosterEntry, StudentId, Timestamp,
+};
+
+/// The moment of an input, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Now {
+    /// Orders the session.
+    pub mono: MonoTime,
+    /// Judges exam windows and pauses.
+    pub wall: Timestamp,
+    /// How far `wall` may be believed.
+    pub clock: ClockTrust,
+}
+
+/// What the session guards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Door {
+    /// Where.
+    pub room: RoomId,
+    /// What for.
+    pub exam: Exam,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A card was tapped and looked up.
+    CardTapped(Tap),
+    /// The card left the reader.
+    CardRemoved,
+    /// A frame captured since `StartCapture` was looked at.
+    FaceObserved(Observation),
+    /// The event is on disk.
+    Recorded {
+        /// Which.
+        event: EventId,
+    },
+    /// The event could not be put on disk.
+    RecordFailed {
+        /// Which.
+        event: EventId,
+    },
+    /// Something the verification needs broke.
+    EdgeFault(Fault),
+    /// It works again.
+    EdgeRecovered(Fault),
+    /// The door serves this exam, or this edition of its roster, from now on.
+    RosterChanged(Exam),
+    /// A time asked for by `WakeAt` has come.
+    TimerFired(WakeReason),
+}
+
+/// A tap with all that the store knows about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tap {
+    /// The identifier of the event this tap will become.
+    pub event: EventId,
+    /// What the card proved.
+    pub credential: Result<Credential, CardProblem>,
+    /// What the rosters say.
+    pub lookup: Lookup,
+    /// Failed matches of this card.
+    pub history: History,
+}
+
+/// What the rosters on this box say about a card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lookup {
+    /// No roster holds it (or it could not be read).
+    Unknown,
+    /// Not on this exam's roster, but on another one held here.
+    Elsewhere,
+    /// On this exam's roster.
+    Enrolled(Enrolled),
+    /// The store could not be read.
+    Unavailable,
+}
+
+/// A student on this exam's roster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Their place on the roster.
+    pub entry: RosterEntry,
+    /// What there is to compare with.
+    pub templates: TemplateStock,
+    /// Whether the events say they are inside already.
+    pub admitted: bool,
+}
+
+/// What there is to compare a face with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemplateStock {
+    /// Nothing.
+    None,
+    /// Templates, but only of other embedding spaces.
+    OtherSpace,
+    /// Templates of the space in use.
+    Usable,
+}
+
+/// Failed matches of one card, over all exams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Since its last admission.
+    pub failed_in_a_row: u32,
+    /// When the last of them was.
+    pub last_failed_at: Option<Timestamp>,
+}
+
+/// What broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// No usable pictures.
+    Camera,
+    /// Inference fails.
+    Vision,
+    /// The store cannot be read.
+    Store,
+}
+
+impl Fault {
+    /// The reason a student is referred for.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Camera => Reason::CameraFault,
+            Self::Vision => Reason::VisionFault,
+            Self::Store => Reason::StorageFault,
+        }
+    }
+}
+
+/// Why the session asked to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WakeReason {
+    /// The time of one capture window is over.
+    AttemptOver {
+        /// Of which tap.
+        event: EventId,
+        /// Of which window, from 1.
+        attempt: u32,
+    },
+    /// The store has not answered in time.
+    RecordOverdue {
+        /// For which event.
+        event: EventId,
+    },
+    /// The answer was there long enough to be read.
+    ShownLongEnough {
+        /// The answer to which tap.
+        event: EventId,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Look at frames captured at or after `since` and compare with this student's templates, with a fresh probe.
+    StartCapture {
+        /// Whose templates.
+        student: StudentId,
+        /// Older frames are not to be used.
+        since: MonoTime,
+    },
+    /// Stop looking; forget the probe.
+    StopCapture,
+    /// Tell the student what to change.
+    Guide(Hint),
+    /// Put this on disk; answer with `Recorded` or `RecordFailed`.
+    Record(Event),
+    /// Let the light and the screen say this.
+    Show(Answer),
+    /// Tell the operator that the box is unwell.
+    Alarm(Reason),
+    /// Answer with `TimerFired` at that time.
+    WakeAt(MonoTime, WakeReason),
+}
+
+/// What light and screen say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Please tap.
+    Idle,
+    /// The box cannot verify anybody now; the proctor takes over.
+    Unwell(Reason),
+    /// Please look at the camera.
+    Looking {
+        /// Which capture window, from 1.
+        attempt: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// The recorded answer.
+    Decided {
+        /// Its event.
+        event: EventId,
+        /// What it is.
+        decision: Decision,
+        /// Whom to greet; only on admission.
+        given_name: Option<String>,
+    },
+}
+
+/// What the student can do to be seen better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hint {
+    /// Nobody is in the picture.
+    LookAtCamera,
+    /// More than one person is.
+    OneAtATime,
+    /// The face is too small.
+    ComeCloser,
+    /// The face is too large.
+    MoveBack,
+    /// The face leaves the picture.
+    MoveToCentre,
+    /// The head is turned away.
+    FaceForward,
+    /// Too dark.
+    MoreLight,
+    /// Too bright.
+    LessLight,
+    /// Blurred.
+    HoldStill,
+}
+
+impl From<QualityDefect> for Hint {
+    fn from(defect: QualityDefect) -> Self {
+        match defect {
+            QualityDefect::TooFar => Self::ComeCloser,
+            QualityDefect::TooClose => Self::MoveBack,
+            QualityDefect::AtBorder => Self::MoveToCentre,
+            QualityDefect::TurnedAway => Self::FaceForward,
+            QualityDefect::TooDark => Self::MoreLight,
+            QualityDefect::TooBright => Self::LessLight,
+            QualityDefect::Blurred => Self::HoldStill,
+        }
+    }
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "a session only judges: whoever steps it has to act"]
+pub struct Outputs(Vec<Output>);
+
+impl Outputs {
+    pub(super) fn push(&mut self, output: Output) {
+        self.0.push(output);
+    }
+
+    pub(super) fn extend(&mut self, outputs: impl IntoIterator<Item = Output>) {
+        self.0.extend(outputs);
+    }
+
+    /// The outputs, to look at.
+    pub fn iter(&self) -> impl Iterator<Item = &Output> {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for Outputs {
+    type Item = Output;
+    type IntoIter = std::vec::IntoIter<Output>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

@@ -1,0 +1,250 @@
+//! Random lives of a door, held against a small reference model that keeps the whole history instead of a state.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{
+    tables::{CLOSES, OPENS, door, enrolled, event, face, policy, tap},
+    *,
+};
+use crate::domain::{CardProblem, ClockTrust, Continuity, QualityDefect, Timestamp};
+
+/// One thing that may happen, with times relative to the previous one.
+#[derive(Clone, Debug)]
+enum Happening {
+    Tap {
+        problem: Option<CardProblem>,
+        admitted: bool,
+        failures: u32,
+    },
+    Removed,
+    Face {
+        age: u64,
+        similarity: f32,
+        liveness: f32,
+        continuity: Continuity,
+        dark: bool,
+    },
+    Faces(u32),
+    StoreAnswers {
+        well: bool,
+    },
+    Fault(Fault),
+    Recovered(Fault),
+    /// Let the earliest timer fire.
+    Timer,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let fault = prop_oneof![Just(Fault::Camera), Just(Fault::Vision), Just(Fault::Store)];
+    let continuity =
+        prop_oneof![8 => Just(Continuity::Same), 1 => Just(Continuity::Changed), 1 => Just(Continuity::First)];
+    prop_oneof![
+        3 => (prop_oneof![9 => Just(None), 1 => Just(Some(CardProblem::Unreadable))], prop::bool::weighted(0.1), prop_oneof![9 => Just(0_u32), 1 => 0_u32..12])
+            .prop_map(|(problem, admitted, failures)| Happening::Tap { problem, admitted, failures }),
+        1 => Just(Happening::Removed),
+        12 => (0_u64..400, prop_oneof![3 => 0.45_f32..1.0, 1 => -1.0_f32..0.6], prop_oneof![3 => 0.5_f32..1.0, 1 => 0.0_f32..0.7], continuity, prop::bool::weighted(0.1))
+            .prop_map(|(age, similarity, liveness, continuity, dark)| Happening::Face { age, similarity, liveness, continuity, dark }),
+        1 => prop_oneof![Just(0_u32), Just(2)].prop_map(Happening::Faces),
+        4 => prop::bool::weighted(0.9).prop_map(|well| Happening::StoreAnswers { well }),
+        1 => fault.clone().prop_map(Happening::Fault),
+        2 => fault.prop_map(Happening::Recovered),
+        2 => Just(Happening::Timer),
+    ]
+}
+
+/// What the reference model remembers of one tap.
+#[derive(Default)]
+struct Remembered {
+    tapped_at: MonoTime,
+    may_look: bool,
+    window_since: MonoTime,
+    /// Usable frames of the present face in the present window: (similarity, liveness).
+    frames: Vec<(f32, f32)>,
+    decision: Option<Decision>,
+    answered_well: Option<bool>,
+    shown: bool,
+}
+
+struct World {
+    session: Session,
+    mono: MonoTime,
+    clock: ClockTrust,
+    wall: i64,
+    timers: Vec<(MonoTime, WakeReason)>,
+    taps: BTreeMap<EventId, Remembered>,
+    looking: Option<EventId>,
+    recording: Option<EventId>,
+    next_event: u128,
+}
+
+impl World {
+    fn now(&self) -> Now {
+        Now { mono: self.mono, wall: Timestamp::from_second(self.wall).expect("in range"), clock: self.clock }
+    }
+
+    fn happen(&mut self, what: &Happening) -> Result<(), TestCaseError> {
+        self.mono = self.mono.after(Duration::from_millis(40));
+        let input = match *what {
+            Happening::Tap { problem, admitted, failures } => {
+                self.next_event += 1;
+                let mut tapped = tap(self.next_event);
+                let last_failed_at = (failures > 0).then(|| self.now().wall);
+                tapped.history = History { failed_in_a_row: failures, last_failed_at };
+                tapped.lookup = Lookup::Enrolled(Enrolled { admitted, ..enrolled() });
+                if let Some(problem) = problem {
+                    tapped.credential = Err(problem);
+                    tapped.lookup = Lookup::Unknown;
+                }
+                let may_look = problem.is_none()
+                    && !admitted
+                    && failures <= policy().free_failures
+                    && self.clock != ClockTrust::Untrusted
+                    && (OPENS..CLOSES).contains(&self.wall)
+                    && self.session.faults.is_empty();
+                let tapped_at = self.mono;
+                if self.looking.is_none() && self.recording.is_none() {
+                    let event = tapped.event;
+                    self.taps.insert(
+                        event,
+                        Remembered { tapped_at, may_look, window_since: tapped_at, ..Remembered::default() },
+                    );
+                }
+                Input::CardTapped(tapped)
+            }
+            Happening::Removed => Input::CardRemoved,
+            Happening::Face { age, similarity, liveness, continuity, dark } => {
+                let captured_at =
+                    MonoTime::from_start(self.mono.since_start().saturating_sub(Duration::from_millis(age)));
+                let mut seen = face(0, similarity, liveness, continuity);
+                seen.captured_at = captured_at;
+                if let (true, Some(face)) = (dark, &mut seen.face) {
+                    face.defect = Some(QualityDefect::TooDark);
+                }
+                if let Some(look) = self.looking.and_then(|event| self.taps.get_mut(&event))
+                    && captured_at >= look.window_since
+                {
+                    if continuity != Continuity::Same {
+                        look.frames.clear();
+                    }
+                    if !dark {
+                        look.frames.push((similarity, liveness));
+                    }
+                }
+                Input::FaceObserved(seen)
+            }
+            Happening::Faces(faces) => Input::FaceObserved(Observation { captured_at: self.mono, faces, face: None }),
+            Happening::StoreAnswers { well } => {
+                let Some(event) = self.recording.take() else { return Ok(()) };
+                self.taps.get_mut(&event).expect("was recorded").answered_well = Some(well);
+                if well { Input::Recorded { event } } else { Input::RecordFailed { event } }
+            }
+            Happening::Fault(fault) => Input::EdgeFault(fault),
+            Happening::Recovered(fault) => Input::EdgeRecovered(fault),
+            Happening::Timer => {
+                let Some(first) = (0..self.timers.len()).min_by_key(|&i| self.timers[i].0) else { return Ok(()) };
+                let (at, reason) = self.timers.swap_remove(first);
+                self.mono = self.mono.max(at);
+                if let WakeReason::RecordOverdue { event } = reason
+                    && self.recording == Some(event)
+                {
+                    self.recording = None;
+                    self.taps.get_mut(&event).expect("was recorded").answered_well = Some(false);
+                }
+                Input::TimerFired(reason)
+            }
+        };
+        let outputs = self.session.step(self.now(), input);
+        outputs.into_iter().try_for_each(|output| self.check(output))
+    }
+
+    fn check(&mut self, output: Output) -> Result<(), TestCaseError> {
+        match output {
+            Output::StartCapture { since, .. } => {
+                let (&event, look) = self.taps.iter_mut().next_back().expect("a tap came first");
+                prop_assert!(look.may_look, "looked although the tap was to be refused");
+                prop_assert!(since >= look.tapped_at, "frames from before the tap were asked for");
+                look.window_since = since;
+                look.frames.clear();
+                self.looking = Some(event);
+            }
+            Output::StopCapture => self.looking = None,
+            Output::Record(recorded) => {
+                let EventKind::Verification(verification) = recorded.kind;
+                let remembered = self.taps.get_mut(&recorded.id).expect("every record has a tap");
+                prop_assert!(remembered.decision.is_none(), "two decisions for one tap");
+                if verification.decision == Decision::Admit {
+                    let policy = policy();
+                    let frames = &remembered.frames;
+                    prop_assert!(remembered.may_look);
+                    prop_assert!(frames.len() >= policy.min_frames as usize, "{} frames", frames.len());
+                    let last = frames.last().expect("there are some");
+                    prop_assert!(
+                        last.0 >= policy.thresholds.admit.get() && last.1 >= policy.thresholds.live,
+                        "{last:?}"
+                    );
+                }
+                remembered.decision = Some(verification.decision);
+                self.recording = Some(recorded.id);
+            }
+            Output::Show(Answer::Decided { event, decision, given_name }) => {
+                let remembered = self.taps.get_mut(&event).expect("every answer has a tap");
+                prop_assert!(!remembered.shown, "shown twice");
+                remembered.shown = true;
+                match remembered.answered_well {
+                    Some(true) => prop_assert_eq!(Some(decision), remembered.decision),
+                    Some(false) => prop_assert_eq!(decision, Decision::Refer(Reason::StorageFault)),
+                    None => prop_assert!(false, "shown before the store answered"),
+                }
+                prop_assert!(given_name.is_none() || decision == Decision::Admit, "named without admission");
+            }
+            Output::WakeAt(at, reason) => self.timers.push((at, reason)),
+            Output::Show(Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. })
+            | Output::Guide(_)
+            | Output::Alarm(_) => {}
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: Some(Box::new(prop::test_runner::FileFailurePersistence::WithSource("regressions"))), ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_life_of_a_door_breaks_the_rules(
+        clock in prop_oneof![8 => Just(ClockTrust::Synchronised), 1 => Just(ClockTrust::Holdover), 1 => Just(ClockTrust::Untrusted)],
+        wall in prop_oneof![8 => Just(OPENS + 60), 1 => Just(OPENS - 1), 1 => Just(CLOSES)],
+        life in prop::collection::vec(happening(), 1..120),
+    ) {
+        let mut world = World {
+            session: Session::new(policy(), door()),
+            mono: MonoTime::from_start(Duration::from_secs(100)),
+            clock, wall,
+            timers: Vec::new(), taps: BTreeMap::new(), looking: None, recording: None, next_event: 0,
+        };
+        for happening in &life {
+            world.happen(happening)?;
+        }
+        // Left alone, with a store that answers, every session ends: one decision, shown, for every tap that began one.
+        for _ in 0..40 {
+            world.happen(&Happening::StoreAnswers { well: true })?;
+            world.happen(&Happening::Timer)?;
+        }
+        prop_assert!(matches!(world.session.state, State::Idle), "{:?}", world.session.state);
+        for (event, remembered) in &world.taps {
+            prop_assert!(remembered.decision.is_some() && remembered.shown, "{event} never ended");
+        }
+    }
+
+    #[test]
+    fn honest_students_are_admitted(similarity in 0.5_f32..1.0, liveness in 0.6_f32..1.0) {
+        let mut session = Session::new(policy(), door());
+        let _ = session.step(super::tables::now(0), Input::CardTapped(tap(1)));
+        let decisions: Vec<_> = (1..=3_u64)
+            .flat_map(|n| session.step(super::tables::now(n * 40), Input::FaceObserved(face(n * 40, similarity, liveness, Continuity::Same))))
+            .filter(|output| matches!(output, Output::Record(Event { kind: EventKind::Verification(Verification { decision: Decision::Admit, .. }), .. })))
+            .collect();
+        prop_assert_eq!(decisions.len(), 1, "{:?}", event(1));
+    }
+}

@@ -1,0 +1,306 @@
+//! Tables of cases: what each tap and each kind of look ends in.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::{
+    ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, CredentialProfile, Exam, ExamId,
+    ExamWindow, FaceSeen, Pose, QualityDefect, RoomId, RosterEntry, RosterVersion, Similarity, StudentId, Timestamp,
+};
+
+pub(super) const OPENS: i64 = 1_800_000_000;
+pub(super) const CLOSES: i64 = OPENS + 3600;
+
+pub(super) fn policy() -> Policy {
+    Policy::with(Thresholds {
+        artifact: ArtifactId::from_bytes([1; 32]),
+        admit: Similarity::new(0.5),
+        refer: Similarity::new(0.3),
+        live: 0.6,
+    })
+}
+
+pub(super) fn door() -> Door {
+    let at = |second| Timestamp::from_second(second).expect("in range");
+    Door {
+        room: RoomId::new("S207").expect("valid"),
+        exam: Exam {
+            id: ExamId::new("MATH-120").expect("valid"),
+            title: "Linear Algebra".into(),
+            window: ExamWindow { opens: at(OPENS), closes: at(CLOSES) },
+            version: RosterVersion(3),
+        },
+    }
+}
+
+pub(super) fn now(millis: u64) -> Now {
+    Now {
+        mono: MonoTime::from_start(Duration::from_millis(millis)),
+        wall: Timestamp::from_millisecond((OPENS + 60) * 1000 + i64::try_from(millis).expect("small"))
+            .expect("in range"),
+        clock: ClockTrust::Synchronised,
+    }
+}
+
+pub(super) fn event(n: u128) -> EventId {
+    EventId(uuid::Uuid::from_u128(n))
+}
+
+pub(super) fn enrolled() -> Enrolled {
+    Enrolled {
+        entry: RosterEntry {
+            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into() },
+            card: CardPseudonym::from_bytes([9; 32]),
+            standing: CardStanding::Active,
+            room: RoomId::new("S207").expect("valid"),
+        },
+        templates: TemplateStock::Usable,
+        admitted: false,
+    }
+}
+
+pub(super) fn tap(n: u128) -> Tap {
+    Tap {
+        event: event(n),
+        credential: Ok(Credential { pseudonym: CardPseudonym::from_bytes([9; 32]), profile: CredentialProfile::Uid }),
+        lookup: Lookup::Enrolled(enrolled()),
+        history: History::default(),
+    }
+}
+
+pub(super) fn face(millis: u64, similarity: f32, liveness: f32, continuity: Continuity) -> Observation {
+    Observation {
+        captured_at: MonoTime::from_start(Duration::from_millis(millis)),
+        faces: 1,
+        face: Some(FaceSeen {
+            eye_distance: 70.0,
+            pose: Pose::default(),
+            defect: None,
+            liveness,
+            similarity: Similarity::new(similarity),
+            continuity,
+        }),
+    }
+}
+
+fn faces(millis: u64, faces: u32) -> Observation {
+    Observation { captured_at: MonoTime::from_start(Duration::from_millis(millis)), faces, face: None }
+}
+
+fn recorded(outputs: Outputs) -> Option<Verification> {
+    outputs.into_iter().find_map(|output| match output {
+        Output::Record(Event { kind: EventKind::Verification(verification), .. }) => Some(verification),
+        _ => None,
+    })
+}
+
+/// Taps, shows the same observation every 100 ms, lets every timer fire; returns what was recorded.
+fn play(session: &mut Session, first: Tap, mut see: impl FnMut(u64) -> Option<Observation>) -> Verification {
+    let mut timers = Vec::new();
+    let mut inputs = vec![(0, Input::CardTapped(first))];
+    for step in 0..200_u64 {
+        let millis = step * 100;
+        timers.retain(|&(at, reason)| {
+            let due = MonoTime::from_start(Duration::from_millis(millis)) >= at;
+            if due {
+                inputs.push((millis, Input::TimerFired(reason)));
+            }
+            !due
+        });
+        if step > 0 {
+            inputs.extend(see(millis).map(|seen| (millis, Input::FaceObserved(seen))));
+        }
+        for (at, input) in inputs.drain(..) {
+            let outputs = session.step(now(at), input);
+            timers.extend(outputs.iter().filter_map(|output| match output {
+                Output::WakeAt(at, reason) => Some((*at, *reason)),
+                _ => None,
+            }));
+            if let Some(verification) = recorded(outputs) {
+                return verification;
+            }
+        }
+    }
+    panic!("no decision within 20 s");
+}
+
+#[test]
+fn settled_at_the_tap() {
+    let at_tap = |change: &dyn Fn(&mut Tap), now: Now| {
+        let mut tapped = tap(1);
+        change(&mut tapped);
+        recorded(Session::new(policy(), door()).step(now, Input::CardTapped(tapped))).map(|v| v.decision)
+    };
+    let enrolled_with = |change: &dyn Fn(&mut Enrolled)| {
+        let mut e = enrolled();
+        change(&mut e);
+        Lookup::Enrolled(e)
+    };
+    let deny = |reason| Some(Decision::Deny(reason));
+    let refer = |reason| Some(Decision::Refer(reason));
+
+    assert_eq!(at_tap(&|_| {}, now(0)), None, "a good tap is looked at");
+    let cases: [(&dyn Fn(&mut Tap), Option<Decision>); 11] = [
+        (&|t| t.credential = Err(CardProblem::Unreadable), refer(Reason::CardUnreadable)),
+        (&|t| t.credential = Err(CardProblem::Unstable), deny(Reason::CardUnstable)),
+        (&|t| t.lookup = Lookup::Unknown, deny(Reason::CardUnknown)),
+        (&|t| t.lookup = Lookup::Elsewhere, deny(Reason::NotOnRoster)),
+        (&|t| t.lookup = Lookup::Unavailable, refer(Reason::StorageFault)),
+        (&|t| t.lookup = enrolled_with(&|e| e.entry.standing = CardStanding::Revoked), deny(Reason::CardRevoked)),
+        (
+            &|t| t.lookup = enrolled_with(&|e| e.entry.room = RoomId::new("S208").expect("valid")),
+            deny(Reason::WrongRoom),
+        ),
+        (&|t| t.lookup = enrolled_with(&|e| e.admitted = true), refer(Reason::AlreadyAdmitted)),
+        (&|t| t.lookup = enrolled_with(&|e| e.templates = TemplateStock::None), refer(Reason::NoTemplate)),
+        (&|t| t.lookup = enrolled_with(&|e| e.templates = TemplateStock::OtherSpace), refer(Reason::ModelMismatch)),
+        (&|t| t.history = History { failed_in_a_row: 10, last_failed_at: Some(now(0).wall) }, refer(Reason::LockedOut)),
+    ];
+    for (index, (change, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(at_tap(change, now(0)), expected, "case {index}");
+    }
+
+    let at = |second, clock| Now { wall: Timestamp::from_second(second).expect("in range"), clock, ..now(0) };
+    let windows = [
+        (at(OPENS - 1, ClockTrust::Synchronised), deny(Reason::TooEarly)),
+        (at(OPENS, ClockTrust::Holdover), None),
+        (at(CLOSES - 1, ClockTrust::Synchronised), None),
+        (at(CLOSES, ClockTrust::Synchronised), deny(Reason::TooLate)),
+        (at(OPENS, ClockTrust::Untrusted), refer(Reason::ClockUntrusted)),
+    ];
+    for (moment, expected) in windows {
+        assert_eq!(at_tap(&|_| {}, moment), expected, "{moment:?}");
+    }
+}
+
+#[test]
+fn a_weak_card_is_referred_where_policy_wants_a_strong_one() {
+    let strict = Policy { weakest_profile: CredentialProfile::DesfireAes, ..policy() };
+    let outputs = Session::new(strict, door()).step(now(0), Input::CardTapped(tap(1)));
+    assert_eq!(recorded(outputs).map(|v| v.decision), Some(Decision::Refer(Reason::CardTooWeak)));
+}
+
+#[test]
+fn what_each_look_ends_in() {
+    let dark = |millis| {
+        let mut seen = face(millis, 0.9, 0.9, Continuity::Same);
+        if let Some(face) = &mut seen.face {
+            face.defect = Some(QualityDefect::TooDark);
+        }
+        seen
+    };
+    let cases: [(&str, &dyn Fn(u64) -> Option<Observation>, Decision, u32); 8] = [
+        ("the student", &|t| Some(face(t, 0.7, 0.9, Continuity::Same)), Decision::Admit, 1),
+        ("somebody else", &|t| Some(face(t, 0.1, 0.9, Continuity::Same)), Decision::Deny(Reason::FaceMismatch), 1),
+        ("borderline", &|t| Some(face(t, 0.4, 0.9, Continuity::Same)), Decision::Refer(Reason::FaceMismatch), 3),
+        ("not live", &|t| Some(face(t, 0.9, 0.2, Continuity::Same)), Decision::Refer(Reason::SpoofSuspected), 3),
+        ("nobody", &|t| Some(faces(t, 0)), Decision::Refer(Reason::NoFace), 3),
+        ("no frames at all", &|_| None, Decision::Refer(Reason::NoFace), 3),
+        ("two people", &|t| Some(faces(t, 2)), Decision::Refer(Reason::SeveralFaces), 3),
+        ("dark", &|t| Some(dark(t)), Decision::Refer(Reason::PoorQuality(QualityDefect::TooDark)), 3),
+    ];
+    for (name, see, decision, attempts) in cases {
+        let verification = play(&mut Session::new(policy(), door()), tap(1), see);
+        assert_eq!((verification.decision, verification.measured.attempts), (decision, attempts), "{name}");
+    }
+}
+
+#[test]
+fn evidence_of_one_face_never_serves_another() {
+    // Two good frames of the student, then somebody else's face who would need them to reach three.
+    let verification = play(&mut Session::new(policy(), door()), tap(1), |t| match t {
+        100 | 200 => Some(face(t, 0.8, 0.9, Continuity::Same)),
+        300 => Some(face(t, 0.1, 0.9, Continuity::Changed)),
+        _ => Some(face(t, 0.1, 0.9, Continuity::Same)),
+    });
+    assert_eq!(verification.decision, Decision::Deny(Reason::FaceMismatch));
+}
+
+#[test]
+fn frames_from_before_the_tap_are_ignored() {
+    let mut session = Session::new(policy(), door());
+    let _ = session.step(now(1000), Input::CardTapped(tap(1)));
+    for _ in 0..10 {
+        let outputs = session.step(now(1100), Input::FaceObserved(face(999, 0.9, 0.9, Continuity::Same)));
+        assert_eq!(outputs, Outputs::default());
+    }
+}
+
+#[test]
+fn the_answer_waits_for_the_record() {
+    let mut session = Session::new(policy(), door());
+    let outputs = session.step(now(0), Input::CardTapped(Tap { lookup: Lookup::Unknown, ..tap(1) }));
+    assert!(!outputs.iter().any(|o| matches!(o, Output::Show(_))), "{outputs:?}");
+    let outputs = session.step(now(5), Input::Recorded { event: event(2) });
+    assert_eq!(outputs, Outputs::default(), "another event's record says nothing");
+    let shown: Vec<_> = session.step(now(6), Input::Recorded { event: event(1) }).into_iter().collect();
+    let answer = Answer::Decided { event: event(1), decision: Decision::Deny(Reason::CardUnknown), given_name: None };
+    assert_eq!(shown[0], Output::Show(answer));
+}
+
+#[test]
+fn a_failed_or_overdue_record_refers_and_alarms() {
+    for failure in
+        [Input::RecordFailed { event: event(1) }, Input::TimerFired(WakeReason::RecordOverdue { event: event(1) })]
+    {
+        let mut session = Session::new(policy(), door());
+        let _ = session.step(now(0), Input::CardTapped(tap(1)));
+        for t in [100, 200, 300] {
+            let _ = session.step(now(t), Input::FaceObserved(face(t, 0.9, 0.9, Continuity::Same)));
+        }
+        let outputs: Vec<_> = session.step(now(400), failure).into_iter().collect();
+        let decision = Decision::Refer(Reason::StorageFault);
+        assert_eq!(outputs[0], Output::Alarm(Reason::StorageFault));
+        assert_eq!(outputs[1], Output::Show(Answer::Decided { event: event(1), decision, given_name: None }));
+    }
+}
+
+#[test]
+fn a_broken_camera_refers_and_shows_at_rest() {
+    let mut session = Session::new(policy(), door());
+    let outputs: Vec<_> = session.step(now(0), Input::EdgeFault(Fault::Camera)).into_iter().collect();
+    assert_eq!(outputs[1], Output::Show(Answer::Unwell(Reason::CameraFault)));
+    let at_tap = recorded(session.step(now(1), Input::CardTapped(tap(1)))).map(|v| v.decision);
+    assert_eq!(at_tap, Some(Decision::Refer(Reason::CameraFault)));
+    let mut session = Session::new(policy(), door());
+    let _ = session.step(now(0), Input::CardTapped(tap(1)));
+    let while_looking = recorded(session.step(now(100), Input::EdgeFault(Fault::Camera))).map(|v| v.decision);
+    assert_eq!(while_looking, Some(Decision::Refer(Reason::CameraFault)));
+}
+
+#[test]
+fn pauses_grow_from_thirty_seconds_to_an_hour_then_the_proctor() {
+    let policy = policy();
+    let seconds: Vec<_> = (0..=10).map(|n| policy.pause_after(n).map(|pause| pause.as_secs())).collect();
+    let expected = [0, 0, 0, 30, 60, 120, 240, 480, 960, 1920].map(Some);
+    assert_eq!(seconds[..10], expected);
+    assert_eq!(seconds[10], None);
+}
+
+#[test]
+fn a_pause_ends_and_a_clock_set_back_does_not_end_it() {
+    let decision = |last_failed_at: i64| {
+        let tapped = Tap {
+            history: History {
+                failed_in_a_row: 3,
+                last_failed_at: Some(Timestamp::from_second(last_failed_at).expect("in range")),
+            },
+            ..tap(1)
+        };
+        recorded(Session::new(policy(), door()).step(now(0), Input::CardTapped(tapped))).map(|v| v.decision)
+    };
+    let here = now(0).wall.as_second();
+    let locked = Some(Decision::Refer(Reason::LockedOut));
+    assert_eq!(decision(here - 29), locked);
+    assert_eq!(decision(here - 30), None);
+    assert_eq!(decision(here + 500), locked);
+}
+
+#[test]
+fn a_trace_survives_being_written_down() {
+    let inputs = [Input::CardTapped(tap(1)), Input::FaceObserved(face(10, 0.5, 0.5, Continuity::First))];
+    let lines: Vec<_> = inputs.iter().map(|i| serde_json::to_string(i).expect("serialises")).collect();
+    for (input, line) in inputs.iter().zip(&lines) {
+        assert_eq!(&serde_json::from_str::<Input>(line).expect("reads back"), input);
+    }
+}

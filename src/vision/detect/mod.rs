@@ -1,0 +1,270 @@
+//! Finds all faces of a picture with MTCNN (Zhang, Zhang, Li, Qiao: "Joint Face Detection and Alignment Using Multitask Cascaded
+//! Convolutional Networks", 2016): a small net slides over a pyramid and proposes windows, a second refines them, a third looks
+//! closer and finds eyes, nose and mouth. Suppression limits are those of the published implementation.
+//!
+//! Never knows whose faces these are, nor which of them matters.
+
+mod boxes;
+mod pyramid;
+
+use boxes::{Against, corrected, squared, suppress};
+use pyramid::Pyramid;
+
+use super::{
+    Bounds, Face, ImageView, InferenceError, Landmarks, Point, StageSpec,
+    resample::{Axis, Placement, resample},
+    runtime::Net,
+};
+
+/// Windows looked at closer, at most, best first: a picture full of face-like texture must not stall the door.
+const MAX_WINDOWS: usize = 400;
+/// Windows a run of the second and third net, at most: bounds the memory of a run.
+const BATCH: usize = 64;
+/// Suppression limits: within a level, among levels, after refinement, at the end (against the smaller window).
+const WITHIN_LEVEL: f32 = 0.5;
+const AMONG_LEVELS: f32 = 0.7;
+const REFINED: f32 = 0.7;
+const LAST: f32 = 0.7;
+/// Pixels of a level from one cell of the proposal net's answer to the next.
+const STRIDE: usize = 2;
+
+/// A window that may hold a face: square, on whole pixels, perhaps partly outside the picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Where.
+    pub bounds: Bounds,
+    /// Probability of a face, 0..=1.
+    pub score: f32,
+}
+
+/// Least probabilities of the three stages.
+pub(crate) type Thresholds = [f32; 3];
+
+struct Stage {
+    net: Net,
+    spec: StageSpec,
+    input: Vec<f32>,
+}
+
+/// The three nets and their buffers.
+pub struct Detector {
+    proposal: Stage,
+    refine: Stage,
+    output: Stage,
+    pyramid: Pyramid,
+    columns: Axis,
+    rows: Axis,
+    line: Vec<f32>,
+}
+
+/// A net's answer for one window.
+struct Judged<const POINTS: usize> {
+    candidate: Candidate,
+    correction: [f32; 4],
+    points: [Point; POINTS],
+}
+
+impl Detector {
+    pub(crate) fn new([proposal, refine, output]: [(Net, StageSpec); 3]) -> Self {
+        let stage = |(net, spec)| Stage { net, spec, input: Vec::new() };
+        Self {
+            proposal: stage(proposal),
+            refine: stage(refine),
+            output: stage(output),
+            pyramid: Pyramid::default(),
+            columns: Axis::default(),
+            rows: Axis::default(),
+            line: Vec::new(),
+        }
+    }
+
+    /// The manifest's thresholds.
+    pub(crate) const fn thresholds(&self) -> Thresholds {
+        [self.proposal.spec.threshold, self.refine.spec.threshold, self.output.spec.threshold]
+    }
+
+    /// All faces of at least `min_face` pixels (a face's height from forehead to chin), best first.
+    ///
+    /// # Errors
+    /// When a net fails or answers in another shape.
+    pub fn detect(&mut self, view: &ImageView<'_>, min_face: u32) -> Result<Vec<Face>, InferenceError> {
+        self.detect_with(view, min_face, self.thresholds())
+    }
+
+    pub(crate) fn detect_with(
+        &mut self,
+        view: &ImageView<'_>,
+        min_face: u32,
+        [propose, refine, output]: Thresholds,
+    ) -> Result<Vec<Face>, InferenceError> {
+        let proposed = self.propose(view, min_face, propose)?;
+        let refined = self.refine(view, &proposed, refine)?;
+        self.output(view, &refined, output)
+    }
+
+    /// First stage: windows of the pyramid with at least `threshold`.
+    ///
+    /// # Errors
+    /// When the net fails or answers in another shape.
+    pub fn propose(
+        &mut self,
+        view: &ImageView<'_>,
+        min_face: u32,
+        threshold: f32,
+    ) -> Result<Vec<Candidate>, InferenceError> {
+        let Stage { net, spec, input } = &mut self.proposal;
+        let cell = spec.net.input.width;
+        self.pyramid.fit(view.width(), view.height(), min_face, cell);
+        let mut all = Vec::new();
+        for level in &self.pyramid.levels {
+            let place = Placement::new(&spec.net.input, level.width, level.height, view.colour());
+            input.resize(place.len(), 0.0);
+            resample(view, &level.columns, &level.rows, &place, &mut self.line, input);
+            let outputs = net.run(place.shape(1), input)?;
+            let (shape, scores) =
+                outputs.get(&spec.probability, "1 x 1 x h x w", |s| s.len() == 4 && s[..2] == [1, 1])?;
+            let (wide, cells) = (shape[3].max(1) as usize, scores.len());
+            let (_, moves) = outputs
+                .get(&spec.regression, "1 x 4 x h x w", |s| s.len() == 4 && s[..2] == [1, 4] && s[2..] == shape[2..])?;
+            let mut found: Vec<_> = scores
+                .iter()
+                .enumerate()
+                .filter(|(_, score)| **score >= threshold)
+                .map(|(at, &score)| {
+                    let pixel =
+                        |cells: usize, more: usize| ((STRIDE * cells + more) as f64 / level.scale).trunc() as f32;
+                    let (x, y) = (at % wide, at / wide);
+                    // The published net's pictures begin at pixel 1 and its windows include their last pixel.
+                    let bounds = Bounds {
+                        left: pixel(x, 1) - 1.0,
+                        top: pixel(y, 1) - 1.0,
+                        right: pixel(x, cell),
+                        bottom: pixel(y, cell),
+                    };
+                    (bounds, score, [0, 1, 2, 3].map(|side| moves[side * cells + at]))
+                })
+                .collect();
+            suppress(&mut found, WITHIN_LEVEL, Against::Union, |&(bounds, score, _)| (bounds, score));
+            all.append(&mut found);
+        }
+        suppress(&mut all, AMONG_LEVELS, Against::Union, |&(bounds, score, _)| (bounds, score));
+        all.truncate(MAX_WINDOWS);
+        Ok(all
+            .into_iter()
+            .map(|(bounds, score, moves)| Candidate { bounds: squared(&corrected(&bounds, moves)), score })
+            .collect())
+    }
+
+    /// Second stage: the windows with more than `threshold`, moved closer to the face.
+    ///
+    /// # Errors
+    /// When the net fails or answers in another shape.
+    pub fn refine(
+        &mut self,
+        view: &ImageView<'_>,
+        candidates: &[Candidate],
+        threshold: f32,
+    ) -> Result<Vec<Candidate>, InferenceError> {
+        let mut judged = Vec::new();
+        for batch in candidates.chunks(BATCH) {
+            self.refine.judge::<0>(
+                view,
+                batch,
+                threshold,
+                (&mut self.columns, &mut self.rows, &mut self.line),
+                &mut judged,
+            )?;
+        }
+        suppress(&mut judged, REFINED, Against::Union, |j| (j.candidate.bounds, j.candidate.score));
+        Ok(judged
+            .into_iter()
+            .map(|j| Candidate {
+                bounds: squared(&corrected(&j.candidate.bounds, j.correction)),
+                score: j.candidate.score,
+            })
+            .collect())
+    }
+
+    /// Third stage: the faces among the windows, with more than `threshold`, best first.
+    ///
+    /// # Errors
+    /// When the net fails or answers in another shape.
+    pub fn output(
+        &mut self,
+        view: &ImageView<'_>,
+        candidates: &[Candidate],
+        threshold: f32,
+    ) -> Result<Vec<Face>, InferenceError> {
+        let mut judged = Vec::new();
+        for batch in candidates.chunks(BATCH) {
+            self.output.judge::<5>(
+                view,
+                batch,
+                threshold,
+                (&mut self.columns, &mut self.rows, &mut self.line),
+                &mut judged,
+            )?;
+        }
+        let mut faces: Vec<Face> = judged
+            .into_iter()
+            .map(|j| Face {
+                bounds: corrected(&j.candidate.bounds, j.correction),
+                score: j.candidate.score,
+                landmarks: Landmarks(j.points),
+            })
+            .collect();
+        suppress(&mut faces, LAST, Against::Smaller, |face| (face.bounds, face.score));
+        Ok(faces)
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn nets(&mut self) -> [&mut Net; 3] {
+        [&mut self.proposal.net, &mut self.refine.net, &mut self.output.net]
+    }
+}
+
+impl Stage {
+    /// Runs the net on a batch of windows and appends those with more than `threshold`.
+    fn judge<const POINTS: usize>(
+        &mut self,
+        view: &ImageView<'_>,
+        batch: &[Candidate],
+        threshold: f32,
+        (columns, rows, line): (&mut Axis, &mut Axis, &mut Vec<f32>),
+        judged: &mut Vec<Judged<POINTS>>,
+    ) -> Result<(), InferenceError> {
+        let Self { net, spec, input } = self;
+        let place = Placement::new(&spec.net.input, spec.net.input.width, spec.net.input.height, view.colour());
+        input.resize(batch.len() * place.len(), 0.0);
+        for (candidate, tensor) in batch.iter().zip(input.chunks_exact_mut(place.len())) {
+            let Bounds { left, top, right, bottom } = candidate.bounds;
+            let extent = |from: f32, to: f32| ((to - from) as usize).max(1);
+            columns.area(left as i64, extent(left, right), place.width, view.width());
+            rows.area(top as i64, extent(top, bottom), place.height, view.height());
+            resample(view, columns, rows, &place, line, tensor);
+        }
+        let outputs = net.run(place.shape(batch.len()), input)?;
+        let n = batch.len() as i64;
+        let (_, scores) = outputs.get(&spec.probability, "N x 1", |s| s == [n, 1])?;
+        let (_, moves) = outputs.get(&spec.regression, "N x 4", |s| s == [n, 4])?;
+        let points = match &spec.landmarks {
+            Some(name) if POINTS == 5 => outputs.get(name, "N x 10", |s| s == [n, 10])?.1,
+            Some(_) | None => &[],
+        };
+        for (i, (candidate, &score)) in batch.iter().zip(scores).enumerate() {
+            if score > threshold {
+                let Bounds { left, top, .. } = candidate.bounds;
+                let (w, h) = (candidate.bounds.width(), candidate.bounds.height());
+                judged.push(Judged {
+                    candidate: Candidate { bounds: candidate.bounds, score },
+                    correction: [0, 1, 2, 3].map(|side| moves[4 * i + side]),
+                    points: std::array::from_fn(|p| Point {
+                        x: left + w * points[10 * i + p],
+                        y: top + h * points[10 * i + 5 + p],
+                    }),
+                });
+            }
+        }
+        Ok(())
+    }
+}

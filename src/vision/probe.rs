@@ -1,0 +1,173 @@
+//! The evidence of one session: the frames of one continuous face, fused, against the templates of one student.
+//!
+//! Fused is the mean of the embeddings of the last [`WINDOW`] usable frames: what differs from frame to frame (noise, blur, a blink)
+//! averages out, what stays is the face. Not the best frame: with each frame more, the best of an impostor's frames comes closer by
+//! luck, and the false matches of the whole transaction grow with its length; the mean settles.
+//!
+//! Whether it is still the same face is judged by its embedding, never by its place: a place can be taken by another person between two
+//! frames. On a change all evidence is void and starts again with this frame.
+//!
+//! Never knows who the student is, nor which similarity suffices.
+
+use std::collections::VecDeque;
+
+use super::{ImageView, Pipeline, VisionError};
+use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Similarity, SpaceMismatch, Template};
+
+/// Usable frames that are fused, at most: about the second that a decision may take.
+const WINDOW: usize = 8;
+
+/// One session's probe. Its embeddings and templates are wiped when it is dropped.
+#[derive(Debug)]
+pub struct Probe {
+    templates: Vec<Template>,
+    frames: VecDeque<Embedding>,
+    fused: Option<Embedding>,
+}
+
+impl Probe {
+    /// A probe against the `templates` of one student; none, and every similarity is -1.
+    #[must_use]
+    pub const fn new(templates: Vec<Template>) -> Self {
+        Self { templates, frames: VecDeque::new(), fused: None }
+    }
+
+    /// Looks at one frame: all faces; where there is one, its quality, its liveness, and if it is fit, its embedding.
+    ///
+    /// A defective frame is no evidence: neither its similarity nor a change of face is judged, both stay as the frames before left
+    /// them; whoever steps in during it is noticed at the next fit frame.
+    ///
+    /// # Errors
+    /// When a net fails, or the templates belong to another space than the pipeline's embedder.
+    pub fn observe(
+        &mut self,
+        pipeline: &mut Pipeline,
+        view: &ImageView<'_>,
+        captured_at: MonoTime,
+    ) -> Result<Observation, VisionError> {
+        if let Some(other) = self.templates.iter().find(|template| template.space != *pipeline.space()) {
+            let (probe, template) = (pipeline.space().clone(), other.space.clone());
+            return Err(SpaceMismatch { probe, template }.into());
+        }
+        let faces = pipeline.detect(view)?;
+        let face = match faces.as_slice() {
+            [face] => {
+                let quality = pipeline.quality(view, face)?;
+                let continuity = if quality.defect.is_none() {
+                    let same_face = pipeline.embedder().spec().thresholds.same_face;
+                    let template = pipeline.embedder().embed_aligned()?;
+                    self.add(template.embedding.clone(), same_face)?
+                } else if self.fused.is_none() {
+                    Continuity::First
+                } else {
+                    Continuity::Same
+                };
+                Some(FaceSeen {
+                    eye_distance: quality.eye_distance,
+                    pose: quality.pose,
+                    defect: quality.defect,
+                    liveness: pipeline.liveness(view, face)?,
+                    similarity: self.similarity(),
+                    continuity,
+                })
+            }
+            _ => None,
+        };
+        Ok(Observation { captured_at, faces: u32::try_from(faces.len()).unwrap_or(u32::MAX), face })
+    }
+
+    /// Takes in one usable frame.
+    fn add(&mut self, frame: Embedding, same_face: Similarity) -> Result<Continuity, VisionError> {
+        let continuity = match &self.fused {
+            None => Continuity::First,
+            Some(fused) if fused.similarity(&frame) >= same_face => Continuity::Same,
+            Some(_) => Continuity::Changed,
+        };
+        if continuity == Continuity::Changed {
+            self.frames.clear();
+        }
+        if self.frames.len() == WINDOW {
+            self.frames.pop_front();
+        }
+        self.frames.push_back(frame);
+        let mut sum = vec![0.0; self.frames.back().map_or(0, Embedding::dimension)];
+        for frame in &self.frames {
+            for (sum, component) in sum.iter_mut().zip(frame.as_slice()) {
+                *sum += component;
+            }
+        }
+        self.fused = Some(Embedding::normalised(sum)?);
+        Ok(continuity)
+    }
+
+    /// Of the fused probe, to the most alike template; -1 before the first usable frame.
+    fn similarity(&self) -> Similarity {
+        let cosine = |fused: &Embedding| {
+            self.templates.iter().map(|template| fused.similarity(&template.embedding).get()).fold(-1.0, f32::max)
+        };
+        Similarity::new(self.fused.as_ref().map_or(-1.0, cosine))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ArtifactId, EmbeddingSpaceId};
+
+    fn unit(components: &[f32]) -> Embedding {
+        Embedding::normalised(components.to_vec()).unwrap()
+    }
+
+    fn probe(templates: &[&[f32]]) -> Probe {
+        Probe::new(
+            templates
+                .iter()
+                .map(|components| Template {
+                    space: EmbeddingSpaceId::new("s"),
+                    artifact: ArtifactId::from_bytes([0; 32]),
+                    embedding: unit(components),
+                })
+                .collect(),
+        )
+    }
+
+    const SAME: Similarity = Similarity::new(0.5);
+
+    #[test]
+    fn the_mean_of_the_frames_is_compared_with_the_nearest_template() {
+        let mut probe = probe(&[&[0.0, 0.0, 1.0], &[1.0, 0.0, 0.0]]);
+        assert_eq!(probe.similarity().get(), -1.0);
+        assert_eq!(probe.add(unit(&[1.0, 0.5, 0.0]), SAME).unwrap(), Continuity::First);
+        let one = probe.similarity().get();
+        assert_eq!(probe.add(unit(&[1.0, -0.5, 0.0]), SAME).unwrap(), Continuity::Same);
+        assert!(probe.similarity().get() > one + 0.1, "opposite errors cancel");
+    }
+
+    #[test]
+    fn another_face_voids_the_evidence() {
+        let mut probe = probe(&[&[1.0, 0.0]]);
+        for _ in 0..3 {
+            probe.add(unit(&[1.0, 0.0]), SAME).unwrap();
+        }
+        assert_eq!(probe.add(unit(&[0.0, 1.0]), SAME).unwrap(), Continuity::Changed);
+        assert_eq!(probe.similarity().get(), 0.0, "nothing of the first face is left");
+        assert_eq!(probe.add(unit(&[0.0, 1.0]), SAME).unwrap(), Continuity::Same);
+    }
+
+    #[test]
+    fn old_frames_leave_the_window() {
+        let mut probe = probe(&[&[0.8, 0.6]]);
+        probe.add(unit(&[1.0, 0.0]), SAME).unwrap();
+        for _ in 0..WINDOW {
+            probe.add(unit(&[0.8, 0.6]), SAME).unwrap();
+        }
+        assert!((probe.similarity().get() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn without_templates_nothing_is_alike() {
+        let mut probe = probe(&[]);
+        probe.add(unit(&[1.0, 0.0]), SAME).unwrap();
+        assert_eq!(probe.similarity().get(), -1.0);
+    }
+}

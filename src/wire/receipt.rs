@@ -1,0 +1,133 @@
+//! The collector's receipt, version 1: up to which event it has committed everything of a box. Only this lets a box
+//! forget an event; a broker's acknowledgement does not.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cbor,
+    keys::{PublicKey, SigningKey},
+    signed,
+};
+use crate::domain::{DeviceId, Epoch, Seq};
+
+/// What the signature is for.
+const PURPOSE: &str = "examgate/receipt/v1";
+
+/// Longest receipt, bytes.
+pub const MAX_RECEIPT: usize = 512;
+
+/// Why bytes are not a receipt for this box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not signed by the collector's receipt key for this purpose.
+    #[error("not signed by the collector's receipt key; is the right `receipt_key` configured?")]
+    NotSigned,
+    /// Signed, but not of this shape.
+    #[error("signed by the collector, but not a receipt of version 1")]
+    Malformed,
+    /// For another box.
+    #[error("a receipt for another box")]
+    OtherDevice,
+}
+
+/// Everything of `device` in `epoch` up to and including `seq` is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which box.
+    pub device: DeviceId,
+    /// Which life of its store.
+    pub epoch: Epoch,
+    /// The highest event with no gap before it; 0 when even the first is missing.
+    pub seq: Seq,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payload {
+    v: u8,
+    device: DeviceId,
+    epoch: Epoch,
+    seq: Seq,
+}
+
+impl Receipt {
+    /// Signs the receipt.
+    #[must_use]
+    pub fn encode(&self, key: &SigningKey) -> Vec<u8> {
+        let payload = Payload { v: 1, device: self.device.clone(), epoch: self.epoch, seq: self.seq };
+        signed::sign(PURPOSE, key, cbor::to_vec(&payload))
+    }
+
+    /// Reads a receipt for `device`, signed by the collector's `key`. The epoch is for the outbox to judge.
+    ///
+    /// # Errors
+    /// When anything about it is not as [`Self::encode`] makes it, or it is for another box.
+    pub fn decode(bytes: &[u8], device: &DeviceId, key: &PublicKey) -> Result<Self, ReceiptError> {
+        if bytes.len() > MAX_RECEIPT {
+            return Err(ReceiptError::NotSigned);
+        }
+        let payload = signed::verify(PURPOSE, key, bytes).ok_or(ReceiptError::NotSigned)?;
+        let Payload { v, device: named, epoch, seq } = cbor::from_slice(&payload).ok_or(ReceiptError::Malformed)?;
+        if v != 1 {
+            return Err(ReceiptError::Malformed);
+        }
+        if named != *device {
+            return Err(ReceiptError::OtherDevice);
+        }
+        Ok(Self { device: named, epoch, seq })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const GOLDEN: &[u8] = include_bytes!("../../tests/golden/receipt-v1.cose");
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed(&[9; 32])
+    }
+
+    fn door() -> DeviceId {
+        DeviceId::new("door-1").expect("valid")
+    }
+
+    fn receipt() -> Receipt {
+        Receipt { device: door(), epoch: Epoch(Uuid::from_u128(1)), seq: Seq(7) }
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_never_change() {
+        assert_eq!(receipt().encode(&key()), GOLDEN);
+        assert_eq!(Receipt::decode(GOLDEN, &door(), &key().public()), Ok(receipt()));
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_refused() {
+        let other = Receipt { device: DeviceId::new("door-2").expect("valid"), ..receipt() };
+        let payload = Payload { v: 2, device: door(), epoch: receipt().epoch, seq: Seq(7) };
+        for (bytes, error) in [
+            (other.encode(&key()), ReceiptError::OtherDevice),
+            (receipt().encode(&SigningKey::from_seed(&[8; 32])), ReceiptError::NotSigned),
+            (signed::sign("examgate/event/v1", &key(), cbor::to_vec(&payload)), ReceiptError::NotSigned),
+            (signed::sign(PURPOSE, &key(), cbor::to_vec(&payload)), ReceiptError::Malformed),
+            (vec![0; MAX_RECEIPT + 1], ReceiptError::NotSigned),
+        ] {
+            assert_eq!(Receipt::decode(&bytes, &door(), &key().public()), Err(error));
+        }
+        let longest =
+            Receipt { device: DeviceId::new("d".repeat(64)).expect("valid"), seq: Seq(u64::MAX), ..receipt() };
+        assert!(longest.encode(&key()).len() <= MAX_RECEIPT);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..600), signed in any::<bool>()) {
+            let bytes = if signed { signed::sign(PURPOSE, &key(), bytes) } else { bytes };
+            prop_assert!(Receipt::decode(&bytes, &door(), &key().public()).is_err());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The MQTT topics. It never knows who may write which: that is the broker's ACL.
+
+use crate::domain::DeviceId;
+
+/// All topics start here; the version is that of everything below.
+const ROOT: &str = "examgate/v1/";
+
+/// The topics that belong to one box: `examgate/v1/{device}/…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceTopic {
+    /// Box to fleet, retained, and its last will: [`super::state::DeviceState`].
+    State,
+    /// Box to collector: one event in an [`super::envelope::EventEnvelope`].
+    Event,
+    /// Collector to box: a [`super::receipt::Receipt`].
+    Receipt,
+}
+
+impl DeviceTopic {
+    const ALL: [Self; 3] = [Self::State, Self::Event, Self::Receipt];
+
+    const fn leaf(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Event => "event",
+            Self::Receipt => "receipt",
+        }
+    }
+
+    /// This topic of one box.
+    #[must_use]
+    pub fn of(self, device: &DeviceId) -> String {
+        format!("{ROOT}{device}/{}", self.leaf())
+    }
+
+    /// The filter that matches this topic of every box.
+    #[must_use]
+    pub fn of_all(self) -> String {
+        format!("{ROOT}+/{}", self.leaf())
+    }
+
+    /// Which topic of which box `topic` is; `None` for anything else.
+    #[must_use]
+    pub fn parse(topic: &str) -> Option<(DeviceId, Self)> {
+        let (device, leaf) = topic.strip_prefix(ROOT)?.split_once('/')?;
+        let which = Self::ALL.into_iter().find(|which| which.leaf() == leaf)?;
+        Some((DeviceId::new(device).ok()?, which))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn topics_are_told_apart() {
+        let door = DeviceId::new("door-1").expect("valid");
+        for which in DeviceTopic::ALL {
+            assert_eq!(DeviceTopic::parse(&which.of(&door)), Some((door.clone(), which)));
+        }
+        assert_eq!(DeviceTopic::Event.of(&door), "examgate/v1/door-1/event");
+        assert_eq!(DeviceTopic::Event.of_all(), "examgate/v1/+/event");
+        for other in [
+            "",
+            "examgate/v1/",
+            "examgate/v1/door-1",
+            "examgate/v2/door-1/event",
+            "examgate/v1/+/event",
+            "examgate/v1/door-1/event/x",
+            "examgate/v1//event",
+            "x/examgate/v1/door-1/event",
+        ] {
+            assert_eq!(DeviceTopic::parse(other), None, "{other:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_survived(topic in ".*") {
+            let _ = DeviceTopic::parse(&topic);
+        }
+    }
+}
