@@ -116,3 +116,24 @@ impl Layout {
         self.root.join("exams")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_removes_exams() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        layout.make().unwrap();
+        let exam = |name| ExamId::new(name).unwrap();
+        for name in ["b.db", "a.db", "a.db-wal", "a.db-shm", "x.db.db", "-.db", "note.txt"] {
+            fs::write(layout.folder().join(name), "").unwrap();
+        }
+        assert_eq!(layout.exams().unwrap(), [exam("a"), exam("b"), exam("x.db")]);
+        layout.remove(&exam("a")).unwrap();
+        layout.remove(&exam("a")).unwrap();
+        assert_eq!(layout.exams().unwrap(), [exam("b"), exam("x.db")]);
+        assert!(!layout.folder().join("a.db-wal").exists() && !layout.folder().join("a.db-shm").exists());
+    }
+}

@@ -41,11 +41,6 @@ impl Reserve {
         self.held >= self.size
     }
 
-    /// Whether a decision can still be given a slice.
-    pub(super) const fn is_spent(&self) -> bool {
-        self.held == 0
-    }
-
     /// Sets aside again what was given back, once the disk has twice that much free. Quick when nothing is missing.
     pub(super) fn refill(&mut self) -> io::Result<()> {
         if self.is_whole() {

@@ -58,7 +58,7 @@ pub enum Room {
     Plenty,
     /// Decisions still go in, but the outbox is three quarters full or the disk reserve is being used: raise an alarm.
     Low,
-    /// The next decision will be refused: the outbox is full, or the disk and the reserve are.
+    /// The outbox is full, or the last decision was refused because the disk was and the reserve is used up.
     Exhausted,
 }
 
@@ -202,6 +202,8 @@ pub struct EventStore {
     epoch: Epoch,
     limits: Limits,
     reserve: Reserve,
+    /// Whether the last event found neither disk nor reserve.
+    refused: bool,
 }
 
 impl EventStore {
@@ -222,7 +224,7 @@ impl EventStore {
             }
         };
         let epoch = life(&mut sealed, fresh)?;
-        Ok(Self { sealed, epoch, limits, reserve })
+        Ok(Self { sealed, epoch, limits, reserve, refused: false })
     }
 
     /// The life this store is in.
@@ -244,10 +246,14 @@ impl EventStore {
             match self.insert(event, &body) {
                 Err(EventError::Database(Fault::Full { .. })) => {
                     if !release(&mut self.reserve, &path)? {
+                        self.refused = true;
                         return Err(EventError::DiskFull);
                     }
                 }
-                recorded => return recorded,
+                answer => {
+                    self.refused &= answer.is_err();
+                    return answer;
+                }
             }
         }
     }
@@ -340,7 +346,7 @@ impl EventStore {
         Ok(ends(self.sealed.connection()).map_err(self.sealed.fault("read the newest event"))?)
     }
 
-    /// How much room there is. A disk that filled up unseen shows with the next event at the latest.
+    /// How much room there is, as the handle that records knows it. A disk that filled up unseen shows with its next event.
     ///
     /// # Errors
     /// When the database fails.
@@ -348,7 +354,7 @@ impl EventStore {
         let Waiting { rows, bytes, .. } =
             waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?;
         let Limits { rows: most_rows, bytes: most_bytes, reserve: _ } = self.limits;
-        Ok(if rows >= most_rows || bytes >= most_bytes || self.reserve.is_spent() {
+        Ok(if rows >= most_rows || bytes >= most_bytes || self.refused {
             Room::Exhausted
         } else if rows >= most_rows / 4 * 3 || bytes >= most_bytes / 4 * 3 || !self.reserve.is_whole() {
             Room::Low

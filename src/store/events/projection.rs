@@ -42,10 +42,10 @@ impl EventStore {
             self.sealed
                 .connection()
                 .prepare_cached(
-                    "SELECT count(*), (SELECT at FROM events WHERE seq = max(failed.seq))
-                     FROM events AS failed
-                     WHERE card = ?1 AND effect = 'failed' AND seq > coalesce(
-                         (SELECT max(seq) FROM events WHERE card = ?1 AND effect = 'admitted'), 0)",
+                    "SELECT failed, (SELECT at FROM events WHERE seq = last)
+                     FROM (SELECT count(*) AS failed, max(seq) AS last FROM events
+                           WHERE card = ?1 AND effect = 'failed' AND seq > coalesce(
+                               (SELECT max(seq) FROM events WHERE card = ?1 AND effect = 'admitted'), 0))",
                 )?
                 .query_row(params![card.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))
         };

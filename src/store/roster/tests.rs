@@ -1,1 +1,166 @@
+//! Rosters as they are pushed: found by card, replaced whole or not at all.
+
+use std::path::PathBuf;
+
 use super::*;
+
+const KEY: Key = Key::from_bytes([7; 32]);
+
+fn exam(version: u64) -> Exam {
+    Exam {
+        id: ExamId::new("MATH-1").unwrap(),
+        title: "Linear Algebra, final".into(),
+        window: ExamWindow {
+            opens: "2026-12-14T09:00:00Z".parse().unwrap(),
+            closes: "2026-12-14T12:00:00Z".parse().unwrap(),
+        },
+        version: RosterVersion(version),
+    }
+}
+
+fn card(n: u32) -> CardPseudonym {
+    CardPseudonym::from_bytes(Sha256::digest(n.to_be_bytes()).into())
+}
+
+fn student(n: u32) -> StudentId {
+    StudentId::new(format!("N{n}")).unwrap()
+}
+
+fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
+    let template = |i: u32| Template {
+        space: EmbeddingSpaceId::new("space"),
+        artifact: ArtifactId::from_bytes([i as u8; 32]),
+        embedding: Embedding::normalised(vec![n as f32 + 1.0, i as f32, 0.5, -2.0]).unwrap(),
+    };
+    let entry = RosterEntry {
+        student: Student { id: student(n), given_name: format!("Name {n}") },
+        card: card(n),
+        standing: if n == 2 { CardStanding::Revoked } else { CardStanding::Active },
+        room: RoomId::new("room-1").unwrap(),
+    };
+    (entry, (0..templates).map(template).collect())
+}
+
+fn roster(version: u64) -> Roster {
+    Roster { exam: exam(version), entries: vec![entry(1, 3), entry(2, 0), entry(3, 1)] }
+}
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("MATH-1.db");
+        Self { _folder: folder, path }
+    }
+
+    fn with(roster: &Roster) -> (Self, RosterStore) {
+        let bench = Self::new();
+        let mut store = RosterStore::create(&bench.path, &KEY).unwrap();
+        assert_eq!(store.replace(roster).unwrap(), Replaced::Applied);
+        (bench, store)
+    }
+}
+
+#[test]
+fn gives_back_what_was_put_in() {
+    let roster = roster(1);
+    let (bench, store) = Bench::with(&roster);
+    drop(store);
+    let store = RosterStore::open(&bench.path, &KEY).unwrap();
+    assert_eq!(store.exam().unwrap().unwrap(), roster.exam);
+    assert_eq!(store.len().unwrap(), 3);
+    for (entry, templates) in &roster.entries {
+        let found = store.find(&entry.card).unwrap().unwrap();
+        assert_eq!(found, Found { entry: entry.clone(), templates: templates.len() });
+        let read = store.templates(&entry.student.id).unwrap();
+        assert_eq!(read.len(), templates.len());
+        for (read, put) in read.iter().zip(templates) {
+            assert_eq!((&read.space, read.artifact), (&put.space, put.artifact));
+            assert!(read.similarity(put).unwrap().get() > 0.999_999);
+        }
+    }
+    assert_eq!(store.find(&card(9)).unwrap(), None);
+    assert!(store.templates(&student(9)).unwrap().is_empty());
+}
+
+#[test]
+fn a_new_store_is_empty() {
+    let bench = Bench::new();
+    let store = RosterStore::create(&bench.path, &KEY).unwrap();
+    assert_eq!(store.exam().unwrap(), None);
+    assert!(store.is_empty().unwrap());
+}
+
+#[test]
+fn the_version_must_rise() {
+    let (_bench, mut store) = Bench::with(&roster(5));
+    assert_eq!(store.replace(&roster(5)).unwrap(), Replaced::Unchanged);
+
+    let mut other = roster(5);
+    other.entries[0].0.room = RoomId::new("room-2").unwrap();
+    assert!(matches!(store.replace(&other), Err(RosterError::Conflicting { version: RosterVersion(5) })));
+    let stale = store.replace(&roster(4));
+    assert!(matches!(stale, Err(RosterError::Stale { held: RosterVersion(5), offered: RosterVersion(4) })));
+    let mut foreign = roster(6);
+    foreign.exam.id = ExamId::new("OTHER").unwrap();
+    assert!(matches!(store.replace(&foreign), Err(RosterError::AnotherExam { .. })));
+
+    assert_eq!(store.exam().unwrap().unwrap(), exam(5));
+    other.exam.version = RosterVersion(6);
+    assert_eq!(store.replace(&other).unwrap(), Replaced::Applied);
+    assert_eq!(store.find(&card(1)).unwrap().unwrap().entry.room.as_str(), "room-2");
+}
+
+#[test]
+fn duplicates_are_named_and_change_nothing() {
+    let (_bench, mut store) = Bench::with(&roster(1));
+
+    let mut twice = roster(2);
+    twice.entries.push(entry(3, 0));
+    let error = store.replace(&twice).unwrap_err();
+    assert!(matches!(&error, RosterError::DuplicateStudent { student: s } if *s == student(3)), "{error}");
+
+    let mut shared = roster(2);
+    shared.entries.push(entry(4, 0));
+    shared.entries[3].0.card = card(1);
+    let error = store.replace(&shared).unwrap_err();
+    let named = matches!(&error, RosterError::DuplicateCard { holder, student: s }
+        if *holder == student(1) && *s == student(4));
+    assert!(named, "{error}");
+    assert!(!format!("{error:?}").contains("N4"), "Debug goes to logs: {error:?}");
+
+    assert_eq!(store.exam().unwrap().unwrap(), exam(1));
+    assert_eq!(store.len().unwrap(), 3);
+}
+
+#[test]
+fn readers_see_the_old_roster_until_the_new_one_is_whole() {
+    let (bench, mut store) = Bench::with(&roster(1));
+    let reader = RosterStore::open(&bench.path, &KEY).unwrap();
+    let entries = [entry(1, 1), entry(7, 1)].into_iter().inspect(|_| {
+        assert_eq!(reader.exam().unwrap().unwrap(), exam(1));
+        assert!(reader.find(&card(3)).unwrap().is_some());
+    });
+    store.replace_from(&exam(2), entries).unwrap();
+    assert_eq!(reader.exam().unwrap().unwrap(), exam(2));
+    assert!(reader.find(&card(3)).unwrap().is_none());
+    assert!(reader.find(&card(7)).unwrap().is_some());
+}
+
+#[test]
+fn lookups_use_their_index() {
+    let (_bench, store) = Bench::with(&roster(1));
+    for (sql, wanted) in [
+        ("SELECT student FROM entries WHERE card = x'00'", "SEARCH entries USING"),
+        ("SELECT id FROM entries WHERE student = 'a'", "SEARCH entries USING"),
+        ("SELECT space FROM templates WHERE entry = 1 ORDER BY ordinal", "SEARCH templates USING"),
+    ] {
+        let plan: String =
+            store.sealed.connection().query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();
+        assert!(plan.starts_with(wanted), "{sql}: {plan}");
+    }
+}
