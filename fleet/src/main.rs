@@ -2,6 +2,7 @@
 //!
 //! It never knows what a command does.
 
+mod compare;
 mod exit;
 mod faces;
 mod models;
@@ -31,6 +32,7 @@ enum Command {
     /// Rosters: who sits which exam, with which card and which face.
     #[command(subcommand)]
     Roster(roster::Command),
+    Compare(compare::Args),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Roster(command) => roster::run(command),
+        Command::Compare(args) => compare::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

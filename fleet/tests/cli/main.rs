@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken step is a failed test")]
 
+mod compare;
 mod import;
 
 use std::{
@@ -126,6 +127,7 @@ fn help_is_no_error_and_nonsense_is_64() {
         (&["roster", "import", "--help"], 0),
         (&[], 64),
         (&["fly"], 64),
+        (&["compare", "one.jpg"], 64),
         (&["roster", "import", "--csv", "x"], 64),
     ] {
         let ran = bare(folder.path(), args).expect(code);
