@@ -3,6 +3,7 @@
 //! It never knows what a command does.
 
 mod compare;
+mod evaluate;
 mod exit;
 mod faces;
 mod models;
@@ -33,6 +34,9 @@ enum Command {
     #[command(subcommand)]
     Roster(roster::Command),
     Compare(compare::Args),
+    /// Error rates over labelled pictures.
+    #[command(subcommand)]
+    Evaluate(evaluate::Command),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Roster(command) => roster::run(command),
         Command::Compare(args) => compare::run(&args),
+        Command::Evaluate(command) => evaluate::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a broken step is a failed test")]
 
 mod compare;
+mod evaluate;
 mod import;
 
 use std::{
@@ -125,6 +126,7 @@ fn help_is_no_error_and_nonsense_is_64() {
         (&["--help"][..], 0),
         (&["--version"], 0),
         (&["roster", "import", "--help"], 0),
+        (&["evaluate", "verification", "--help"], 0),
         (&[], 64),
         (&["fly"], 64),
         (&["compare", "one.jpg"], 64),
