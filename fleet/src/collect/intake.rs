@@ -40,13 +40,16 @@ enum Refusal {
     Envelope(#[from] EnvelopeError),
 }
 
+/// Refusals of one box for one cause.
+type RefusalKind = (Option<DeviceId>, mem::Discriminant<Refusal>, Option<mem::Discriminant<EnvelopeError>>);
+
 /// Takes messages in.
 pub(super) struct Intake {
     devices: Devices,
     identity: Identity,
     ledger: Ledger,
     receipts: SigningKey,
-    refused: HashMap<(Option<DeviceId>, mem::Discriminant<Refusal>, Option<mem::Discriminant<EnvelopeError>>), u64>,
+    refused: HashMap<RefusalKind, u64>,
 }
 
 impl Intake {

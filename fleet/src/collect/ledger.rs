@@ -285,7 +285,13 @@ mod tests {
         assert_eq!(ledger.commit(&events[1..2]).expect("works"), outcome(1, 3, &[]));
         assert_eq!(ledger.commit(&events[..]).expect("works"), outcome(1, 4, &[]), "known ones change nothing");
         let mut seen = Vec::new();
-        ledger.each(|entry| Ok(seen.push(entry.seq.0))).expect("readable").expect("no output to fail");
+        ledger
+            .each(|entry| {
+                seen.push(entry.seq.0);
+                Ok(())
+            })
+            .expect("readable")
+            .expect("no output to fail");
         assert_eq!(seen, [1, 2, 3, 4]);
     }
 
@@ -295,14 +301,23 @@ mod tests {
         let events = chain(2);
         ledger.commit(&events).expect("works");
         let other = envelope(2, events[0].hash, "another");
-        assert_eq!(ledger.commit(&[other.clone()]).expect("works"), outcome(0, 2, &[(2, Alarm::Rewritten)]));
+        assert_eq!(
+            ledger.commit(std::slice::from_ref(&other)).expect("works"),
+            outcome(0, 2, &[(2, Alarm::Rewritten)])
+        );
         assert_eq!(ledger.commit(&[other]).expect("works"), outcome(0, 2, &[]), "said once");
         let reused = EventEnvelope { event_id: events[0].event_id, ..envelope(3, events[1].hash, "third") };
         assert_eq!(ledger.commit(&[reused]).expect("works"), outcome(0, 2, &[(3, Alarm::NameReused)]));
         let loose = envelope(3, EventHash::START, "third");
         assert_eq!(ledger.commit(&[loose]).expect("works"), outcome(1, 2, &[(3, Alarm::ChainBroken)]));
         let mut bodies = Vec::new();
-        ledger.each(|entry| Ok(bodies.push(entry.body))).expect("readable").expect("no output to fail");
+        ledger
+            .each(|entry| {
+                bodies.push(entry.body);
+                Ok(())
+            })
+            .expect("readable")
+            .expect("no output to fail");
         assert_eq!(bodies, [b"event 1".to_vec(), b"event 2".to_vec(), b"third".to_vec()]);
     }
 }
