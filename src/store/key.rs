@@ -115,9 +115,13 @@ impl Key {
     /// # Errors
     /// [`KeyError::Exists`] when there is a file already, which is left as it is; [`KeyError::Write`].
     pub fn write_new(&self, path: &Path) -> Result<(), KeyError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.into() },
-            _ => KeyError::Write { path: path.into(), source },
+        let failed = |source: io::Error| {
+            let path = path.into();
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                KeyError::Exists { path }
+            } else {
+                KeyError::Write { path, source }
+            }
         };
         // Written aside and linked into place: a power cut leaves a whole key or none.
         let mut suffix = [0; 8];
@@ -159,9 +163,13 @@ enum Custody {
 }
 
 fn read(path: &Path, custody: Custody) -> Result<Key, KeyError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => KeyError::Missing { path: path.into() },
-        _ => KeyError::Read { path: path.into(), source },
+    let failed = |source: io::Error| {
+        let path = path.into();
+        if source.kind() == io::ErrorKind::NotFound {
+            KeyError::Missing { path }
+        } else {
+            KeyError::Read { path, source }
+        }
     };
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;

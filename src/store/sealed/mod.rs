@@ -129,13 +129,12 @@ impl Sealed {
 
     /// The first page did not open: no database at all, or the wrong key for one?
     fn refusal(&self, error: rusqlite::Error) -> Fault {
-        let path = self.path.clone();
-        match Fault::of(&self.path, "read it", error) {
-            Fault::WrongKey { .. } if fs::metadata(&path).is_ok_and(|file| file.len() < PAGE) => {
-                Fault::NotADatabase { path }
-            }
-            other => other,
+        let fault = Fault::of(&self.path, "read it", error);
+        let short = fs::metadata(&self.path).is_ok_and(|file| file.len() < PAGE);
+        if short && matches!(fault, Fault::WrongKey { .. }) {
+            return Fault::NotADatabase { path: self.path.clone() };
         }
+        fault
     }
 
     fn configure(&self) -> rusqlite::Result<()> {
@@ -169,9 +168,12 @@ impl Sealed {
                 transaction.pragma_update(None, "user_version", index + 1)?;
                 transaction.commit()
             };
-            step().map_err(|source| match Fault::of(&path, "migrate it", source) {
-                Fault::Sqlite { path, source, .. } => Fault::Migrate { path, name: migration.name, source },
-                other => other,
+            step().map_err(|error| {
+                let fault = Fault::of(&path, "migrate it", error);
+                if let Fault::Sqlite { path, source, .. } = fault {
+                    return Fault::Migrate { path, name: migration.name, source };
+                }
+                fault
             })?;
         }
         Ok(())
