@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn face(pipeline: &mut Pipeline, path: &Path) -> anyhow::Result<Enrolled> {
-    enrol(pipeline, path, Choice::Largest)
+    enrol(pipeline, path, Choice::Prominent)
         .map_err(|fault| Refusal::Data(format!("{}: {fault}; {}", path.display(), fault.mend())).into())
 }
 

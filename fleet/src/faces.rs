@@ -15,7 +15,7 @@ use examgate::{
 
 /// Largest file read, bytes: well above any photo within the decoder's limits.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
-/// A second face is a rival when its side is at least this share of the largest one's: then it is not certain whom the photo is of.
+/// A second face is a rival when it is at least this share as prominent as the first: then it is not certain whom the photo is of.
 const RIVAL: f32 = 0.6;
 
 /// Why a photo gives no template.
@@ -35,7 +35,7 @@ pub(crate) enum PhotoFault {
     Undecodable(DecodeError),
     #[error("no face was found")]
     NoFace,
-    #[error("{0} faces of similar size: it is not certain whom the photo is of")]
+    #[error("{0} faces of similar size and place: it is not certain whom the photo is of")]
     SeveralFaces(usize),
     #[error("the face is too small: {0:.0} pixels between the eyes")]
     TooSmall(f32),
@@ -81,8 +81,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// Which face of a picture is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// The largest, if no other is of similar size: photos of one person.
-    Largest,
+    /// The most prominent (large, and near the picture's middle), if no other rivals it: photos of one person.
+    Prominent,
     /// The one nearest to the picture's middle, however many there are: cropped data sets.
     Central,
 }
@@ -101,12 +101,12 @@ pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Res
     let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
     let faces = pipeline.detect_photo(&view).map_err(PhotoFault::Vision)?;
     let face = match choice {
-        Choice::Largest => largest(&faces)?,
+        Choice::Prominent => prominent(&faces, view.width(), view.height())?,
         Choice::Central => central(&faces, view.width(), view.height())?,
     };
     let defect = match choice {
         Choice::Central => None,
-        Choice::Largest => {
+        Choice::Prominent => {
             let quality = pipeline.quality(&view, &face).map_err(PhotoFault::Vision)?;
             match quality.defect {
                 Some(QualityDefect::TooFar) => return Err(PhotoFault::TooSmall(quality.eye_distance)),
@@ -143,23 +143,25 @@ fn decode(bytes: &[u8]) -> Result<Image, PhotoFault> {
     })
 }
 
-fn side(face: &Face) -> f32 {
-    face.bounds.width().max(face.bounds.height())
+/// How far the face's middle is from the picture's: 0 in the middle, 1 in a corner.
+fn off_centre(face: &Face, width: usize, height: usize) -> f32 {
+    let (middle, half_width, half_height) = (face.bounds.centre(), width as f32 / 2.0, height as f32 / 2.0);
+    (middle.x - half_width).hypot(middle.y - half_height) / half_width.hypot(half_height)
 }
 
-fn largest(faces: &[Face]) -> Result<Face, PhotoFault> {
-    let face = *faces.iter().max_by(|a, b| side(a).total_cmp(&side(b))).ok_or(PhotoFault::NoFace)?;
-    match faces.iter().filter(|other| side(other) >= RIVAL * side(&face)).count() {
+/// Side times nearness to the middle. People beside a student are as near to it as they are; passers-by are at the border.
+fn prominent(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
+    let prominence =
+        |face: &Face| face.bounds.width().max(face.bounds.height()) * (1.0 - off_centre(face, width, height)).max(0.0);
+    let face = *faces.iter().max_by(|a, b| prominence(a).total_cmp(&prominence(b))).ok_or(PhotoFault::NoFace)?;
+    match faces.iter().filter(|other| prominence(other) >= RIVAL * prominence(&face)).count() {
         1 => Ok(face),
         several => Err(PhotoFault::SeveralFaces(several)),
     }
 }
 
 fn central(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
-    let off = |face: &Face| {
-        let centre = face.bounds.centre();
-        (centre.x - width as f32 / 2.0).hypot(centre.y - height as f32 / 2.0)
-    };
+    let off = |face: &Face| off_centre(face, width, height);
     faces.iter().min_by(|a, b| off(a).total_cmp(&off(b))).copied().ok_or(PhotoFault::NoFace)
 }
 
@@ -175,11 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_face_without_rival_is_meant() {
-        let (large, small, rival) = (face(0.0, 0.0, 100.0), face(200.0, 0.0, 59.0), face(0.0, 200.0, 61.0));
-        assert_eq!(largest(&[small, large]).unwrap(), large);
-        assert!(matches!(largest(&[small, large, rival]), Err(PhotoFault::SeveralFaces(2))));
-        assert!(matches!(largest(&[]), Err(PhotoFault::NoFace)));
+    fn the_prominent_face_without_rival_is_meant() {
+        let (middle, border, small) = (face(75.0, 75.0, 100.0), face(180.0, 0.0, 90.0), face(110.0, 10.0, 40.0));
+        let (left, right) = (face(10.0, 75.0, 100.0), face(140.0, 75.0, 90.0));
+        for (faces, wanted) in [
+            (&[border, middle, small][..], Some(middle)),
+            // alone, it may be anywhere
+            (&[border], Some(border)),
+            // side by side
+            (&[left, right], None),
+            // one before the other
+            (&[middle, face(90.0, 60.0, 80.0)], None),
+        ] {
+            assert_eq!(prominent(faces, 250, 250).ok(), wanted, "{faces:?}");
+        }
+        assert!(matches!(prominent(&[left, right], 250, 250), Err(PhotoFault::SeveralFaces(2))));
+        assert!(matches!(prominent(&[], 250, 250), Err(PhotoFault::NoFace)));
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let models = args.models.load()?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
     let enrolled = models::each(&models, threads, "photos", &claims.claimed, |pipeline, claim| {
-        Ok(enrol(pipeline, &args.photos.join(&claim.photo), Choice::Largest))
+        Ok(enrol(pipeline, &args.photos.join(&claim.photo), Choice::Prominent))
     })?;
     let embedder = &models.manifest().embedder;
     let mut report = judge(&rows, &claims, &enrolled, embedder);

@@ -27,7 +27,7 @@ fn a_photo_that_cannot_be_compared_is_named_with_the_reason() {
     }
     fleet(folder.path(), &["compare", "absent.jpg", &obama]).expect(65).says(&["absent.jpg: the file is not there"]);
     let several = picture("multi_face.jpg").display().to_string();
-    fleet(folder.path(), &["compare", &several, &obama]).expect(65).says(&["similar size", "crop it"]);
+    fleet(folder.path(), &["compare", &several, &obama]).expect(65).says(&["similar size and place", "crop it"]);
 }
 
 #[test]
