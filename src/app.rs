@@ -3,10 +3,12 @@
 //!
 //! Never judges and never transforms: it connects.
 
+pub mod doctor;
+
 use std::{
     error::Error,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc::sync_channel},
+    sync::{Arc, Mutex, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -91,7 +93,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
     let stage = Stage::set(config)?;
     let stores = Stores::open(config, surroundings, &models)?;
     let uplink = match &config.uplink {
-        Some(uplink) => Some(Broker::prepare(config, uplink, stores.exam.clone(), &models, Arc::clone(&stage.clock))?),
+        Some(uplink) => Some(Broker::prepare(config, uplink, &stores.exam, &models, Arc::clone(&stage.clock))?),
         None => None,
     };
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
@@ -269,23 +271,21 @@ struct Broker {
 }
 
 impl Broker {
-    fn prepare(
+    /// Where and as whom to connect.
+    fn settings(
         config: &Config,
         uplink: &config::Uplink,
-        exam: Exam,
+        exam: Option<&Exam>,
         models: &VerifiedModels,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
+    ) -> Result<mqtt::Settings> {
         let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let key =
-            SigningKey::from_seed(&*read_secret(&config.keys.join("device.key")).context("the device's signing key")?);
-        let embedder = &models.manifest().embedder;
         let versions = Versions {
             software: env!("CARGO_PKG_VERSION").into(),
-            models: [("embedder".to_owned(), embedder.artifact().to_string())].into(),
-            rosters: [(exam.id, exam.version)].into(),
+            models: [("embedder".to_owned(), models.manifest().embedder.artifact().to_string())].into(),
+            rosters: exam.map(|exam| (exam.id.clone(), exam.version)).into_iter().collect(),
         };
-        let settings = mqtt::Settings {
+        let boot = BootId::read().context("this boot has no name")?;
+        Ok(mqtt::Settings {
             host: uplink.host.clone(),
             port: uplink.port,
             device: config.device.clone(),
@@ -294,14 +294,25 @@ impl Broker {
                 certificate: read(&uplink.certificate)?,
                 key: read(&config.keys.join("tls.key"))?.into(),
             },
-            state: DeviceState::new(Status::Online, BootId::read().context("no boot id")?.0, versions),
-        };
+            state: DeviceState::new(Status::Online, boot.0, versions),
+        })
+    }
+
+    fn prepare(
+        config: &Config,
+        uplink: &config::Uplink,
+        exam: &Exam,
+        models: &VerifiedModels,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let seed = read_secret(&config.keys.join("device.key")).context("the box's signing key cannot be read")?;
         let parties = Parties {
             device: config.device.clone(),
-            key,
+            key: SigningKey::from_seed(&seed),
             collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
             receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
         };
+        let settings = Self::settings(config, uplink, Some(exam), models)?;
         let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
         Ok(Self { line, polling, parties, clock })
     }
@@ -375,8 +386,14 @@ impl Room<'_> {
 impl Broker {
     /// Starts polling and delivering, until `stop`.
     fn start(self, outbox: EventStore, recorded: Arc<Notify>, stop: Arc<Notify>) -> JoinSet<()> {
-        let (deliver, mut stands) =
-            Deliver::new(outbox, self.parties, self.line, recorded, self.clock, DeliveryPace::default());
+        let (deliver, mut stands) = Deliver::new(
+            Arc::new(Mutex::new(outbox)),
+            self.parties,
+            self.line,
+            recorded,
+            self.clock,
+            DeliveryPace::default(),
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(self.polling.run(async move { stop.notified().await }));
         tasks.spawn(deliver.run());

@@ -1,2 +1,106 @@
-//! x
-fn main() {}
+//! The binary at the door: arguments, configuration, then the box. Exit codes follow sysexits(3): 64 for a bad command line
+//! or configuration, 1 for everything else.
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use examgate::{
+    app::{self, Surroundings, doctor},
+    config::{Config, ConfigError},
+};
+use tracing_subscriber::EnvFilter;
+
+/// Exam-room identity appliance: a card, a face, one answer at the door.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Start with `examgate doctor --config FILE`: it names what is wrong and how to mend it."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Log lines as JSON, one object a line.
+    #[arg(long, global = true)]
+    log_json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the door until stopped.
+    #[command(after_help = "Example:\n  examgate run --config /etc/examgate/door.toml")]
+    Run {
+        /// The box's configuration (TOML).
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Look at every part of the box: what is wrong, and how to mend it.
+    #[command(
+        after_help = "Examples:\n  examgate doctor --config /etc/examgate/door.toml\n  examgate doctor --config door.toml --json | jq '.[] | select(.state != \"well\")'\n\nStop the box first if camera and reader are to be looked at: only one program can hold them."
+    )]
+    Doctor {
+        /// The box's configuration (TOML).
+        #[arg(long)]
+        config: PathBuf,
+        /// One JSON array instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Play a scripted exam morning: real reader service, real broker, real collector.
+    #[cfg(feature = "sim")]
+    #[command(after_help = "Run it from the project's folder, after `make models pictures`; `make demo` does both.")]
+    Demo(examgate::rig::demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    log(arguments.log_json);
+    match obey(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            let bad_configuration = error.chain().any(|cause| cause.is::<ConfigError>());
+            let _ = writeln!(std::io::stderr(), "examgate: {error:#}");
+            ExitCode::from(if bad_configuration { 64 } else { 1 })
+        }
+    }
+}
+
+fn obey(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run { config } => app::run(&read(&config)?, &surroundings()).map(|()| ExitCode::SUCCESS),
+        Command::Doctor { config, json } => {
+            let findings = doctor::examine(&read(&config)?, &surroundings());
+            let text = if json { doctor::as_json(&findings) } else { doctor::as_text(&findings) };
+            writeln!(std::io::stdout(), "{text}")?;
+            Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        #[cfg(feature = "sim")]
+        Command::Demo(arguments) => {
+            let as_expected = examgate::rig::demo::run(&arguments, &mut std::io::stdout())?;
+            Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn read(path: &PathBuf) -> Result<Config> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Config::parse(&text).with_context(|| format!("{} cannot be used", path.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "here the environment is read, once")]
+fn surroundings() -> Surroundings {
+    Surroundings { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
+}
+
+/// `RUST_LOG` chooses; without it, everything from `info` up, but the runtime's chatter only from `warn` up.
+fn log(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { lines.json().flatten_event(true).init() } else { lines.init() }
+}

@@ -3,12 +3,17 @@
 //! Needs root, and the Debian packages `pcscd` and `vsmartcard-vpcd`. Tests wait for each other, as a machine has one
 //! pcscd. Knows nothing of sessions.
 
-use std::time::Duration;
+use std::{
+    error::Error as _,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use examgate::{
-    domain::Pepper,
+    domain::{CardProblem, Pepper},
     edge::card::{
-        CardReader, PcscCardReader,
+        CardError, CardEvent, CardReader, PcscCardReader,
         contract::{self, Answer, Bench},
     },
     rig::{
@@ -31,7 +36,7 @@ impl Bench for PcscBench {
     }
 
     fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader> {
-        Box::new(PcscCardReader::open(order, pepper).unwrap())
+        Box::new(PcscCardReader::open(order, pepper).expect("a thread starts"))
     }
 
     fn insert(&mut self, slot: u16, answer: Answer) {
@@ -41,7 +46,8 @@ impl Bench for PcscBench {
             Answer::Mute => Behaviour::Mute,
             Answer::Pulled => Behaviour::Pulled,
         };
-        self.cards[usize::from(slot)] = Some(VirtualCard::insert(self.pcscd.port(slot), behaviour).unwrap());
+        self.cards[usize::from(slot)] =
+            Some(VirtualCard::insert(self.pcscd.port(slot), behaviour).expect("the slot listens"));
     }
 
     fn remove(&mut self, slot: u16) {
@@ -53,13 +59,23 @@ impl Bench for PcscBench {
     }
 
     fn bring_back(&mut self) {
-        self.pcscd.restart().unwrap();
+        self.pcscd.restart().expect("it started before");
     }
 }
 
+fn pcscd() -> Pcscd {
+    Pcscd::start().unwrap_or_else(|error| panic!("{error}: {:?}", error.source()))
+}
+
+fn open() -> PcscCardReader {
+    PcscCardReader::open(ReaderOrder::AsSent, Pepper::from_bytes([1; 32])).expect("a thread starts")
+}
+
+/// Far more than an event takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn check(case: contract::Case) {
-    let pcscd = Pcscd::start().unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
-    case(&mut PcscBench { cards: [None, None], pcscd });
+    case(&mut PcscBench { cards: [None, None], pcscd: pcscd() });
 }
 
 macro_rules! cases {
@@ -90,3 +106,94 @@ cases![
     an_outage,
     many_quick_taps,
 ];
+
+#[test]
+fn the_service_may_come_later() {
+    let mut pcscd = pcscd();
+    pcscd.kill();
+    let mut reader = open();
+    let error = reader.next(PATIENCE).unwrap_err();
+    assert!(matches!(error, CardError::Service { .. }) && error.is_retriable(), "{error}");
+    pcscd.restart().unwrap();
+    assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Ready { slots: 2 }));
+}
+
+#[test]
+fn a_card_that_another_program_holds() {
+    use pcsc::{Context, Protocols, Scope, ShareMode};
+
+    let pcscd = pcscd();
+    let mut reader = open();
+    assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Ready { slots: 2 }));
+    let card = VirtualCard::insert(pcscd.port(0), Behaviour::Uid(vec![4, 1, 2, 3, 4, 5, 6])).unwrap();
+    let Some(CardEvent::Tapped { slot, read: Ok(named) }) = reader.next(PATIENCE).unwrap() else { panic!("a tap") };
+    drop(reader);
+
+    let other = Context::establish(Scope::User).unwrap();
+    let name = other.list_readers_owned().unwrap().remove(usize::from(slot.0));
+    // The room lets go of the card a moment after it has named it.
+    let held = loop {
+        match other.connect(&name, ShareMode::Exclusive, Protocols::ANY) {
+            Ok(held) => break held,
+            Err(error) => assert_eq!(error, pcsc::Error::SharingViolation),
+        }
+    };
+    let mut reader = open();
+    assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Ready { slots: 2 }));
+    let unreadable = CardEvent::Tapped { slot, read: Err(CardProblem::Unreadable) };
+    assert_eq!(reader.next(PATIENCE).unwrap(), Some(unreadable));
+
+    drop(held);
+    drop(card);
+    assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Removed { slot }));
+    let _card = VirtualCard::insert(pcscd.port(0), Behaviour::Uid(vec![4, 1, 2, 3, 4, 5, 6])).unwrap();
+    assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Tapped { slot, read: Ok(named) }));
+}
+
+/// What was logged, by every thread of this process.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_identifier_is_ever_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    subscriber.init();
+
+    let pcscd = pcscd();
+    let mut reader = open();
+    let mut shown = format!("{reader:?} {:?}", reader.next(PATIENCE));
+    // A good card, one whose answer makes no sense, and a phone: none may show its bytes, 0xA1 or more each.
+    let answers =
+        [&[0xA1, 0xA2, 0xA3, 0xA4, 0x90, 0x00][..], &[0xA1, 0xA2, 0xA3, 0x90, 0x00], &[8, 0xA1, 0xA2, 0xA3, 0x90, 0]];
+    for answer in answers {
+        let card = VirtualCard::insert(pcscd.port(0), Behaviour::Answer(answer.to_vec())).unwrap();
+        shown += &format!("{:?}", reader.next(PATIENCE));
+        drop(card);
+        shown += &format!("{:?}", reader.next(PATIENCE));
+    }
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("card reader attached") && logged.contains("no identifier"), "logging works: {logged}");
+    assert!(shown.contains("Unreadable") && shown.contains("Unstable"), "the cards were read: {shown}");
+    for text in [logged, shown] {
+        let text = text.to_lowercase();
+        for trace in ["a1a2", "a1:a2", "a1 a2", "a1, a2", "161, 162", "0xa1", "2711790500", "2762187425"] {
+            assert!(!text.contains(trace), "{trace} in {text}");
+        }
+    }
+}

@@ -1,2 +1,84 @@
-//! x
-fn main() {}
+//! `examgate-fleet`: arguments to one command to an exit code. Nothing else.
+//!
+//! It never knows what a command does.
+
+mod collect;
+mod compare;
+mod evaluate;
+mod exit;
+mod faces;
+mod models;
+mod roster;
+mod similarities;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Examgate's fleet side: prepares exams and measures how well faces are told apart.
+///
+/// Exit codes: 0 done; 64 bad arguments, keys or models; 65 bad data (a CSV, a photo); 1 anything else.
+#[derive(Parser)]
+#[command(name = "examgate-fleet", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rosters: who sits which exam, with which card and which face.
+    #[command(subcommand)]
+    Roster(roster::Command),
+    Compare(compare::Args),
+    /// Receives the boxes' events, keeps them, and tells the boxes so.
+    Collect(collect::Arguments),
+    /// Shows what was collected.
+    Events(collect::events::Arguments),
+    /// Error rates over labelled pictures.
+    #[command(subcommand)]
+    Evaluate(evaluate::Command),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).init();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => {
+            let printed = asked.print();
+            return if asked.use_stderr() || printed.is_err() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match cli.command {
+        Command::Roster(command) => roster::run(command),
+        Command::Compare(args) => compare::run(&args),
+        Command::Collect(arguments) => collect::run(&arguments),
+        Command::Events(arguments) => collect::events::run(&arguments),
+        Command::Evaluate(command) => evaluate::run(command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "examgate-fleet: {error:#}");
+            exit::code(&error).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -10,16 +10,15 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
-use zeroize::Zeroizing;
 
 pub use self::sending::{Judged, Next, Pace, Sending};
 use crate::{
-    domain::{DeviceId, Epoch, EventHash, EventId, Seq},
+    domain::{DeviceId, Epoch, Seq},
     edge::{
         clock::Clock,
         mqtt::{Acked, Answer, Line, Link, Uplink},
     },
-    store::{EventError, EventStore, Row},
+    store::{EventStore, Row},
     wire::{
         envelope::EventEnvelope,
         keys::{PublicKey, SigningKey},
@@ -27,62 +26,6 @@ use crate::{
         seal::Recipient,
     },
 };
-
-/// One event that waits for the collector.
-#[derive(Clone)]
-pub struct OutboxRow {
-    /// Its place in the epoch.
-    pub seq: Seq,
-    /// Its own name.
-    pub event_id: EventId,
-    /// The link before.
-    pub prev: EventHash,
-    /// Its link.
-    pub hash: EventHash,
-    /// The body as recorded.
-    pub body: Zeroizing<Vec<u8>>,
-}
-
-/// Where events wait. Calls may block on a disk.
-pub trait Outbox: Send + 'static {
-    /// What goes wrong with it.
-    type Error: Error + Send + Sync + 'static;
-
-    /// Which life of the store this is.
-    fn epoch(&self) -> Epoch;
-
-    /// Up to `limit` events after `after`, in order.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    fn pending(&self, after: Seq, limit: u32) -> Result<Vec<OutboxRow>, Self::Error>;
-
-    /// Forgets everything up to `seq`: the collector has it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<(), Self::Error>;
-}
-
-impl Outbox for EventStore {
-    type Error = EventError;
-
-    fn epoch(&self) -> Epoch {
-        Self::epoch(self)
-    }
-
-    fn pending(&self, after: Seq, limit: u32) -> Result<Vec<OutboxRow>, EventError> {
-        let rows = Self::pending(self, after, limit as usize)?;
-        Ok(rows
-            .into_iter()
-            .map(|Row { seq, event_id, prev, hash, body }| OutboxRow { seq, event_id, prev, hash, body })
-            .collect())
-    }
-
-    fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<(), EventError> {
-        Self::acknowledge(self, epoch, seq).map(drop)
-    }
-}
 
 /// How delivery stands, for the health of the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +46,15 @@ pub enum Standing {
     Unsendable(Seq),
 }
 
+/// How far delivery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// How it stands.
+    pub standing: Standing,
+    /// The last event receipted since the start of the process.
+    pub receipted: Seq,
+}
+
 /// Who signs, who reads, who receipts.
 #[derive(Clone, Debug)]
 pub struct Parties {
@@ -117,8 +69,8 @@ pub struct Parties {
 }
 
 /// The driver of one outbox. Its own task.
-pub struct Deliver<O> {
-    outbox: Arc<Mutex<O>>,
+pub struct Deliver {
+    store: Arc<Mutex<EventStore>>,
     epoch: Epoch,
     parties: Parties,
     uplink: Uplink,
@@ -126,25 +78,24 @@ pub struct Deliver<O> {
     clock: Arc<dyn Clock>,
     sending: Sending,
     line: Option<Line>,
-    standing: watch::Sender<Standing>,
+    delivery: watch::Sender<Delivery>,
 }
 
-impl<O: Outbox> Deliver<O> {
+impl Deliver {
     /// Prepares delivery. `recorded` is notified after every event stored. The receiver tells how delivery stands.
     #[must_use]
     pub fn new(
-        outbox: O,
+        store: Arc<Mutex<EventStore>>,
         parties: Parties,
         uplink: Uplink,
         recorded: Arc<Notify>,
         clock: Arc<dyn Clock>,
         pace: Pace,
-    ) -> (Self, watch::Receiver<Standing>) {
-        let (standing, stands) = watch::channel(Standing::NoLink);
-        let epoch = outbox.epoch();
-        let outbox = Arc::new(Mutex::new(outbox));
+    ) -> (Self, watch::Receiver<Delivery>) {
+        let (delivery, delivered) = watch::channel(Delivery { standing: Standing::NoLink, receipted: Seq(0) });
+        let epoch = store.lock().expect("nobody panics while holding it").epoch();
         let sending = Sending::new(pace);
-        (Self { outbox, epoch, parties, uplink, recorded, clock, sending, line: None, standing }, stands)
+        (Self { store, epoch, parties, uplink, recorded, clock, sending, line: None, delivery }, delivered)
     }
 
     /// Delivers until the link is closed for good.
@@ -198,7 +149,7 @@ impl<O: Outbox> Deliver<O> {
     /// Sends what there is; `false` if it could not even try.
     async fn send(&mut self, after: Seq, limit: u32) -> bool {
         let Some(line) = self.line.clone() else { return false };
-        let rows = match self.with_outbox(move |outbox| outbox.pending(after, limit)).await {
+        let rows = match self.with_store(move |store| store.pending(after, limit as usize)).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(error = %Sources(&error), "the outbox cannot be read");
@@ -210,7 +161,7 @@ impl<O: Outbox> Deliver<O> {
             self.sending.drained();
         }
         for row in rows {
-            let OutboxRow { seq, event_id, prev, hash, body } = row;
+            let Row { seq, event_id, prev, hash, body } = row;
             let envelope = EventEnvelope {
                 device: self.parties.device.clone(),
                 epoch: self.epoch,
@@ -235,7 +186,7 @@ impl<O: Outbox> Deliver<O> {
             }
             self.sending.sent(seq, self.clock.mono());
         }
-        if self.sending.is_fruitless() && *self.standing.borrow() == Standing::Flowing {
+        if self.sending.is_fruitless() && self.delivery.borrow().standing == Standing::Flowing {
             tracing::warn!("events are taken by the broker, but no receipt comes from the collector");
             self.stands(Standing::NoReceipts);
         }
@@ -274,9 +225,10 @@ impl<O: Outbox> Deliver<O> {
         match self.sending.judge(seq) {
             Judged::Nothing => {}
             Judged::NeverSent => tracing::warn!(%seq, "a receipt for an event never sent was not believed"),
-            Judged::Progress => match self.with_outbox(move |outbox| outbox.acknowledge(epoch, seq)).await {
-                Ok(()) => {
+            Judged::Progress => match self.with_store(move |store| store.acknowledge(epoch, seq)).await {
+                Ok(_) => {
                     self.sending.receipted(seq, self.clock.mono());
+                    self.delivery.send_modify(|delivery| delivery.receipted = seq);
                     self.stands(Standing::Flowing);
                 }
                 Err(error) => {
@@ -289,15 +241,15 @@ impl<O: Outbox> Deliver<O> {
 
     /// `true` if that is news.
     fn stands(&self, standing: Standing) -> bool {
-        self.standing.send_if_modified(|before| std::mem::replace(before, standing) != standing)
+        self.delivery.send_if_modified(|delivery| std::mem::replace(&mut delivery.standing, standing) != standing)
     }
 
     /// Runs `work` where it may block.
-    async fn with_outbox<T: Send + 'static>(&self, work: impl FnOnce(&mut O) -> T + Send + 'static) -> T {
-        let outbox = Arc::clone(&self.outbox);
-        tokio::task::spawn_blocking(move || work(&mut outbox.lock().expect("nobody panics while holding it")))
+    async fn with_store<T: Send + 'static>(&self, work: impl FnOnce(&mut EventStore) -> T + Send + 'static) -> T {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || work(&mut store.lock().expect("nobody panics while holding it")))
             .await
-            .expect("the outbox does not panic")
+            .expect("the store does not panic")
     }
 }
 

@@ -1,8 +1,12 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
 pub mod certificates;
+#[cfg(feature = "device")]
+pub mod demo;
 pub mod mosquitto;
 pub mod pcscd;
+#[cfg(feature = "device")]
+pub mod stage;
 #[cfg(feature = "device")]
 pub mod strings;
 pub mod virtual_card;

@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -65,15 +65,8 @@ pub struct Mosquitto {
     child: Child,
 }
 
-fn program() -> Result<PathBuf, MosquittoError> {
-    // Debian puts daemons into /usr/sbin, which is not on an ordinary user's PATH.
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&places)
-        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")])
-        .map(|place| place.join("mosquitto"))
-        .find(|path| path.is_file())
-        .ok_or(MosquittoError::Missing)
-}
+/// Debian puts daemons into /usr/sbin, which is not on an ordinary user's PATH.
+const PLACES: [&str; 3] = ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
 
 impl Mosquitto {
     /// Starts a broker that presents `broker` and trusts clients of `authority` (PEM).
@@ -168,13 +161,19 @@ fn config(folder: &Path, port: u16, memory: Memory) -> io::Result<String> {
 }
 
 fn spawn(folder: &Path) -> Result<Child, MosquittoError> {
-    let mut child = Command::new(program()?)
-        .arg("-c")
-        .arg(folder.join("mosquitto.conf"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child = PLACES
+        .iter()
+        .map(|program| {
+            Command::new(program)
+                .arg("-c")
+                .arg(folder.join("mosquitto.conf"))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+        })
+        .find(|child| !matches!(child, Err(error) if error.kind() == io::ErrorKind::NotFound))
+        .ok_or(MosquittoError::Missing)??;
     let log = child.stderr.take().expect("its error output is a pipe");
     let (says, lines) = mpsc::channel();
     // Reads on after the start too, or the broker would block on a full pipe.

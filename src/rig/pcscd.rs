@@ -32,6 +32,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long pcscd may take to be ready: it takes 50 ms on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a pcscd whose rig was killed may live on.
+const GONE_LIMIT: Duration = Duration::from_secs(2);
+
 /// How long to wait for whoever else runs a pcscd: a whole test file may be before us.
 const QUEUE_LIMIT: Duration = Duration::from_secs(300);
 
@@ -103,9 +106,9 @@ impl Pcscd {
             }
         }
         let lock = lock()?;
-        if UnixStream::connect(LEFTOVERS[0]).is_ok() {
-            return Err(PcscdError::Running);
-        }
+        // The pcscd of a rig that was killed goes with it, but perhaps a moment later.
+        let gone = eventually(GONE_LIMIT, || UnixStream::connect(LEFTOVERS[0]).is_err().then_some(()));
+        gone.ok_or(PcscdError::Running)?;
         let prepare = |path: &Path| {
             let path = path.to_owned();
             |source| PcscdError::Prepare { path, source }
@@ -222,6 +225,7 @@ fn two_free_ports() -> io::Result<u16> {
 }
 
 /// Looks until `what` is there, at most `limit` long.
+#[expect(clippy::disallowed_methods, reason = "what is waited for is outside this process and cannot wake it")]
 fn eventually<T>(limit: Duration, what: impl Fn() -> Option<T>) -> Option<T> {
     let looks = limit.as_millis() / POLL.as_millis();
     for _ in 0..looks {

@@ -17,6 +17,7 @@ mod embed;
 mod face;
 mod liveness;
 mod manifest;
+mod motion;
 mod picture;
 mod pipeline;
 mod probe;

@@ -7,11 +7,14 @@
 //! Whether it is still the same face is judged by its embedding, never by its place: a place can be taken by another person between two
 //! frames. On a change all evidence is void and starts again with this frame.
 //!
+//! Liveness is fused too: the mean of the presentation-attack net over the face's fit frames, and nothing as long as nothing has
+//! moved, since the net alone calls a still picture live.
+//!
 //! Never knows who the student is, nor which similarity suffices.
 
 use std::collections::VecDeque;
 
-use super::{ImageView, Pipeline, VisionError};
+use super::{Face, ImageView, Pipeline, VisionError, motion::Motion};
 use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Similarity, SpaceMismatch, Template};
 
 /// Usable frames that are fused, at most: about the second that a decision may take.
@@ -23,19 +26,41 @@ pub struct Probe {
     templates: Vec<Template>,
     frames: VecDeque<Embedding>,
     fused: Option<Embedding>,
+    life: Life,
+}
+
+/// Signs of life of one continuous face.
+#[derive(Debug, Default)]
+struct Life {
+    /// Sum of the net's probabilities, and of how many frames.
+    net: (f64, u32),
+    motion: Motion,
+}
+
+impl Life {
+    fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face) {
+        self.net.0 += f64::from(probability);
+        self.net.1 += 1;
+        self.motion.observe(view, face);
+    }
+
+    /// The fused probability of a live face; 0 before anything has moved.
+    fn probability(&self) -> f32 {
+        if self.motion.seen() { (self.net.0 / f64::from(self.net.1.max(1))) as f32 } else { 0.0 }
+    }
 }
 
 impl Probe {
     /// A probe against the `templates` of one student; none, and every similarity is -1.
     #[must_use]
-    pub const fn new(templates: Vec<Template>) -> Self {
-        Self { templates, frames: VecDeque::new(), fused: None }
+    pub fn new(templates: Vec<Template>) -> Self {
+        Self { templates, frames: VecDeque::new(), fused: None, life: Life::default() }
     }
 
     /// Looks at one frame: all faces; where there is one, its quality, its liveness, and if it is fit, its embedding.
     ///
-    /// A defective frame is no evidence: neither its similarity nor a change of face is judged, both stay as the frames before left
-    /// them; whoever steps in during it is noticed at the next fit frame.
+    /// A defective frame is no evidence: neither likeness, liveness nor a change of face is judged, all stay as the frames before
+    /// left them; whoever steps in during it is noticed at the next fit frame.
     ///
     /// # Errors
     /// When a net fails, or the templates belong to another space than the pipeline's embedder.
@@ -56,7 +81,9 @@ impl Probe {
                 let continuity = if quality.defect.is_none() {
                     let same_face = pipeline.embedder().spec().thresholds.same_face;
                     let template = pipeline.embedder().embed_aligned()?;
-                    self.add(template.embedding.clone(), same_face)?
+                    let continuity = self.add(template.embedding.clone(), same_face)?;
+                    self.life.observe(pipeline.liveness(view, face)?, view, face);
+                    continuity
                 } else if self.fused.is_none() {
                     Continuity::First
                 } else {
@@ -66,7 +93,7 @@ impl Probe {
                     eye_distance: quality.eye_distance,
                     pose: quality.pose,
                     defect: quality.defect,
-                    liveness: pipeline.liveness(view, face)?,
+                    liveness: self.life.probability(),
                     similarity: self.similarity(),
                     continuity,
                 })
@@ -85,6 +112,7 @@ impl Probe {
         };
         if continuity == Continuity::Changed {
             self.frames.clear();
+            self.life = Life::default();
         }
         if self.frames.len() == WINDOW {
             self.frames.pop_front();

@@ -109,8 +109,15 @@ fn a_session_sees_one_live_face_and_notices_another() {
         let face = seen.face.expect("one face");
         assert_eq!((seen.faces, face.defect), (1, None));
         assert_eq!(face.continuity, if i == 0 { Continuity::First } else { Continuity::Same });
-        assert!(face.liveness > 0.5 && face.similarity > thresholds.admit, "{face:?}");
+        assert!(face.similarity > thresholds.admit, "{face:?}");
+        assert_eq!(face.liveness > 0.5, i > 0, "live as soon as something has moved: {face:?}");
     }
+    let mut still = Probe::new(vec![template.clone()]);
+    for _ in 0..5 {
+        let seen = still.observe(&mut pipeline, &frames[0].view().unwrap(), MonoTime::default()).unwrap();
+        assert_eq!(seen.face.expect("one face").liveness, 0.0, "what never moves is not live");
+    }
+
     let (biden, nobody) = (photo("biden"), Image::new(vec![9; 640 * 480 * 3], 640, 480, Colour::Rgb).unwrap());
     let seen = probe.observe(&mut pipeline, &nobody.view().unwrap(), MonoTime::default()).unwrap();
     assert_eq!((seen.faces, seen.face), (0, None));

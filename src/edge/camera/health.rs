@@ -21,6 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const BLACK_MEAN: f32 = 12.0;
 const BLACK_VARIANCE: f32 = 9.0;
 
+/// Black for so long is a fault. Less is a sensor that wakes.
+const BLACK_AFTER: Duration = Duration::from_millis(500);
+
+/// Luma of black in YUYV (ITU-R BT.601, limited range). JPEG's is zero.
+const YUYV_BLACK: u8 = 16;
+
 /// USB loses a packet now and then and tears a picture: only a run of them is a fault.
 const UNREADABLE_RUN: u32 = 5;
 
@@ -53,7 +59,7 @@ impl fmt::Display for Ailment {
 pub(super) struct Health {
     last: Option<Last>,
     looked: Option<MonoTime>,
-    black: bool,
+    black_since: Option<MonoTime>,
     unreadable: u32,
 }
 
@@ -92,25 +98,28 @@ impl Health {
         }
         // While something is wrong every frame is looked at, so that it ends with the first good one.
         let due = self.looked.is_none_or(|at| now.since(at) >= LOOK_EVERY);
-        if due || self.black || self.unreadable > 0 {
+        if due || self.black_since.is_some() || self.unreadable > 0 {
             self.looked = Some(now);
-            self.look(frame);
+            self.look(frame, now);
         }
         if self.unreadable >= UNREADABLE_RUN {
             return Err(Ailment::Unreadable);
         }
-        if self.black { Err(Ailment::Black) } else { Ok(()) }
+        if self.black_since.is_some_and(|since| now.since(since) >= BLACK_AFTER) { Err(Ailment::Black) } else { Ok(()) }
     }
 
-    fn look(&mut self, frame: &Frame) {
+    fn look(&mut self, frame: &Frame, now: MonoTime) {
         let brightness = match frame.format {
             PixelFormat::Mjpeg => jpeg::brightness(&frame.bytes),
-            PixelFormat::Yuyv => jpeg::spread(frame.bytes.iter().copied().step_by(2)),
+            PixelFormat::Yuyv => {
+                jpeg::spread(frame.bytes.iter().step_by(2).map(|luma| luma.saturating_sub(YUYV_BLACK)))
+            }
         };
         match brightness {
             Some((mean, variance)) => {
                 self.unreadable = 0;
-                self.black = mean < BLACK_MEAN && variance < BLACK_VARIANCE;
+                let black = mean < BLACK_MEAN && variance < BLACK_VARIANCE;
+                self.black_since = black.then(|| self.black_since.unwrap_or(now));
             }
             None => self.unreadable += 1,
         }
@@ -190,17 +199,19 @@ mod tests {
     }
 
     #[test]
-    fn black_is_seen_within_a_second_and_ends_with_the_first_picture() {
+    fn black_is_seen_in_time_and_ends_with_the_first_picture() {
         let mut health = Health::default();
         assert_eq!(health.judge(&frame(0, 0, 90, 40), at(0)), Ok(()));
-        let first_black = (1..60).find(|i| health.judge(&frame(*i, i * 33, 0, 1), at(i * 33)) == Err(Ailment::Black));
-        assert_eq!(first_black, Some(31), "the first frame a second after the last look");
+        let first_black = (1..60).find(|i| health.judge(&frame(*i, i * 33, 16, 1), at(i * 33)) == Err(Ailment::Black));
+        assert_eq!(first_black, Some(47), "a look at 1023 ms, and half a second");
         assert_eq!(health.judge(&frame(61, 2013, 90, 40), at(2013)), Ok(()));
     }
 
     #[test]
     fn a_dim_room_is_not_black() {
-        assert_eq!(Health::default().judge(&frame(0, 0, 4, 12), at(0)), Ok(()));
+        let mut health = Health::default();
+        assert_eq!(health.judge(&frame(0, 0, 20, 12), at(0)), Ok(()));
+        assert_eq!(health.judge(&frame(1, 1900, 20, 12), at(1900)), Ok(()));
     }
 
     #[test]

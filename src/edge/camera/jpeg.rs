@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_picture_ends_at_its_own_end() {
-        let whole = picture(|x, y| (x * 7 ^ y * 13) as u8);
+        let whole = picture(|x, y| ((x * 7) ^ (y * 13)) as u8);
         assert_eq!(length(&whole), Some(whole.len()));
         let mut buffer = whole.clone();
         buffer.extend_from_slice(&picture(|_, _| 9));

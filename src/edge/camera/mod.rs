@@ -8,6 +8,7 @@ mod jpeg;
 mod supervisor;
 mod sysfs;
 mod v4l;
+mod view;
 
 #[cfg(any(test, feature = "sim"))]
 pub mod contract;
@@ -17,9 +18,10 @@ pub mod replay;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use health::Ailment;
-pub use supervisor::{Camera, CameraFault, CameraSettings, CameraView, Pace};
+pub use supervisor::Camera;
 pub use sysfs::{DeviceChoice, UsbIdentity};
 pub use v4l::{V4lReading, V4lSettings, v4l_opener};
+pub use view::{CameraFault, CameraSettings, CameraView, Pace};
 
 use crate::domain::MonoTime;
 

@@ -163,8 +163,8 @@ impl FrameSource for ReplaySource {
                 Reel::Frames { frames, .. } => frames,
             };
             let now = (self.clock)();
-            let left = self.last.map_or(interval, |last| last.after(interval).since(now));
-            if !left.is_zero() && self.last.is_some() {
+            let left = self.last.map(|last| last.after(interval).since(now)).filter(|left| !left.is_zero());
+            if let Some(left) = left {
                 (playing, _) = self.stage.changed.wait_timeout(playing, left).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }

@@ -78,8 +78,8 @@ pub enum LinkFault {
     },
 }
 
-/// The error and all its sources in one text: OpenSSL's reason may sit anywhere in it.
-fn whole_text(error: &dyn Error) -> String {
+/// The error and all its sources in one text, for the log; OpenSSL's reason may sit anywhere in it.
+pub(super) fn whole_text(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -168,7 +168,7 @@ pub fn uplink(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Uplink, Upli
     let (link_tx, link) = watch::channel(Link::Connecting { after: None });
     // Never more answers under way than events in the window, twice because two connections may follow closely.
     let (acks_tx, acks) = mpsc::channel(2 * WINDOW as usize);
-    let (receipts_tx, receipts) = mpsc::channel(16);
+    let (receipts_tx, receipts) = mpsc::channel(64);
     let polling = UplinkLoop::new(settings, clock, link_tx, acks_tx, receipts_tx)?;
     Ok((Uplink { link, acks, receipts }, polling))
 }

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Acked, Line, Link, Settings, Tls, UplinkError, WINDOW,
-    fault::{LinkFault, answer},
+    fault::{LinkFault, answer, whole_text},
 };
 use crate::{
     domain::{MonoTime, Seq},
@@ -115,7 +115,7 @@ impl UplinkLoop {
             }
             let since: MonoTime = *down_since.get_or_insert_with(|| self.clock.mono());
             self.link.send_replace(Link::Down { cause: Arc::clone(&fault), since });
-            tracing::warn!(fault = %Chain(&*fault), retry_in = ?pause, "uplink down");
+            tracing::warn!(fault = whole_text(&*fault), retry_in = ?pause, "uplink down");
             tokio::select! {
                 () = stop.as_mut() => break,
                 () = tokio::time::sleep(pause) => {}
@@ -229,20 +229,5 @@ impl UplinkLoop {
         };
         // Without an answer in time the last will speaks instead.
         let _ = tokio::time::timeout(GOODBYE, gone).await;
-    }
-}
-
-/// An error with its sources on one line, for the log.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(source) = next {
-            write!(f, ": {source}")?;
-            next = source.source();
-        }
-        Ok(())
     }
 }

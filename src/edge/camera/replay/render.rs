@@ -4,18 +4,19 @@
 
 use std::{
     fs,
+    io::Cursor,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use image::{
-    ImageFormat, Rgb, RgbImage,
+    DynamicImage, ImageFormat, ImageReader, Rgb, RgbImage,
     codecs::jpeg::JpegEncoder,
     imageops::{self, FilterType},
 };
 
 use super::Scene;
-use crate::edge::camera::{CameraError, StreamFormat};
+use crate::edge::camera::{CameraError, StreamFormat, jpeg};
 
 /// Variants of a still: a quarter of a second until the first comes back.
 const VARIANTS: u64 = 8;
@@ -78,10 +79,7 @@ pub(super) fn reel(scene: &Scene, format: StreamFormat) -> Result<Reel, CameraEr
             let Some(last) = chosen.last() else {
                 return Err(refused(folder, format!("of its {} pictures none is in {range:?}", paths.len())));
             };
-            let mut frames = chosen
-                .iter()
-                .map(|path| Ok(encode(&fit(&load(path)?, width, height))))
-                .collect::<Result<Vec<_>, _>>()?;
+            let mut frames = chosen.iter().map(|path| frame(path, width, height)).collect::<Result<Vec<_>, _>>()?;
             let resume_at = if *looping { 0 } else { frames.len() };
             if !looping || frames.len() == 1 {
                 frames.extend(variants(&fit(&load(last)?, width, height)));
@@ -113,6 +111,17 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>, CameraError> {
     Ok(paths)
 }
 
+/// The picture at `path` as a frame: as it is where it has the size, or else fitted.
+fn frame(path: &Path, width: u32, height: u32) -> Result<Arc<[u8]>, CameraError> {
+    let bytes = fs::read(path).map_err(|why| refused(path, why))?;
+    let size = ImageReader::with_format(Cursor::new(&bytes), ImageFormat::Jpeg).into_dimensions();
+    if size.map_err(|why| refused(path, why))? == (width, height) {
+        let whole = jpeg::length(&bytes).and_then(|length| bytes.get(..length));
+        return whole.map(Arc::from).ok_or_else(|| refused(path, "it is torn"));
+    }
+    Ok(encode(&fit(&load(path)?, width, height)))
+}
+
 fn load(path: &Path) -> Result<RgbImage, CameraError> {
     let bytes = fs::read(path).map_err(|why| refused(path, why))?;
     let picture = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).map_err(|why| refused(path, why))?;
@@ -129,7 +138,8 @@ fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     let scale = if lost <= CROP_AT_MOST { across.max(down) } else { across.min(down) };
     let scaled = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     let (wide, high) = (scaled(picture.width()), scaled(picture.height()));
-    let resized = imageops::resize(picture, wide, high, FilterType::Triangle);
+    // By way of `DynamicImage`, whose code is compiled in its own, optimised crate also in a development build.
+    let resized = DynamicImage::from(picture.clone()).resize_exact(wide, high, FilterType::Triangle).into_rgb8();
     let mut frame = RgbImage::from_pixel(width, height, Rgb([GREY; 3]));
     let middle = |outer: u32, inner: u32| (i64::from(outer) - i64::from(inner)) / 2;
     imageops::replace(&mut frame, &resized, middle(width, wide), middle(height, high));

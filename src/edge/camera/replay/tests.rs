@@ -2,21 +2,24 @@
 //!
 //! Never needs a camera, nor pictures other than its own.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use image::{Rgb, RgbImage};
 
 use super::*;
-use crate::edge::{
-    camera::{Ailment, Camera, CameraFault, CameraSettings, CameraView, Pace, contract},
-    clock::{Clock as _, SystemClock},
-};
+use crate::edge::camera::{Ailment, Camera, CameraFault, CameraSettings, CameraView, Pace, contract};
 
 const SMALL: StreamFormat = StreamFormat { pixels: PixelFormat::Mjpeg, width: 64, height: 48, rate: 100 };
 
+#[expect(clippy::disallowed_methods, reason = "a test rig has to read the time itself")]
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 fn mono() -> MonoClock {
-    let clock = SystemClock::new("/nonexistent");
-    Arc::new(move || clock.mono())
+    Arc::new(|| MonoTime::from_start(Duration::from_secs(1) + START.elapsed()))
 }
 
 fn paint(path: &Path, width: u32, height: u32, colour: [u8; 3]) {
@@ -124,8 +127,12 @@ fn any_shape_fits_the_frame() {
 fn what_cannot_be_replayed_is_named_and_the_scene_goes_on() {
     let folder = clip();
     std::fs::write(folder.path().join("note.txt"), "no picture").unwrap();
+    let torn = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(folder.path().join("000.jpg")).unwrap();
+    std::fs::write(torn.path().join("000.jpg"), &whole[..whole.len() - 2]).unwrap();
     let (open, control) = replay(SMALL, mono()).unwrap();
     for (scene, says) in [
+        (clip_of(torn.path(), None, true), "it is torn"),
         (Scene::Still(folder.path().join("none.jpg")), "none.jpg"),
         (Scene::Still(folder.path().join("note.txt")), "note.txt"),
         (clip_of(folder.path(), Some(4..9), true), "none is in"),
@@ -219,22 +226,22 @@ fn no_frame_from_before_the_tap_is_given() {
     let view = wait_for(&camera, |view| view.frame_after(tap).is_some());
     let frame = view.frame_after(tap).unwrap();
     assert!(frame.captured_at > tap);
-    assert!(frame.captured_at.since(tap) < Duration::from_secs(1));
     assert!(camera.latest_after(clock().after(Duration::from_secs(60))).is_none());
 }
 
 #[test]
 fn idle_frames_are_mostly_dropped() {
     let (open, _control) = replay(SMALL, mono()).unwrap();
-    let settings = CameraSettings { idle_interval: Duration::from_millis(200), ..HASTY };
+    let settings =
+        CameraSettings { idle_interval: Duration::from_millis(400), stalled_after: Duration::from_secs(5), ..HASTY };
     let camera = Camera::start(open, mono(), settings).unwrap();
-    let sequence = |view: &CameraView| view.frame_after(MonoTime::default()).map_or(0, |frame| frame.sequence);
-    let first = sequence(&wait_for(&camera, streams));
-    let second = sequence(&wait_for(&camera, |view| sequence(view) > first));
-    assert!(second - first >= 10, "at 100 frames a second and 5 published: {first}, {second}");
-    camera.set_pace(Pace::Live);
-    let third = sequence(&wait_for(&camera, |view| sequence(view) > second));
-    assert!(third > second);
+    let captured = |view: &CameraView| {
+        view.frame_after(MonoTime::default()).map_or(MonoTime::default(), |frame| frame.captured_at)
+    };
+    let first = captured(&wait_for(&camera, streams));
+    let second = captured(&wait_for(&camera, |view| captured(view) > first));
+    // Ten milliseconds lie between the frames captured; a loaded machine may read the first one late.
+    assert!(second.since(first) >= Duration::from_millis(100), "{first} {second}");
 }
 
 #[test]
@@ -244,5 +251,6 @@ fn a_dropped_camera_closes_its_view() {
     wait_for(&camera, streams);
     let mut view = camera.view();
     drop(camera);
-    assert!(runtime().block_on(view.wait_for(|view| !streams(view))).is_err());
+    runtime().block_on(async { while view.changed().await.is_ok() {} });
+    assert!(view.has_changed().is_err());
 }

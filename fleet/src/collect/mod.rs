@@ -1,0 +1,102 @@
+//! The collector: the boxes' events, verified, committed to an encrypted ledger, and only then receipted.
+//!
+//! One collector is active at a time. It never trusts the broker: who sent what is proved by signatures, what is missing
+//! by the chain.
+
+mod broker;
+mod devices;
+pub(crate) mod events;
+mod intake;
+mod ledger;
+
+use std::{fs, path::PathBuf, sync::mpsc, thread};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use examgate::{
+    store::{Key, read_secret},
+    wire::{keys::SigningKey, seal::Identity},
+};
+
+use self::{broker::Broker, devices::Devices, intake::Intake, ledger::Ledger};
+
+/// Messages between the connection and the ledger. More than the broker may send unacknowledged.
+const QUEUE: usize = 256;
+
+/// What the collector needs.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The broker's TLS address, its host as its certificate names it.
+    #[arg(long, value_name = "HOST:PORT")]
+    broker: String,
+    /// The authority that issued the broker's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// The collector's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+    /// Its private key (PEM, PKCS#8).
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The ledger; made if there is none.
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+    /// The ledger's key: 32 bytes or 64 hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    ledger_key: PathBuf,
+    /// The seed of the key that signs receipts: 32 bytes or 64 hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    receipt_key: PathBuf,
+    /// The age identity that opens events.
+    #[arg(long, value_name = "FILE")]
+    age_identity: PathBuf,
+    /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
+    #[arg(long, value_name = "FILE")]
+    devices: PathBuf,
+}
+
+/// The identity in a file as age-keygen writes it: comments, then the key.
+fn age_identity(path: &PathBuf) -> Result<Identity> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let Some(line) = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')) else {
+        bail!("{} holds no age identity", path.display());
+    };
+    line.parse().with_context(|| format!("in {}", path.display()))
+}
+
+/// Collects until told to stop (SIGINT, SIGTERM).
+///
+/// # Errors
+/// When a file cannot be used, or the ledger fails: what cannot be kept must not be taken.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let broker = Broker::new(&arguments.broker, &arguments.ca, &arguments.cert, &arguments.key)?;
+    let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
+    let ledger = Ledger::open(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
+    let devices = Devices::read(&arguments.devices)?;
+    let intake = Intake::new(devices, age_identity(&arguments.age_identity)?, ledger, receipts);
+
+    let (messages_tx, messages) = mpsc::sync_channel(QUEUE);
+    let (failed_tx, failed) = tokio::sync::oneshot::channel();
+    let committing = thread::Builder::new().name("ledger".into()).spawn(move || {
+        if let Err(error) = intake.run(&messages) {
+            // Nobody listens any more when the collector is stopping anyway.
+            let _ = failed_tx.send(error);
+        }
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            () = broker.run(messages_tx) => Ok(()),
+            _ = terminate.recv() => Ok(()),
+            stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
+            Ok(error) = failed => Err(error),
+        }
+    });
+    // The connection is gone with the future above, and so is the channel's far end: the ledger finishes what it has.
+    drop(runtime);
+    if committing.join().is_err() {
+        bail!("the ledger's thread panicked");
+    }
+    ended
+}

@@ -1,0 +1,19 @@
+//! Evaluation: how well the nets in use tell people apart, on labelled pictures.
+//!
+//! It never knows a roster or a box.
+
+mod metrics;
+mod pairs;
+mod verification;
+
+/// What to measure. Each command's arguments carry its description.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Verification(verification::Args),
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Verification(args) => verification::run(&args),
+    }
+}

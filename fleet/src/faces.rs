@@ -1,0 +1,204 @@
+//! A photo's file to one face's template, or the reason why not and how to mend it.
+//!
+//! It never knows whose face it is.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use examgate::{
+    domain::{QualityDefect, Template},
+    vision::{DecodeError, Face, Image, Pipeline, VisionError, decode_file},
+};
+
+/// Largest file read, bytes: well above any photo within the decoder's limits.
+const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+/// A second face is a rival when it is at least this share as prominent as the first: then it is not certain whom the photo is of.
+const RIVAL: f32 = 0.6;
+
+/// Why a photo gives no template.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PhotoFault {
+    #[error("the file is not there")]
+    Missing,
+    #[error("the file cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("the file has no bytes")]
+    Empty,
+    #[error("the file has more than {} MiB", LARGEST_FILE / 1024 / 1024)]
+    HugeFile,
+    #[error("{0}")]
+    HugePicture(DecodeError),
+    #[error("{}", chain(.0))]
+    Undecodable(DecodeError),
+    #[error("no face was found")]
+    NoFace,
+    #[error("{0} faces of similar size and place: it is not certain whom the photo is of")]
+    SeveralFaces(usize),
+    #[error("the face is too small: {0:.0} pixels between the eyes")]
+    TooSmall(f32),
+    #[error("{}", chain(.0))]
+    Vision(VisionError),
+}
+
+impl PhotoFault {
+    /// The stable name in reports.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Unreadable(_) => "unreadable",
+            Self::Empty => "empty",
+            Self::HugeFile | Self::HugePicture(_) => "too_large",
+            Self::Undecodable(_) => "undecodable",
+            Self::NoFace => "no_face",
+            Self::SeveralFaces(_) => "several_faces",
+            Self::TooSmall(_) => "face_too_small",
+            Self::Vision(_) => "vision",
+        }
+    }
+
+    /// How to mend it.
+    pub(crate) const fn mend(&self) -> &'static str {
+        match self {
+            Self::Missing => "add the file to the photo folder or correct its name in the CSV",
+            Self::Unreadable(_) => "check the file's permissions and the disk",
+            Self::Empty | Self::Undecodable(_) => "export or copy the photo again, as JPEG or PNG",
+            Self::HugeFile | Self::HugePicture(_) => "scale it down to at most 2000 pixels a side",
+            Self::NoFace => "use a frontal photo with the whole face in view and even light",
+            Self::SeveralFaces(_) => "crop it to the student",
+            Self::TooSmall(_) => "use a larger photo, or one taken from nearer",
+            Self::Vision(_) => "try another photo of the student",
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Which face of a picture is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The most prominent (large, and near the picture's middle), if no other rivals it: photos of one person.
+    Prominent,
+    /// The one nearest to the picture's middle, however many there are: cropped data sets.
+    Central,
+}
+
+/// A photo's face.
+#[derive(Debug)]
+pub(crate) struct Enrolled {
+    pub(crate) template: Template,
+    /// What makes the photo a poor one, though it can be used.
+    pub(crate) defect: Option<QualityDefect>,
+}
+
+/// Reads, decodes, detects, chooses, aligns and embeds.
+pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Result<Enrolled, PhotoFault> {
+    let image = decode(&read(path)?)?;
+    let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
+    let faces = pipeline.detect_photo(&view).map_err(PhotoFault::Vision)?;
+    let face = match choice {
+        Choice::Prominent => prominent(&faces, view.width(), view.height())?,
+        Choice::Central => central(&faces, view.width(), view.height())?,
+    };
+    let defect = match choice {
+        Choice::Central => None,
+        Choice::Prominent => {
+            let quality = pipeline.quality(&view, &face).map_err(PhotoFault::Vision)?;
+            match quality.defect {
+                Some(QualityDefect::TooFar) => return Err(PhotoFault::TooSmall(quality.eye_distance)),
+                // Only the liveness net minds a face that fills the picture, and it does not look at photos.
+                Some(QualityDefect::TooClose) => None,
+                other => other,
+            }
+        }
+    };
+    let template = pipeline.embed(&view, &face).map_err(PhotoFault::Vision)?;
+    Ok(Enrolled { template, defect })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PhotoFault> {
+    let failed = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound { PhotoFault::Missing } else { PhotoFault::Unreadable(error) }
+    };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    match bytes.len() as u64 {
+        0 => Err(PhotoFault::Empty),
+        1..=LARGEST_FILE => Ok(bytes),
+        _ => Err(PhotoFault::HugeFile),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Image, PhotoFault> {
+    decode_file(bytes).map_err(|error| {
+        if matches!(error, DecodeError::TooLarge { .. }) {
+            PhotoFault::HugePicture(error)
+        } else {
+            PhotoFault::Undecodable(error)
+        }
+    })
+}
+
+/// How far the face's middle is from the picture's: 0 in the middle, 1 in a corner.
+fn off_centre(face: &Face, width: usize, height: usize) -> f32 {
+    let (middle, half_width, half_height) = (face.bounds.centre(), width as f32 / 2.0, height as f32 / 2.0);
+    (middle.x - half_width).hypot(middle.y - half_height) / half_width.hypot(half_height)
+}
+
+/// Side times nearness to the middle. People beside a student are as near to it as they are; passers-by are at the border.
+fn prominent(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
+    let prominence =
+        |face: &Face| face.bounds.width().max(face.bounds.height()) * (1.0 - off_centre(face, width, height)).max(0.0);
+    let face = *faces.iter().max_by(|a, b| prominence(a).total_cmp(&prominence(b))).ok_or(PhotoFault::NoFace)?;
+    match faces.iter().filter(|other| prominence(other) >= RIVAL * prominence(&face)).count() {
+        1 => Ok(face),
+        several => Err(PhotoFault::SeveralFaces(several)),
+    }
+}
+
+fn central(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
+    let off = |face: &Face| off_centre(face, width, height);
+    faces.iter().min_by(|a, b| off(a).total_cmp(&off(b))).copied().ok_or(PhotoFault::NoFace)
+}
+
+#[cfg(test)]
+mod tests {
+    use examgate::vision::{Bounds, Landmarks};
+
+    use super::*;
+
+    fn face(left: f32, top: f32, side: f32) -> Face {
+        let bounds = Bounds { left, top, right: left + side, bottom: top + side };
+        Face { bounds, score: 1.0, landmarks: Landmarks::default() }
+    }
+
+    #[test]
+    fn the_prominent_face_without_rival_is_meant() {
+        let (middle, border, small) = (face(75.0, 75.0, 100.0), face(180.0, 0.0, 90.0), face(110.0, 10.0, 40.0));
+        let (left, right) = (face(10.0, 75.0, 100.0), face(140.0, 75.0, 90.0));
+        for (faces, wanted) in [
+            (&[border, middle, small][..], Some(middle)),
+            // alone, it may be anywhere
+            (&[border], Some(border)),
+            // side by side
+            (&[left, right], None),
+            // one before the other
+            (&[middle, face(90.0, 60.0, 80.0)], None),
+        ] {
+            assert_eq!(prominent(faces, 250, 250).ok(), wanted, "{faces:?}");
+        }
+        assert!(matches!(prominent(&[left, right], 250, 250), Err(PhotoFault::SeveralFaces(2))));
+        assert!(matches!(prominent(&[], 250, 250), Err(PhotoFault::NoFace)));
+    }
+
+    #[test]
+    fn the_central_face_is_meant_whatever_its_size() {
+        let (corner, middle) = (face(0.0, 0.0, 120.0), face(110.0, 110.0, 40.0));
+        assert_eq!(central(&[corner, middle], 250, 250).unwrap(), middle);
+        assert!(matches!(central(&[], 250, 250), Err(PhotoFault::NoFace)));
+    }
+}

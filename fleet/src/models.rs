@@ -1,0 +1,88 @@
+//! Where the nets and the runtime are found, and work spread over several pipelines.
+//!
+//! It never knows what a net says.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+
+use anyhow::Context;
+use examgate::vision::{Manifest, Options, Pipeline, VerifiedModels};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::exit::Refusal;
+
+/// Which models to use.
+#[derive(clap::Args)]
+pub(crate) struct ModelArgs {
+    /// The folder `models` with `manifest.toml` and `ready/`; the runtime lies beside it in `runtime/`.
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    models: PathBuf,
+}
+
+impl ModelArgs {
+    /// Reads the manifest and checks the hash of every file it names.
+    pub(crate) fn load(&self) -> anyhow::Result<VerifiedModels> {
+        let refused = || Refusal::Usage(format!("the models in {} cannot be used", self.models.display()));
+        let manifest = Manifest::load(&self.models.join("manifest.toml")).with_context(refused)?;
+        // An absolute path has a parent; "models" alone has an empty one.
+        let folder = std::path::absolute(&self.models).with_context(refused)?;
+        manifest.verify(folder.parent().unwrap_or(Path::new("/"))).with_context(refused)
+    }
+}
+
+/// One pipeline.
+pub(crate) fn open(models: &VerifiedModels) -> anyhow::Result<Pipeline> {
+    Pipeline::open(models, Options::default()).context("cannot open the nets")
+}
+
+/// Does `work` on every item, on `threads` threads with a pipeline each. Results come in the order of the items.
+///
+/// A bar named `what` shows how far it is, on a terminal only.
+pub(crate) fn each<T: Sync, R: Send>(
+    models: &VerifiedModels,
+    threads: usize,
+    what: &'static str,
+    items: &[T],
+    work: impl Fn(&mut Pipeline, &T) -> anyhow::Result<R> + Sync,
+) -> anyhow::Result<Vec<R>> {
+    let style =
+        ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {per_sec} {eta} left").expect("a valid template");
+    let bar = ProgressBar::new(items.len() as u64).with_style(style).with_message(what);
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let one_thread = || -> anyhow::Result<Vec<(usize, R)>> {
+        let mut done = Vec::new();
+        let mut pipeline = open(models)?;
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { break };
+            done.push((at, work(&mut pipeline, item)?));
+            bar.inc(1);
+        }
+        Ok(done)
+    };
+    let parts: Vec<anyhow::Result<_>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.clamp(1, items.len().max(1)))
+            .map(|_| scope.spawn(|| one_thread().inspect_err(|_| failed.store(true, Ordering::Relaxed))))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    bar.finish_and_clear();
+    let mut results = Vec::with_capacity(items.len());
+    for part in parts {
+        results.extend(part?);
+    }
+    results.sort_unstable_by_key(|(at, _)| *at);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// As many threads as there are processors.
+pub(crate) fn default_threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,310 @@
+//! `roster import`: CSV and photos in, one exam's encrypted roster out, with a report on every photo.
+//!
+//! It never keeps a card's number or a photo's pixels, and never writes anything if the CSV is bad.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, bail};
+use examgate::{
+    domain::{
+        CardPseudonym, CredentialProfile, Exam, ExamId, ExamWindow, Pepper, Roster, RosterEntry, RosterVersion,
+        Template, Timestamp,
+    },
+    store::{Key, KeyFolder, KeyName, Layout, Replaced, RosterError, RosterStore, read_secret},
+    vision::EmbedderSpec,
+    wire::uid::UidForm,
+};
+
+use super::{
+    csv::{self, Row},
+    photos::{self, Claim, Claims},
+    report::{Pair, Photo, Place, Poor, Refused, Report},
+};
+use crate::{
+    exit::Refusal,
+    faces::{Choice, Enrolled, PhotoFault, enrol},
+    models::{self, ModelArgs},
+    similarities::Faces,
+};
+
+/// Makes an exam's encrypted roster of a CSV and a folder of ID photos.
+///
+/// The CSV is UTF-8, comma separated, with a header naming these columns in any order:
+///
+///   student_id     letters, digits, '-', '_' and '.'; once in the file
+///   given_name     what the screen greets with
+///   card           the card's number, in the form --card-form says; once in the file
+///   room           the exam room: letters, digits, '-', '_' and '.'
+///   photos         file names inside DIR, separated by ';'; if empty, every
+///                  DIR/<student_id>*.jpg or .png where no letter or digit comes next:
+///                  N12.jpg and N12-2.jpg are N12's, N123.jpg is not
+///   card_standing  optional: active (or empty), or revoked
+///
+/// All problems of a CSV are named together with their lines, and then nothing is written.
+/// A photo that cannot be used is reported with the reason and how to mend it; a student
+/// without any usable photo is on the roster all the same, and the door refers them to the
+/// proctor.
+#[derive(clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Example:
+  examgate-fleet roster import --csv math.csv --photos id-photos --exam MATH-UA-120-2026-12-14 \\
+    --title 'Linear Algebra, final' \\
+    --opens 2026-12-14T08:30:00-05:00 --closes 2026-12-14T09:15:00-05:00 \\
+    --store state --keys keys --report import.json
+
+The exam's key is made in --keys if it is not there yet. Boxes need the same pepper: it turns card numbers into pseudonyms."
+)]
+pub(crate) struct Args {
+    /// The students.
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    /// The folder of ID photos, JPEG or PNG.
+    #[arg(long, value_name = "DIR")]
+    photos: PathBuf,
+    /// The exam's name: letters, digits, '-', '_' and '.'
+    #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
+    exam: ExamId,
+    /// What the screen calls the exam.
+    #[arg(long)]
+    title: String,
+    /// When doors open, RFC 3339 with offset.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    opens: Timestamp,
+    /// When doors close, RFC 3339 with offset.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    closes: Timestamp,
+    /// The state folder that the roster's database goes to.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The folder of keys.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// The fleet's pepper, 32 bytes, mode 0600 [default: pepper.key in --keys, made if it is not there].
+    #[arg(long, value_name = "FILE")]
+    pepper: Option<PathBuf>,
+    /// How the CSV prints card numbers: hex, hex-reversed, decimal or decimal-reversed.
+    #[arg(long, value_name = "FORM", default_value = "hex")]
+    card_form: UidForm,
+    /// The roster's version [default: one more than the store holds].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    version: Option<u64>,
+    /// Writes the whole report as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// Photos worked on at once [default: one a processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    #[command(flatten)]
+    models: ModelArgs,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|e| format!("{e}; wanted is RFC 3339 with an offset, for instance 2026-12-14T08:30:00-05:00"))
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let window = ExamWindow { opens: args.opens, closes: args.closes };
+    if window.opens >= window.closes {
+        bail!(Refusal::Usage(format!("doors close ({}) before they open ({})", args.closes, args.opens)));
+    }
+    let pepper = PepperFile::find(args)?;
+    let shown = args.csv.display();
+    let bytes = fs::read(&args.csv).with_context(|| Refusal::Usage(format!("cannot read {shown}")))?;
+    let rows = csv::rows(&bytes, |card| pseudonym(&pepper.pepper(), args.card_form, card))
+        .with_context(|| Refusal::Data(format!("{shown} cannot be used, nothing was written")))?;
+    let files = photos::list(&args.photos)
+        .with_context(|| Refusal::Usage(format!("cannot list the photos in {}", args.photos.display())))?;
+    let claims = photos::claim(&rows, files);
+    let mut shelf = Shelf::find(args)?;
+    let version = shelf.next_version(args.version)?;
+
+    let models = args.models.load()?;
+    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let enrolled = models::each(&models, threads, "photos", &claims.claimed, |pipeline, claim| {
+        Ok(enrol(pipeline, &args.photos.join(&claim.photo), Choice::Prominent))
+    })?;
+    let embedder = &models.manifest().embedder;
+    let mut report = judge(&rows, &claims, &enrolled, embedder);
+
+    let exam = Exam { id: args.exam.clone(), title: args.title.clone(), window, version };
+    let roster = roster(exam, rows, &claims, enrolled);
+    shelf.keys.provision()?;
+    pepper.keep()?;
+    report.unchanged = shelf.replace(&roster)? == Replaced::Unchanged;
+    (report.exam, report.version) = (args.exam.to_string(), version.0);
+    if let Some(path) = &args.report {
+        report.save(path).with_context(|| format!("the roster is written, but not the report {}", path.display()))?;
+    }
+    report.print(&mut io::stdout().lock()).context("the roster is written, but the report cannot be printed")
+}
+
+/// A card's text to its pseudonym. The identifier itself goes no further.
+fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym, String> {
+    let uid = form.parse(text, None).map_err(|e| e.to_string())?;
+    if uid.is_random() {
+        return Err(
+            "four bytes starting 08 are a number made up at every tap, as phones do: enrol the plastic card".into()
+        );
+    }
+    Ok(pepper.pseudonym(CredentialProfile::Uid, uid.as_bytes()))
+}
+
+/// What became of each photo, and which faces are suspiciously alike or unlike.
+fn judge(rows: &[Row], claims: &Claims, enrolled: &[Result<Enrolled, PhotoFault>], embedder: &EmbedderSpec) -> Report {
+    let place = |row: usize| Place { line: rows[row].line, student_id: rows[row].student.id.as_str().into() };
+    let photo = |claim: &Claim| Photo { place: place(claim.row), photo: claim.photo.display().to_string() };
+    let mut with_template = vec![false; rows.len()];
+    let mut report = Report {
+        model: embedder.net.name.clone(),
+        space: embedder.space.to_string(),
+        students: rows.len(),
+        photos: claims.claimed.len(),
+        unclaimed: claims.unclaimed.iter().map(|photo| photo.display().to_string()).collect(),
+        ..Report::default()
+    };
+    for (claim, result) in claims.claimed.iter().zip(enrolled) {
+        match result {
+            Ok(enrolled) => {
+                with_template[claim.row] = true;
+                report.templates += 1;
+                report.poor.extend(enrolled.defect.map(|defect| Poor { photo: photo(claim), defect }));
+            }
+            Err(fault) => report.refused.push(Refused::new(photo(claim), fault)),
+        }
+    }
+    report.students_with_template = with_template.iter().filter(|&&has| has).count();
+    report.without_template =
+        with_template.iter().enumerate().filter(|(_, has)| !**has).map(|(row, _)| place(row)).collect();
+
+    let embeddings = enrolled.iter().map(|result| result.as_ref().ok().map(|enrolled| &enrolled.template.embedding));
+    let thresholds = &embedder.thresholds;
+    Faces::new(embedder.dimension, embeddings).all_pairs(|a, b, cosine| {
+        let Some(similarity) = cosine else { return };
+        let (first, second) = (&claims.claimed[a], &claims.claimed[b]);
+        let pair = || Pair { first: photo(first), second: photo(second), similarity };
+        if first.row != second.row && similarity >= thresholds.admit.get() {
+            report.look_alikes.push(pair());
+        } else if first.row == second.row && similarity < thresholds.refer.get() {
+            report.unlike.push(pair());
+        }
+    });
+    report.look_alikes.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+    report.unlike.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
+    report
+}
+
+fn roster(exam: Exam, rows: Vec<Row>, claims: &Claims, enrolled: Vec<Result<Enrolled, PhotoFault>>) -> Roster {
+    let mut templates: Vec<Vec<Template>> = rows.iter().map(|_| Vec::new()).collect();
+    for (claim, result) in claims.claimed.iter().zip(enrolled) {
+        templates[claim.row].extend(result.ok().map(|enrolled| enrolled.template));
+    }
+    let entries = rows.into_iter().zip(templates).map(|(row, templates)| {
+        let Row { student, card, standing, room, line: _, photos: _ } = row;
+        (RosterEntry { student, card, standing, room }, templates)
+    });
+    Roster { exam, entries: entries.collect() }
+}
+
+/// The fleet's pepper, perhaps not yet on disk.
+struct PepperFile {
+    key: Key,
+    new: Option<PathBuf>,
+}
+
+impl PepperFile {
+    /// Reads the pepper. One that was not asked for by name and is not there is made, but not written yet.
+    fn find(args: &Args) -> anyhow::Result<Self> {
+        let path = args.pepper.clone().unwrap_or_else(|| args.keys.join("pepper.key"));
+        if args.pepper.is_none() && !path.exists() {
+            return Ok(Self { key: Key::generate()?, new: Some(path) });
+        }
+        let secret = read_secret(&path).with_context(|| Refusal::Usage("the pepper cannot be used".into()))?;
+        Ok(Self { key: Key::from_bytes(*secret), new: None })
+    }
+
+    fn pepper(&self) -> Pepper {
+        Pepper::from_bytes(*self.key.expose())
+    }
+
+    /// Writes a pepper that is new, and says so.
+    fn keep(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.new else { return Ok(()) };
+        self.key.write_new(path)?;
+        writeln!(
+            io::stderr(),
+            "examgate-fleet: made the fleet's pepper {}: every box of the fleet needs this very file, and later imports too",
+            path.display()
+        )?;
+        Ok(())
+    }
+}
+
+/// Where the exam's roster stands, and the key that opens it.
+struct Shelf {
+    keys: KeyFolder,
+    layout: Layout,
+    exam: ExamId,
+    held: Option<RosterStore>,
+}
+
+impl Shelf {
+    /// Opens the roster if there is one; makes nothing.
+    fn find(args: &Args) -> anyhow::Result<Self> {
+        let (keys, layout) = (KeyFolder::new(&args.keys, None), Layout::new(&args.store));
+        let (name, database) = (KeyName::Exam(&args.exam), layout.exam(&args.exam));
+        let refused = || Refusal::Usage(format!("the roster {} cannot be opened", database.display()));
+        let held = match (database.exists(), keys.holds(name)) {
+            (false, false | true) => None,
+            (true, false) => bail!(Refusal::Usage(format!(
+                "the roster {} is there, but its key {} is not: bring the key, or remove the roster if it was erased",
+                database.display(),
+                keys.path(name).display(),
+            ))),
+            (true, true) => {
+                let key = keys.read(name).with_context(refused)?;
+                Some(RosterStore::open(&database, &key).with_context(refused)?)
+            }
+        };
+        Ok(Self { keys, layout, exam: args.exam.clone(), held })
+    }
+
+    /// The version to write.
+    fn next_version(&self, asked: Option<u64>) -> anyhow::Result<RosterVersion> {
+        let held = match &self.held {
+            Some(store) => store.exam()?.map_or(0, |exam| exam.version.0),
+            None => 0,
+        };
+        match asked {
+            Some(asked) if asked < held => {
+                bail!(Refusal::Usage(format!("--version {asked} is older than version {held} held: raise it")))
+            }
+            Some(asked) => Ok(RosterVersion(asked)),
+            None => Ok(RosterVersion(held + 1)),
+        }
+    }
+
+    /// Writes the roster, with the exam's key and the database made where they are not there yet.
+    fn replace(&mut self, roster: &Roster) -> anyhow::Result<Replaced> {
+        let database = self.layout.exam(&self.exam);
+        let store = match &mut self.held {
+            Some(store) => store,
+            None => {
+                let name = KeyName::Exam(&self.exam);
+                let key = if self.keys.holds(name) { self.keys.read(name)? } else { self.keys.make(name)? };
+                self.layout.make()?;
+                self.held.insert(RosterStore::create(&database, &key)?)
+            }
+        };
+        store.replace(roster).map_err(|error| {
+            let usage = matches!(error, RosterError::Stale { .. } | RosterError::Conflicting { .. });
+            let error = anyhow::Error::new(error);
+            let what = format!("the roster {} was not replaced", database.display());
+            if usage { error.context(Refusal::Usage(what)) } else { error.context(what) }
+        })
+    }
+}

@@ -1,0 +1,20 @@
+//! Rosters: from a campus export and a folder of ID photos to an exam's encrypted roster.
+//!
+//! It never knows a box or a broker.
+
+pub(crate) mod csv;
+mod import;
+mod photos;
+mod report;
+
+/// What to do with rosters. Each command's arguments carry its description.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Import(Box<import::Args>),
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Import(args) => import::run(&args),
+    }
+}

@@ -1,0 +1,37 @@
+//! `compare` on real photos.
+
+use super::{BAD_PHOTOS, bare, fleet, make_bad_photos, picture};
+
+#[test]
+fn the_same_man_is_alike_and_another_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let [obama, obama2, biden] =
+        ["obama.jpg", "obama2.jpg", "biden.jpg"].map(|name| picture(name).display().to_string());
+    let mated = fleet(folder.path(), &["compare", &obama, &obama2, "--json"]).expect(0).json();
+    assert_eq!(mated["verdict"], "admit", "{mated}");
+    let other = fleet(folder.path(), &["compare", &obama, &biden, "--json"]).expect(0).json();
+    assert_eq!(other["verdict"], "deny", "{other}");
+    assert_eq!(other["admit"], mated["admit"]);
+
+    let words = fleet(folder.path(), &["compare", &obama, &biden]).expect(0).stdout;
+    assert!(words.contains("different persons") && !words.contains('%'), "{words}");
+}
+
+#[test]
+fn a_photo_that_cannot_be_compared_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    make_bad_photos(folder.path());
+    let obama = picture("obama.jpg").display().to_string();
+    for (name, _) in BAD_PHOTOS {
+        fleet(folder.path(), &["compare", &obama, name]).expect(65).says(&[name]);
+    }
+    fleet(folder.path(), &["compare", "absent.jpg", &obama]).expect(65).says(&["absent.jpg: the file is not there"]);
+    let several = picture("multi_face.jpg").display().to_string();
+    fleet(folder.path(), &["compare", &several, &obama]).expect(65).says(&["similar size and place", "crop it"]);
+}
+
+#[test]
+fn models_that_are_not_there_are_64() {
+    let folder = tempfile::tempdir().unwrap();
+    bare(folder.path(), &["compare", "a.jpg", "b.jpg"]).expect(64).says(&["models", "manifest.toml"]);
+}

@@ -1,0 +1,95 @@
+//! `evaluate verification` on a handful of real photos.
+
+use std::{fs, path::Path};
+
+use super::{bare, copy, fleet, make_bad_photos};
+
+fn people(folder: &Path) {
+    for (photo, to) in [
+        ("obama.jpg", "people/obama/1.jpg"),
+        ("obama2.jpg", "people/obama/2.jpg"),
+        ("biden.jpg", "people/biden/1.jpg"),
+        ("single_face.jpg", "people/other/1.jpg"),
+    ] {
+        copy(photo, folder.join(to));
+    }
+}
+
+fn evaluate(folder: &Path, pairs: &str, more: &[&str]) -> super::Ran {
+    fs::write(folder.join("pairs.csv"), pairs).unwrap();
+    let args = ["evaluate", "verification", "--pairs", "pairs.csv", "--images", "people"];
+    fleet(folder, &[&args[..], more].concat())
+}
+
+#[test]
+fn rates_over_all_comparisons_and_accuracy_over_the_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    let pairs = "img1,img2,same,fold\n\
+                 obama/1.jpg,obama/2.jpg,1,1\nobama/1.jpg,biden/1.jpg,0,1\n\
+                 obama/2.jpg,obama/1.jpg,1,2\nobama/2.jpg,other/1.jpg,0,2\n";
+    let json = evaluate(folder.path(), pairs, &["--json", "--threads", "2"]).expect(0).json();
+    for (key, wanted) in [
+        ("pairs", 4.0),
+        ("accuracy", 1.0),
+        ("comparisons_mated", 1.0),
+        ("comparisons_non_mated", 5.0),
+        ("fmr", 0.0),
+        ("fnmr", 0.0),
+        ("tar_at_far_1e-2", 1.0),
+        ("tar_at_far_1e-3", 1.0),
+        ("tar_at_far_1e-4", 1.0),
+        ("failures_to_detect", 0.0),
+    ] {
+        assert_eq!(json[key].as_f64(), Some(wanted), "{key} in {json}");
+    }
+    let table = evaluate(folder.path(), pairs, &[]).expect(0).stdout;
+    assert!(table.contains("mean over 2 folds") && table.contains("TAR at FAR 1e-3        1.0"), "{table}");
+}
+
+#[test]
+fn an_image_without_face_counts_as_a_non_match() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    make_bad_photos(&folder.path().join("people/obama"));
+    // Named as seen from the pairs file, as published sets do.
+    let pairs = "img1,img2,same\npeople/obama/1.jpg,people/obama/2.jpg,1\npeople/obama/1.jpg,people/obama/grey.png,1\n\
+                 people/obama/1.jpg,people/biden/1.jpg,0\npeople/obama/2.jpg,people/obama/empty.jpg,1\n";
+    let ran = evaluate(folder.path(), pairs, &["--json"]).expect(0).says(&["grey.png", "empty.jpg"]);
+    let json = ran.json();
+    assert_eq!(json["failures_to_detect"], 2);
+    // of six mated comparisons only one has two faces; of four non-mated ones none matches
+    assert_eq!((json["comparisons_mated"].as_u64(), json["comparisons_non_mated"].as_u64()), (Some(6), Some(4)));
+    assert_eq!((json["fnmr"].as_f64(), json["fmr"].as_f64()), (Some(5.0 / 6.0), Some(0.0)));
+    assert_eq!(json["accuracy"], 0.5);
+}
+
+#[test]
+fn folders_that_are_no_persons_leave_the_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    for photo in ["obama.jpg", "obama2.jpg", "biden.jpg"] {
+        copy(photo, folder.path().join("people").join(photo));
+    }
+    let pairs = "img1,img2,same\nobama.jpg,obama2.jpg,1\nobama.jpg,biden.jpg,0\n";
+    let ran = evaluate(folder.path(), pairs, &["--json"]).expect(0).says(&["only the pairs of the file"]);
+    assert_eq!(
+        (ran.json()["comparisons_mated"].as_u64(), ran.json()["comparisons_non_mated"].as_u64()),
+        (Some(1), Some(1))
+    );
+}
+
+#[test]
+fn bad_pairs_are_named_with_their_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    evaluate(folder.path(), "img1,img2,same\nobama/1.jpg,x.jpg,1\ny.jpg,x.jpg,0\n", &[]).expect(65).says(&[
+        "2 problems",
+        "`x.jpg` is neither in people",
+        "`y.jpg`",
+    ]);
+    evaluate(folder.path(), "img1,img2,same\na,b,maybe\n,b,1\n", &[]).expect(65).says(&["line 2", "line 3"]);
+    evaluate(folder.path(), "", &[]).expect(65).says(&["empty"]);
+    bare(folder.path(), &["evaluate", "verification", "--pairs", "absent.csv", "--images", "people"])
+        .expect(64)
+        .says(&["absent.csv"]);
+}

@@ -1,0 +1,209 @@
+//! The whole way of an event: a door's store, the real mosquitto over TLS, the collector as a process, and back.
+
+#[path = "../../tests/uplink/door.rs"]
+#[expect(dead_code, reason = "shared with the box's own tests, which use more of it")]
+mod door;
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+};
+
+use examgate::{
+    domain::{EventHash, EventId, chain_hash},
+    rig::certificates::{Issued, Validity},
+    wire::{envelope::EventEnvelope, keys::SigningKey},
+};
+use rumqttc::{
+    Transport,
+    v5::{
+        AsyncClient, Event, MqttOptions,
+        mqttbytes::{QoS, v5::Packet},
+    },
+};
+
+use crate::door::{COLLECTOR, Door, EPOCH, RECEIPT_SEED, World, collector, device, device_key, soon};
+
+/// The collector's files.
+struct Desk(tempfile::TempDir);
+
+fn secret(path: &Path, content: &str) {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
+    file.write_all(content.as_bytes()).expect("writable");
+}
+
+impl Desk {
+    fn new(world: &World) -> Self {
+        let desk = Self(tempfile::tempdir().expect("a temporary folder"));
+        let Issued { certificate, key } = world.authority.client("collector", Validity::Good);
+        fs::write(desk.at("ca.pem"), world.authority.certificate()).expect("writable");
+        fs::write(desk.at("collector.pem"), certificate).expect("writable");
+        secret(&desk.at("collector.key"), &key);
+        secret(&desk.at("ledger.key"), &"5a".repeat(32));
+        secret(&desk.at("receipt.key"), &hex::encode(RECEIPT_SEED));
+        secret(&desk.at("age.key"), COLLECTOR);
+        let devices = format!("[[device]]\nid = \"{}\"\npublic_key = \"{}\"\n", device(), device_key().public());
+        fs::write(desk.at("devices.toml"), devices).expect("writable");
+        desk
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, command: &str, files: &[(&str, &str)]) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_examgate-fleet"));
+        program.arg(command);
+        for (flag, file) in files {
+            program.arg(flag).arg(self.at(file));
+        }
+        program
+    }
+
+    fn collect(&self, world: &World) -> Collector {
+        let files = [
+            ("--ca", "ca.pem"),
+            ("--cert", "collector.pem"),
+            ("--key", "collector.key"),
+            ("--ledger", "ledger.db"),
+            ("--ledger-key", "ledger.key"),
+            ("--receipt-key", "receipt.key"),
+            ("--age-identity", "age.key"),
+            ("--devices", "devices.toml"),
+        ];
+        let log = OpenOptions::new().create(true).append(true).open(self.at("log")).expect("writable");
+        let mut program = self.command("collect", &files);
+        program.arg("--broker").arg(format!("127.0.0.1:{}", world.broker.port())).stderr(log);
+        Collector(program.spawn().expect("it starts"))
+    }
+
+    /// The places of all committed events, as printed.
+    fn committed(&self) -> Vec<u64> {
+        let output = self
+            .command("events", &[("--ledger", "ledger.db"), ("--ledger-key", "ledger.key")])
+            .arg("--json")
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let seq =
+            |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["seq"].as_u64().expect("a place");
+        text.lines().map(seq).collect()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.at("log")).expect("readable")
+    }
+}
+
+struct Collector(Child);
+
+impl Drop for Collector {
+    /// SIGKILL: the ledger must be whole after any end.
+    fn drop(&mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("it ends");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_deleted_when_the_ledger_holds_it() {
+    let world = World::new();
+    let desk = Desk::new(&world);
+    let mut door = Door::open(&world, 200).await;
+    let _collector = desk.collect(&world);
+    door.until_receipted(200).await;
+    assert_eq!(door.waiting(), 0);
+    assert_eq!(desk.committed(), (1..=200).collect::<Vec<_>>());
+    let plain = fs::read(desk.at("ledger.db")).expect("readable");
+    assert!(!plain.windows(4).any(|bytes| bytes == b"R101"), "the ledger is encrypted");
+    door.record();
+    door.until_receipted(201).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_killed_with_its_memory_loses_nothing_and_doubles_nothing() {
+    let mut world = World::new();
+    let desk = Desk::new(&world);
+    let mut door = Door::open(&world, 600).await;
+    let _collector = desk.collect(&world);
+    door.until_receipted(20).await;
+    world.broker.kill9().expect("it can be killed");
+    door.record();
+    world.broker.restart(true).expect("it starts again");
+    door.until_receipted(601).await;
+    assert_eq!(door.waiting(), 0);
+    assert_eq!(desk.committed(), (1..=601).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_killed_in_the_middle_is_replaced_by_the_next() {
+    let world = World::new();
+    let desk = Desk::new(&world);
+    let mut door = Door::open(&world, 400).await;
+    let first = desk.collect(&world);
+    door.until_receipted(20).await;
+    drop(first);
+    let _second = desk.collect(&world);
+    door.until_receipted(400).await;
+    assert_eq!(desk.committed(), (1..=400).collect::<Vec<_>>());
+}
+
+/// Publishes as any client with this certificate could, until the broker has all of it.
+async fn publish(world: &World, name: &str, payloads: Vec<Vec<u8>>) {
+    let Issued { certificate, key } = world.authority.client(name, Validity::Good);
+    let connector = native_tls::TlsConnector::builder()
+        .disable_built_in_roots(true)
+        .add_root_certificate(native_tls::Certificate::from_pem(world.authority.certificate().as_bytes()).expect("PEM"))
+        .identity(native_tls::Identity::from_pkcs8(certificate.as_bytes(), key.as_bytes()).expect("PEM"))
+        .build()
+        .expect("usable certificates");
+    let mut options = MqttOptions::new(name, "127.0.0.1", world.broker.port());
+    options.set_transport(Transport::tls_with_config(connector.into()));
+    let (client, mut polled) = AsyncClient::new(options, 64);
+    let mut unanswered = payloads.len();
+    for payload in payloads {
+        client.try_publish(format!("examgate/v1/{name}/event"), QoS::AtLeastOnce, false, payload).expect("room");
+    }
+    while unanswered > 0 {
+        if let Event::Incoming(Packet::PubAck(_)) = soon("an answer", polled.poll()).await.expect("connected") {
+            unanswered -= 1;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_believed_is_said_once_and_harms_nobody() {
+    let world = World::new();
+    let desk = Desk::new(&world);
+    let _collector = desk.collect(&world);
+    let mut door = Door::open(&world, 1).await;
+    door.until_receipted(1).await;
+    door.close().await;
+    let body = b"forged";
+    let seq = examgate::domain::Seq(2);
+    let forged = EventEnvelope {
+        device: device(),
+        epoch: EPOCH,
+        seq,
+        event_id: EventId(uuid::Uuid::from_u128(77)),
+        prev: EventHash::START,
+        hash: chain_hash(EPOCH, seq, &EventHash::START, body),
+        body: zeroize::Zeroizing::new(body.to_vec()),
+    };
+    let forged = forged.encode(&SigningKey::from_seed(&[66; 32]), &collector().recipient()).expect("short");
+    publish(&world, "door-1", vec![forged; 5]).await;
+    publish(&world, "door-1", vec![b"junk".to_vec(), Vec::new()]).await;
+    publish(&world, "door-2", vec![b"junk".to_vec(); 5]).await;
+    // Messages are read in order: a door that is served shows that the others have been dealt with.
+    let mut door = Door::open(&world, 3).await;
+    door.until_receipted(3).await;
+    assert_eq!(desk.committed(), [1, 2, 3]);
+    let log = desk.log();
+    for said in ["not signed as an event", "not enrolled"] {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+}

@@ -1,0 +1,280 @@
+//! Looks at every part of a box, one after the other, and says of each what was found, and what to do where it is not well.
+//! One part's trouble never hides another's. Changes nothing but what opening a part changes.
+
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use super::{Broker, Stores, Surroundings, camera_settings, light_kind, mono, verified_models};
+use crate::{
+    config::Config,
+    domain::{ClockTrust, Pepper},
+    edge::{
+        camera::{Camera, CameraSettings, CameraView, v4l_opener},
+        card::{CardError, CardEvent, CardReader, PcscCardReader},
+        clock::{Clock, SystemClock},
+        light, mqtt,
+        system::free_space,
+    },
+    store::{EventStore, Room, read_secret},
+    vision::{Options, Pipeline, VerifiedModels},
+};
+
+/// How a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// As it should be.
+    Well,
+    /// The box serves, but look into it.
+    Impaired,
+    /// The box refers, or does not start.
+    Unwell,
+}
+
+/// One part and how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which part.
+    pub part: String,
+    /// How it is.
+    pub state: State,
+    /// What was found; where it is not well, why and how to mend it.
+    pub found: String,
+}
+
+/// How long the reader and the camera may take to answer.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Free disk below which the operator should look: a term of events takes less than a tenth of it.
+const LEAST_DISK: u64 = 256 << 20;
+
+/// Looks at everything.
+#[must_use]
+pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let clock = clock(config, &mut findings);
+    let models = models(config, &mut findings);
+    if let Some(models) = &models {
+        store(config, surroundings, models, &mut findings);
+        broker(config, models, &clock, &mut findings);
+    }
+    disk(&config.state, &mut findings);
+    reader(config, &mut findings);
+    camera(config, &clock, &mut findings);
+    let light = light::open(&light_kind(&config.light));
+    findings.push(of("light", light.map(|_| format!("{:?}", config.light))));
+    findings
+}
+
+/// Whether nothing is unwell.
+#[must_use]
+pub fn is_well(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.state != State::Unwell)
+}
+
+/// One JSON array.
+#[must_use]
+pub fn as_json(findings: &[Finding]) -> String {
+    serde_json::to_string_pretty(findings).expect("texts are JSON")
+}
+
+/// One line a part.
+#[must_use]
+pub fn as_text(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|Finding { part, state, found }| {
+        let mark = match state {
+            State::Well => "well    ",
+            State::Impaired => "impaired",
+            State::Unwell => "UNWELL  ",
+        };
+        format!("{mark}  {part:<24} {found}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> Finding {
+    Finding { part: part.into(), state, found: found.into() }
+}
+
+fn of(part: &str, result: Result<String, impl Error>) -> Finding {
+    match result {
+        Ok(found) => finding(part, State::Well, found),
+        Err(error) => finding(part, State::Unwell, chain(&error)),
+    }
+}
+
+/// The error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
+    let clock = SystemClock::with_holdover(config.state.join("clock-floor"), config.clock.holdover());
+    let standing = clock.explain();
+    let state = match standing.trust() {
+        ClockTrust::Synchronised => State::Well,
+        ClockTrust::Holdover => State::Impaired,
+        ClockTrust::Untrusted => State::Unwell,
+    };
+    findings.push(finding("clock", state, standing.to_string()));
+    Arc::new(clock)
+}
+
+fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
+    let models = match verified_models(&config.models) {
+        Ok(models) => models,
+        Err(error) => {
+            findings.push(finding("models", State::Unwell, format!("{error:#}")));
+            return None;
+        }
+    };
+    let manifest = models.manifest();
+    for net in manifest.nets() {
+        findings.push(finding(format!("model {}", net.name), State::Well, format!("sha256 {}", net.sha256)));
+    }
+    match Pipeline::open(&models, Options::default()) {
+        Err(error) => findings.push(finding("runtime", State::Unwell, chain(&error))),
+        Ok(pipeline) => {
+            findings.push(finding(
+                "runtime",
+                State::Well,
+                format!("{} {}", manifest.runtime.package, manifest.runtime.version),
+            ));
+            for report in pipeline.providers() {
+                let part = format!("provider of {}", report.net);
+                findings.push(match &report.why {
+                    None => finding(part, State::Well, format!("{:?}", report.used)),
+                    Some(why) => {
+                        let found = format!("{:?} instead of {:?}, which failed: {why}", report.used, report.asked);
+                        finding(part, State::Impaired, found)
+                    }
+                });
+            }
+        }
+    }
+    Some(models)
+}
+
+fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, findings: &mut Vec<Finding>) {
+    match Stores::open(config, surroundings, models) {
+        Err(error) => findings.push(finding("store", State::Unwell, format!("{error:#}"))),
+        Ok(stores) => {
+            let window = stores.exam.window;
+            let found = format!(
+                "{}, version {}, doors open {} to {}",
+                stores.exam.id, stores.exam.version.0, window.opens, window.closes
+            );
+            findings.push(finding("roster", State::Well, found));
+            findings.push(events(&stores.desk.events));
+        }
+    }
+}
+
+fn events(events: &EventStore) -> Finding {
+    let look = || {
+        let ends = events.verify_chain()?;
+        Ok::<_, crate::store::EventError>((ends.last, events.outbox_len()?, events.room()?))
+    };
+    match look() {
+        Err(error) => finding("events", State::Unwell, chain(&error)),
+        Ok((last, waiting, room)) => {
+            let found = format!("{last} recorded, their chain is whole, {waiting} wait for a receipt");
+            match room {
+                Room::Plenty => finding("events", State::Well, found),
+                Room::Low => finding(
+                    "events",
+                    State::Impaired,
+                    format!("{found}; room runs low: bring the broker back or free the disk"),
+                ),
+                Room::Exhausted => finding(
+                    "events",
+                    State::Unwell,
+                    format!("{found}; no room is left: bring the broker back or free the disk"),
+                ),
+            }
+        }
+    }
+}
+
+fn disk(state: &Path, findings: &mut Vec<Finding>) {
+    findings.push(match free_space(state) {
+        Err(error) => finding("disk", State::Unwell, chain(&error)),
+        Ok(space) => {
+            let found = format!("{} of {} MiB free at {}", space.available >> 20, space.total >> 20, state.display());
+            let state = if space.available < LEAST_DISK { State::Impaired } else { State::Well };
+            finding("disk", state, found)
+        }
+    });
+}
+
+fn broker(config: &Config, models: &VerifiedModels, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>) {
+    let Some(uplink) = &config.uplink else {
+        findings.push(finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"));
+        return;
+    };
+    let prepared = Broker::settings(config, uplink, None, models);
+    findings.push(match prepared {
+        Err(error) => finding("broker", State::Unwell, format!("{error:#}")),
+        Ok(settings) => match mqtt::probe(&settings) {
+            Err(error) => finding("broker", State::Unwell, chain(&error)),
+            Ok(Err(fault)) => {
+                finding("broker", State::Impaired, format!("{}; events wait in the outbox", chain(&fault)))
+            }
+            Ok(Ok(())) => finding(
+                "broker",
+                State::Well,
+                format!("{}:{} is trusted, at {}", uplink.host, uplink.port, clock.wall()),
+            ),
+        },
+    });
+}
+
+fn reader(config: &Config, findings: &mut Vec<Finding>) {
+    let pepper = match read_secret(&config.keys.join("pepper.key")) {
+        Ok(pepper) => Pepper::from_bytes(*pepper),
+        Err(error) => {
+            findings.push(finding("reader", State::Unwell, chain(&error)));
+            return;
+        }
+    };
+    let look = || match PcscCardReader::open(config.card.uid_order, pepper)?.next(PATIENCE)? {
+        Some(CardEvent::Ready { slots }) => Ok(format!("{slots} slots are watched")),
+        Some(CardEvent::Tapped { .. } | CardEvent::Removed { .. }) => Ok("a card lies on it".to_owned()),
+        None => Err(CardError::NoReader),
+    };
+    findings.push(of("reader", look()));
+}
+
+fn camera(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>) {
+    let reading = Arc::clone(clock);
+    let opener = v4l_opener(camera_settings(&config.camera), Arc::new(move || reading.both()));
+    let camera = match Camera::start(opener, mono(Arc::clone(clock) as Arc<dyn Clock>), CameraSettings::default()) {
+        Ok(camera) => camera,
+        Err(error) => {
+            findings.push(finding("camera", State::Unwell, chain(&error)));
+            return;
+        }
+    };
+    let mut view = camera.view();
+    let seen = tokio::runtime::Builder::new_current_thread().enable_time().build().map(|runtime| {
+        runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, view.wait_for(|view| !matches!(view, CameraView::Starting)))
+                .await
+                .map(|seen| seen.map(|seen| seen.clone()))
+        })
+    });
+    findings.push(match seen {
+        Ok(Ok(Ok(CameraView::Streaming(frame)))) => finding("camera", State::Well, format!("{frame:?}")),
+        Ok(Ok(Ok(CameraView::Faulted(fault)))) => finding("camera", State::Unwell, fault.to_string()),
+        Ok(Ok(Ok(CameraView::Starting) | Err(_)) | Err(_)) | Err(_) => {
+            finding("camera", State::Unwell, "it does not answer; replug it")
+        }
+    });
+}

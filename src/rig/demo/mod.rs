@@ -1,0 +1,164 @@
+//! `examgate demo`: a scripted exam morning on a real stage. One line a student; then what the collector committed.
+//!
+//! The box is the ordinary `examgate run` in a process of its own. Only the picture before the camera and the wall clock are
+//! scripted; the card is virtual, its reader service is real.
+
+mod script;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use script::Step;
+
+use super::stage::{Programs, Reality, Said, Stage};
+
+/// How the demonstration is played.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Where pcscd or mosquitto cannot be started, use stand-ins inside the box, and say so on every line.
+    #[arg(long)]
+    allow_stand_ins: bool,
+    /// The project's folder, with models and test pictures.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    project: PathBuf,
+}
+
+/// How long one decision may take: three capture windows and the answer's time, on a busy machine.
+const DECIDED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the collector may take to have everything, once the last decision is made.
+const COLLECTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Plays the morning and tells it to `out`. Says whether every decision was the expected one and reached the collector.
+///
+/// # Errors
+/// What could not be started, and what to do.
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
+    let project = std::path::absolute(&arguments.project)?;
+    let programs = Programs::beside(&std::env::current_exe().context("this program has no path")?)?;
+    let reality = Reality { reader: true, broker: true };
+    writeln!(out, "Setting the stage: keys, certificates, broker, reader service, rosters, box.")?;
+    let (mut stage, reality) = match Stage::set(&project, programs.clone(), script::EXAM, reality) {
+        Ok(stage) => (stage, reality),
+        Err(error) if !arguments.allow_stand_ins => {
+            bail!("{error:#}\n(`--allow-stand-ins` plays without what cannot be started)");
+        }
+        Err(error) => {
+            writeln!(out, "STAND-INS: {error:#}")?;
+            with_stand_ins(&project, &programs)?
+        }
+    };
+    let mark = match (reality.reader, reality.broker) {
+        (true, true) => "",
+        (false, true) => "  [STAND-IN: card reader]",
+        (true, false) => "  [STAND-IN: no broker, no collector]",
+        (false, false) => "  [STAND-INS: card reader; no broker, no collector]",
+    };
+    stage.enrol(script::OTHER_EXAM, script::OTHER_TITLE, script::OTHER_DOORS, script::OTHERS)?;
+    stage.enrol(script::EXAM, script::EXAM_TITLE, script::DOORS, script::STUDENTS)?;
+    stage.collect()?;
+    stage.set_clock(script::EARLY)?;
+    let door = stage.open_door()?;
+    writeln!(out, "\n{}, doors open 8:30.\n", script::EXAM_TITLE)?;
+    writeln!(out, "     {:<48} {:<28} {:>9} {:>12}", "who taps", "the box", "from tap", "from a face")?;
+    let mut as_expected = true;
+    let mut decided = Vec::new();
+    for Step { what, clock, card, scene, expected } in script::morning(|name| stage.picture(name)) {
+        if let Some(clock) = clock {
+            stage.set_clock(clock)?;
+        }
+        stage.strings.set_scene(&scene)?;
+        let tapped = stage.tap(&card)?;
+        let said =
+            door.decision(DECIDED_WITHIN).with_context(|| format!("{what}: no decision\n{}", stage.door_log()))?;
+        drop(tapped);
+        let fine = (said.decision.as_str(), said.reason.as_deref()) == expected;
+        as_expected &= fine;
+        tell(out, what, &said, fine, mark)?;
+        if !fine {
+            writeln!(out, "       expected was {}", answer(expected.0, expected.1))?;
+        }
+        decided.push(said);
+    }
+    if reality.broker {
+        as_expected &= tell_committed(out, &stage, &decided)?;
+    } else {
+        writeln!(out, "\nEvents wait in the box's outbox.{mark}")?;
+    }
+    let status = door.stop()?;
+    writeln!(out, "\nThe box stopped in order: {}.", if status.success() { "yes" } else { "NO" })?;
+    writeln!(
+        out,
+        "{}",
+        if as_expected { "Every decision was the expected one." } else { "NOT every decision was the expected one." }
+    )?;
+    Ok(as_expected && status.success())
+}
+
+/// The most real stage that can be had.
+fn with_stand_ins(project: &std::path::Path, programs: &Programs) -> Result<(Stage, Reality)> {
+    let mut last = None;
+    for (reader, broker) in [(false, true), (true, false), (false, false)] {
+        let reality = Reality { reader, broker };
+        match Stage::set(project, programs.clone(), script::EXAM, reality) {
+            Ok(stage) => return Ok((stage, reality)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.context("three stages were tried")?)
+}
+
+fn answer(decision: &str, reason: Option<&str>) -> String {
+    reason.map_or_else(|| decision.to_owned(), |reason| format!("{decision} ({reason})"))
+}
+
+fn tell(out: &mut impl Write, what: &str, said: &Said, fine: bool, mark: &str) -> io::Result<()> {
+    let face = said.since_first_usable_frame_ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"));
+    writeln!(
+        out,
+        "{}  {what:<48} {:<28} {:>6} ms {face:>12}{mark}",
+        if fine { " ok" } else { "BAD" },
+        answer(&said.decision, said.reason.as_deref()),
+        said.since_tap_ms,
+    )
+}
+
+/// Waits for the collector, and lists what it has. Says whether that is exactly what was decided, in order.
+fn tell_committed(out: &mut impl Write, stage: &Stage, decided: &[Said]) -> Result<bool> {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let look_every = Duration::from_millis(200);
+    let mut committed = Vec::new();
+    for _ in 0..COLLECTED_WITHIN.as_millis() / look_every.as_millis() {
+        committed = stage.committed().unwrap_or_default();
+        if committed.len() >= decided.len() {
+            break;
+        }
+        let _ = never.recv_timeout(look_every);
+    }
+    writeln!(out, "\nWhat the collector committed:\n")?;
+    let mut ids = Vec::new();
+    for entry in &committed {
+        let event = &entry["event"];
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+        let decision = &event["decision"];
+        let reason = decision["reason"]["code"].as_str();
+        writeln!(
+            out,
+            "  {:>3}  {}  {}  {}",
+            entry["seq"],
+            text(&event["at"]),
+            text(&event["id"]),
+            answer(&text(&decision["outcome"]), reason)
+        )?;
+        ids.push(text(&event["id"]));
+    }
+    let complete = ids.iter().eq(decided.iter().map(|said| &said.event));
+    if !complete {
+        writeln!(out, "  These are NOT exactly the decisions above.\n{}", stage.collector_log())?;
+    }
+    Ok(complete)
+}

@@ -1,0 +1,112 @@
+//! The scripted morning: who taps which card, who stands before the camera, and what the box should answer.
+
+use std::path::PathBuf;
+
+use super::super::{stage::Enrolled, virtual_card::Behaviour};
+use crate::edge::camera::replay::Scene;
+
+/// The exam at the door.
+pub(super) const EXAM: &str = "MATH-UA-120-final";
+pub(super) const EXAM_TITLE: &str = "Linear Algebra, final";
+pub(super) const DOORS: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
+
+/// Another exam whose roster the box holds too.
+pub(super) const OTHER_EXAM: &str = "CHEM-UA-125-final";
+pub(super) const OTHER_TITLE: &str = "General Chemistry, final";
+pub(super) const OTHER_DOORS: (&str, &str) = ("2026-12-14T13:30:00-05:00", "2026-12-14T14:15:00-05:00");
+
+pub(super) const EARLY: &str = "2026-12-14T08:05:00-05:00";
+pub(super) const OPEN: &str = "2026-12-14T08:40:00-05:00";
+
+const MAN: &str = "04A1B2C3D4E5F6";
+const WOMAN: &str = "04112233445566";
+const PHOTOGRAPHED: &str = "04C0FFEE112233";
+const HELD_UP: &str = "04F00D12345678";
+const ELSEWHERE: &str = "04BADA55AABBCC";
+
+/// The students of the exam. Clips are enrolled from frames that are not shown later.
+pub(super) const STUDENTS: &[Enrolled<'static>] = &[
+    Enrolled {
+        id: "N10000001",
+        given_name: "Noah",
+        card: MAN,
+        pictures: &["clips/single_face/0062.jpg", "clips/single_face/0072.jpg"],
+    },
+    Enrolled {
+        id: "N10000002",
+        given_name: "Clara",
+        card: WOMAN,
+        pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+    },
+    Enrolled {
+        id: "N10000003",
+        given_name: "Barack",
+        card: PHOTOGRAPHED,
+        pictures: &["photos/obama.jpg", "photos/obama3.jpg"],
+    },
+    Enrolled { id: "N10000005", given_name: "Adam", card: HELD_UP, pictures: &["photos/single_face.jpg"] },
+];
+
+/// A student of the other exam.
+pub(super) const OTHERS: &[Enrolled<'static>] =
+    &[Enrolled { id: "N10000004", given_name: "Joe", card: ELSEWHERE, pictures: &["photos/biden.jpg"] }];
+
+/// One step of the morning.
+pub(super) struct Step {
+    /// What happens, in words.
+    pub(super) what: &'static str,
+    /// The wall clock, where it changes.
+    pub(super) clock: Option<&'static str>,
+    /// What lies on the reader.
+    pub(super) card: Behaviour,
+    /// Who stands before the camera.
+    pub(super) scene: Scene,
+    /// What the box should answer: the decision and its reason.
+    pub(super) expected: (&'static str, Option<&'static str>),
+}
+
+/// The morning. `picture` finds a test picture.
+pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
+    let clip = |name: &str, from: usize, to: usize| Scene::Clip {
+        folder: picture(&format!("clips/{name}")),
+        range: Some(from..to),
+        looping: true,
+    };
+    let man = || clip("single_face", 0, 56);
+    let woman_looking = || clip("WolfgangLanger_Pexels", 24, 90);
+    let uid = |text: &str| Behaviour::Uid(hex::decode(text).expect("a constant identifier is hexadecimal"));
+    let step = |what, card, scene, expected| Step { what, clock: None, card, scene, expected };
+    let mut steps = vec![
+        step("before the doors open", uid(MAN), man(), ("deny", Some("too_early"))),
+        step("the right person", uid(MAN), man(), ("admit", None)),
+        step("the same person once more", uid(MAN), man(), ("refer", Some("already_admitted"))),
+        step("somebody else's card", uid(PHOTOGRAPHED), man(), ("deny", Some("face_mismatch"))),
+        step("a card nobody knows", uid("04DEADBEEF0102"), man(), ("deny", Some("card_unknown"))),
+        step("a phone that makes up a number", uid("08A1B2C3"), man(), ("deny", Some("card_unstable"))),
+        step("a student of another exam", uid(ELSEWHERE), man(), ("deny", Some("not_on_roster"))),
+        step(
+            "two people in view",
+            uid(WOMAN),
+            Scene::SideBySide(picture("clips/WolfgangLanger_Pexels/0030.jpg"), picture("clips/single_face/0010.jpg")),
+            ("refer", Some("several_faces")),
+        ),
+        step("nobody in view", uid(WOMAN), Scene::Empty, ("refer", Some("no_face"))),
+        step(
+            "a still photo of the right person",
+            uid(PHOTOGRAPHED),
+            Scene::Still(picture("photos/obama2.jpg")),
+            ("refer", Some("spoof_suspected")),
+        ),
+        step(
+            "a photo of the right person, held up and moved",
+            uid(HELD_UP),
+            clip("held_photo", 0, 60),
+            ("refer", Some("spoof_suspected")),
+        ),
+        step("a card pulled too early", Behaviour::Pulled, woman_looking(), ("refer", Some("card_unreadable"))),
+        step("another right person", uid(WOMAN), woman_looking(), ("admit", None)),
+    ];
+    steps[0].clock = Some(EARLY);
+    steps[1].clock = Some(OPEN);
+    steps
+}

@@ -1,0 +1,447 @@
+//! A whole exam room on one machine: keys, certificates, rosters and a configuration in a temporary folder; the real broker,
+//! reader service and collector; and the box as a process of its own, `examgate run`, which can be killed and started again.
+//!
+//! Used by the demonstration and by tests of the whole line. Never knows what is played on it.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::{
+    certificates::{Authority, Validity},
+    mosquitto::{Memory, Mosquitto},
+    pcscd::Pcscd,
+    strings::{Lying, Strings},
+    virtual_card::{Behaviour, VirtualCard},
+};
+use crate::{
+    config::Sim,
+    domain::{DeviceId, ExamId, RoomId, Timestamp},
+    store::Key,
+    wire::{keys::SigningKey, seal::Identity},
+};
+
+/// How long the box may take from its start to ready, on a machine that does other things too.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The room and the box of every stage.
+const ROOM: &str = "SILVER-207";
+const DEVICE: &str = "door-silver-207";
+
+/// What is real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reality {
+    /// pcscd with a virtual reader, or a stand-in inside the box.
+    pub reader: bool,
+    /// mosquitto and the collector, or none: events stay in the box.
+    pub broker: bool,
+}
+
+/// A line that the box said about one decision.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Said {
+    /// The event.
+    pub event: String,
+    /// `admit`, `deny` or `refer`.
+    pub decision: String,
+    /// Why, unless it admits.
+    pub reason: Option<String>,
+    /// Tap to decision, milliseconds.
+    pub since_tap_ms: u64,
+    /// First usable frame to decision, milliseconds.
+    pub since_first_usable_frame_ms: Option<u64>,
+}
+
+/// One student of a roster.
+#[derive(Clone, Debug)]
+pub struct Enrolled<'a> {
+    /// The campus's number.
+    pub id: &'a str,
+    /// The name greeted with.
+    pub given_name: &'a str,
+    /// The card's UID, hexadecimal.
+    pub card: &'a str,
+    /// Pictures to enrol from, below the test pictures.
+    pub pictures: &'a [&'a str],
+}
+
+/// The programs, side by side in one folder of build results.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `examgate`, built with `sim`.
+    pub examgate: PathBuf,
+    /// `examgate-fleet`.
+    pub fleet: PathBuf,
+}
+
+impl Programs {
+    /// `examgate` and what lies beside it.
+    ///
+    /// # Errors
+    /// When `examgate-fleet` is not there.
+    pub fn beside(examgate: &Path) -> Result<Self> {
+        let fleet = examgate.with_file_name("examgate-fleet");
+        if !fleet.exists() {
+            bail!("{} is missing: `cargo build --workspace --bins --features sim` builds both", fleet.display());
+        }
+        Ok(Self { examgate: examgate.to_owned(), fleet })
+    }
+}
+
+/// The room.
+pub struct Stage {
+    folder: tempfile::TempDir,
+    project: PathBuf,
+    programs: Programs,
+    /// What the script pulls.
+    pub strings: Strings,
+    /// The broker, if it is real.
+    pub broker: Option<Mosquitto>,
+    reader: Option<Pcscd>,
+    collector: Option<Guard>,
+    exam: ExamId,
+}
+
+impl Stage {
+    /// Sets the stage: everything but the rosters, the collector and the box. `project` holds models and test pictures.
+    ///
+    /// # Errors
+    /// What is missing or does not start, and what to do.
+    pub fn set(project: &Path, programs: Programs, exam: &str, reality: Reality) -> Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let at = |name: &str| folder.path().join(name);
+        for name in ["keys", "state", "strings", "photos"] {
+            fs::DirBuilder::new().mode(0o700).create(at(name)).context("cannot make a folder")?;
+        }
+        let reader = reality.reader.then(Pcscd::start).transpose().context("the reader service cannot be started")?;
+        let authority = Authority::new();
+        let broker = reality
+            .broker
+            .then(|| Mosquitto::start(authority.certificate(), &authority.broker(Validity::Good), Memory::Kept))
+            .transpose()
+            .context("the broker cannot be started")?;
+        let (door, collector) =
+            (authority.client(DEVICE, Validity::Good), authority.client("collector", Validity::Good));
+        for (name, text) in [
+            ("ca.pem", authority.certificate()),
+            ("door.pem", &door.certificate),
+            ("keys/tls.key", &door.key),
+            ("collector.pem", &collector.certificate),
+            ("collector.key", &collector.key),
+        ] {
+            secret(&at(name), text)?;
+        }
+        for name in ["keys/root.key", "keys/pepper.key", "keys/device.key", "receipt.key", "ledger.key"] {
+            Key::generate()?.write_new(&at(name))?;
+        }
+        secret(&at("collector.age"), &Identity::generate().to_text())?;
+        let device = signing_key(&at("keys/device.key"))?.public();
+        fs::write(at("devices.toml"), format!("[[device]]\nid = \"{DEVICE}\"\npublic_key = \"{device}\"\n"))?;
+        let strings = Strings::new(at("strings"));
+        strings.set_card(&Lying::Nothing)?;
+        let exam = ExamId::new(exam).context("the exam's name")?;
+        let stage =
+            Self { folder, project: project.to_owned(), programs, strings, broker, reader, collector: None, exam };
+        fs::write(stage.at("door.toml"), stage.configuration()?)?;
+        Ok(stage)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn configuration(&self) -> Result<String> {
+        let at = |name: &str| self.at(name).display().to_string();
+        let sim = toml::to_string(&Sim { strings: self.at("strings"), card: self.reader.is_none() })?;
+        let uplink = match &self.broker {
+            None => String::new(),
+            Some(broker) => {
+                let recipient = identity(&self.at("collector.age"))?.recipient();
+                let receipt_key = signing_key(&self.at("receipt.key"))?.public();
+                format!(
+                    "[uplink]\nhost = \"localhost\"\nport = {}\nca = \"{}\"\ncertificate = \"{}\"\n[uplink.collector]\n\
+                     recipient = \"{recipient}\"\nreceipt_key = \"{receipt_key}\"\n",
+                    broker.port(),
+                    at("ca.pem"),
+                    at("door.pem"),
+                )
+            }
+        };
+        Ok(format!(
+            "device = \"{DEVICE}\"\nroom = \"{ROOM}\"\nexam = \"{}\"\nstate = \"{}\"\nkeys = \"{}\"\nmodels = \"{}\"\n\
+             [camera]\ndevice = {{ name = \"replay\" }}\nwidth = 640\nheight = 360\n[sim]\n{sim}{uplink}",
+            self.exam,
+            at("state"),
+            at("keys"),
+            self.project.display(),
+        ))
+    }
+
+    /// Enrols students for `exam`, through `examgate-fleet roster import`.
+    ///
+    /// # Errors
+    /// What the import said.
+    pub fn enrol(&self, exam: &str, title: &str, window: (&str, &str), students: &[Enrolled<'_>]) -> Result<String> {
+        let mut csv = String::from("student_id,given_name,card,room,photos\n");
+        for student in students {
+            let mut names = Vec::new();
+            for (n, picture) in student.pictures.iter().enumerate() {
+                let name = format!("{}-{n}.jpg", student.id);
+                let from = self.picture(picture);
+                fs::copy(&from, self.at("photos").join(&name))
+                    .with_context(|| format!("{} is missing: run `make pictures`", from.display()))?;
+                names.push(name);
+            }
+            csv += &format!("{},{},{},{ROOM},{}\n", student.id, student.given_name, student.card, names.join(";"));
+        }
+        let file = self.at(&format!("{exam}.csv"));
+        fs::write(&file, csv)?;
+        let output = Command::new(&self.programs.fleet)
+            .args(["roster", "import", "--exam", exam, "--title", title, "--opens", window.0, "--closes", window.1])
+            .arg("--csv")
+            .arg(&file)
+            .arg("--photos")
+            .arg(self.at("photos"))
+            .arg("--store")
+            .arg(self.at("state"))
+            .arg("--keys")
+            .arg(self.at("keys"))
+            .arg("--models")
+            .arg(self.project.join("models"))
+            .output()
+            .context("examgate-fleet cannot be started")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            bail!("the roster was not imported: {said}");
+        }
+        Ok(said)
+    }
+
+    /// Starts the collector, if there is a broker.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn collect(&mut self) -> Result<()> {
+        let Some(broker) = &self.broker else { return Ok(()) };
+        let mut command = Command::new(&self.programs.fleet);
+        command.arg("collect").arg("--broker").arg(format!("localhost:{}", broker.port()));
+        for (option, file) in [
+            ("--ca", "ca.pem"),
+            ("--cert", "collector.pem"),
+            ("--key", "collector.key"),
+            ("--ledger", "ledger.db"),
+            ("--ledger-key", "ledger.key"),
+            ("--receipt-key", "receipt.key"),
+            ("--age-identity", "collector.age"),
+            ("--devices", "devices.toml"),
+        ] {
+            command.arg(option).arg(self.at(file));
+        }
+        let log = File::create(self.at("collector.log"))?;
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        self.collector = Some(Guard(child.context("the collector cannot be started")?));
+        Ok(())
+    }
+
+    /// Starts the box and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends or is not ready in time; with what it said.
+    pub fn open_door(&self) -> Result<DoorBox> {
+        let mut child = Command::new(&self.programs.examgate)
+            .args(["--log-json", "run", "--config"])
+            .arg(self.at("door.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("the box cannot be started")?;
+        let lines = BufReader::new(child.stderr.take().context("the box's log is piped")?).lines();
+        let (send, heard) = channel();
+        let mut log = File::options().create(true).append(true).open(self.at("door.log"))?;
+        thread::Builder::new().name("door-log".into()).spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes());
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        })?;
+        let door = DoorBox { process: Guard(child), heard };
+        door.wait_for(READY_WITHIN, |line| line.contains("\"message\":\"ready\"").then_some(()))
+            .with_context(|| format!("the box is not ready; it said:\n{}", self.door_log()))?;
+        Ok(door)
+    }
+
+    /// Lays a card on the reader.
+    ///
+    /// # Errors
+    /// When there is no reader.
+    pub fn tap(&self, behaviour: &Behaviour) -> Result<Tapped<'_>> {
+        let card = match &self.reader {
+            Some(reader) => Some(VirtualCard::insert(reader.port(0), behaviour.clone())?),
+            None => {
+                let lying = match behaviour {
+                    Behaviour::Uid(uid) => Lying::Card(hex::encode(uid) + "9000"),
+                    Behaviour::Answer(answer) => Lying::Card(hex::encode(answer)),
+                    Behaviour::Mute | Behaviour::Pulled => Lying::Pulled,
+                };
+                self.strings.set_card(&lying)?;
+                None
+            }
+        };
+        Ok(Tapped { strings: &self.strings, _card: card })
+    }
+
+    /// What the collector has committed: one JSON object a line, in the order of the box.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn committed(&self) -> Result<Vec<serde_json::Value>> {
+        let output = Command::new(&self.programs.fleet)
+            .args(["events", "--json", "--ledger"])
+            .arg(self.at("ledger.db"))
+            .arg("--ledger-key")
+            .arg(self.at("ledger.key"))
+            .output()
+            .context("examgate-fleet cannot be started")?;
+        if !output.status.success() {
+            bail!("the ledger cannot be read: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// The box's state folder and keys, to look into when the box is down.
+    #[must_use]
+    pub fn state_and_keys(&self) -> (PathBuf, PathBuf) {
+        (self.at("state"), self.at("keys"))
+    }
+
+    /// A test picture.
+    #[must_use]
+    pub fn picture(&self, name: &str) -> PathBuf {
+        self.project.join("tests/pictures/cache").join(name)
+    }
+
+    /// Everything the box has logged.
+    #[must_use]
+    pub fn door_log(&self) -> String {
+        fs::read_to_string(self.at("door.log")).unwrap_or_default()
+    }
+
+    /// Everything the collector has logged.
+    #[must_use]
+    pub fn collector_log(&self) -> String {
+        fs::read_to_string(self.at("collector.log")).unwrap_or_default()
+    }
+
+    /// Sets the wall clock of the box.
+    ///
+    /// # Errors
+    /// When the time is none, or the string cannot be pulled.
+    pub fn set_clock(&self, wall: &str) -> Result<()> {
+        self.strings.set_clock(wall.parse::<Timestamp>()?)?;
+        Ok(())
+    }
+
+    /// The names every stage has.
+    #[must_use]
+    pub fn names() -> (DeviceId, RoomId) {
+        let valid = "a constant name is valid";
+        (DeviceId::new(DEVICE).expect(valid), RoomId::new(ROOM).expect(valid))
+    }
+}
+
+/// A card on the reader; taken away when dropped.
+pub struct Tapped<'a> {
+    strings: &'a Strings,
+    _card: Option<VirtualCard>,
+}
+
+impl Drop for Tapped<'_> {
+    fn drop(&mut self) {
+        // A string that cannot be pulled shows at the next tap.
+        let _ = self.strings.set_card(&Lying::Nothing);
+    }
+}
+
+/// The box, running.
+pub struct DoorBox {
+    process: Guard,
+    heard: Receiver<String>,
+}
+
+impl DoorBox {
+    /// Waits for the next decision.
+    ///
+    /// # Errors
+    /// When none comes within `patience`.
+    pub fn decision(&self, patience: Duration) -> Result<Said> {
+        self.wait_for(patience, |line| {
+            line.contains("\"target\":\"examgate::decision\"").then(|| serde_json::from_str(line).ok()).flatten()
+        })
+    }
+
+    fn wait_for<T>(&self, patience: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T> {
+        loop {
+            let line = self.heard.recv_timeout(patience).context("the box says nothing more")?;
+            if let Some(found) = wanted(&line) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Kills it as a power cut does.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill9(mut self) -> Result<()> {
+        self.process.0.kill()?;
+        self.process.0.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to stop, and waits.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn stop(mut self) -> Result<std::process::ExitStatus> {
+        let id = i32::try_from(self.process.0.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.context("the box has no process id")?;
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        Ok(self.process.0.wait()?)
+    }
+}
+
+/// A child that does not outlive its holder.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn secret(path: &Path, text: &str) -> Result<()> {
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey> {
+    Ok(SigningKey::from_seed(&*crate::store::read_secret(path)?))
+}
+
+fn identity(path: &Path) -> Result<Identity> {
+    Ok(fs::read_to_string(path)?.parse()?)
+}

@@ -1,0 +1,219 @@
+//! A broker and a door: a real event store, uplink and delivery, wired as the composition root wires them.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use examgate::{
+    domain::{
+        ClockTrust, Decision, DeviceId, Epoch, Event, EventId, EventKind, ExamId, Liveness, Measured, Reason, RoomId,
+        RosterVersion, Seq, Similarity, Timestamp, Verification,
+    },
+    edge::{
+        clock::{Clock, ScriptedClock},
+        mqtt::{Link, Settings, Tls, uplink},
+    },
+    flow::deliver::{Deliver, Delivery, Pace, Parties, Standing},
+    rig::{
+        certificates::{Authority, Issued, Validity},
+        mosquitto::{Memory, Mosquitto},
+    },
+    store::{EventStore, Key, Limits},
+    wire::{
+        keys::SigningKey,
+        seal::Identity,
+        state::{DeviceState, Status, Versions},
+    },
+};
+use tempfile::TempDir;
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    task::JoinSet,
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// The life every door's store begins with.
+pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(1));
+
+/// The seed of the collector's receipt key.
+pub(crate) const RECEIPT_SEED: [u8; 32] = [9; 32];
+
+/// The collector's age identity.
+pub(crate) const COLLECTOR: &str = include_str!("../golden/collector.age");
+
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Waits for what should happen, but not for ever.
+pub(crate) async fn soon<T>(what: &str, happening: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(30), happening).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("waited 30 s in vain: {what}"),
+    }
+}
+
+/// The key of `door-1`.
+pub(crate) fn device_key() -> SigningKey {
+    SigningKey::from_seed(&[7; 32])
+}
+
+/// The one door.
+pub(crate) fn device() -> DeviceId {
+    DeviceId::new("door-1").expect("valid")
+}
+
+/// Who reads events.
+pub(crate) fn collector() -> Identity {
+    COLLECTOR.parse().expect("an age identity")
+}
+
+/// A broker and the certificates around it.
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) broker: Mosquitto,
+    pub(crate) certificate: Issued,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let authority = Authority::new();
+        let broker = Mosquitto::start(authority.certificate(), &authority.broker(Validity::Good), Memory::Lost)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let certificate = authority.client("door-1", Validity::Good);
+        Self { authority, broker, certificate }
+    }
+}
+
+/// A referral without a student: the smallest thing a door records.
+fn event(number: u64) -> Event {
+    Event {
+        id: EventId(Uuid::from_u128(u128::from(number))),
+        at: Timestamp::UNIX_EPOCH,
+        clock: ClockTrust::Synchronised,
+        room: RoomId::new("R101").expect("valid"),
+        kind: EventKind::Verification(Verification {
+            exam: ExamId::new("MATH").expect("valid"),
+            roster: RosterVersion(1),
+            card: None,
+            profile: None,
+            student: None,
+            decision: Decision::Refer(Reason::CardUnreadable),
+            measured: Measured {
+                similarity: None,
+                threshold: Similarity::new(0.5),
+                liveness: Liveness::NotAssessed,
+                artifact: None,
+                frames_used: 0,
+                attempts: 0,
+                since_tap: Duration::ZERO,
+                since_first_usable_frame: None,
+            },
+        }),
+    }
+}
+
+/// A box.
+pub(crate) struct Door {
+    pub(crate) link: watch::Receiver<Link>,
+    pub(crate) delivery: watch::Receiver<Delivery>,
+    store: Arc<Mutex<EventStore>>,
+    recorded: Arc<Notify>,
+    stop: oneshot::Sender<()>,
+    polling: JoinSet<()>,
+    delivering: JoinSet<()>,
+    _folder: TempDir,
+}
+
+impl Door {
+    /// Starts with `events` in the outbox.
+    pub(crate) fn start(world: &World, events: u64) -> Self {
+        let settings = Settings {
+            host: "127.0.0.1".into(),
+            port: world.broker.port(),
+            device: device(),
+            tls: Tls {
+                authority: world.authority.certificate().into(),
+                certificate: world.certificate.certificate.clone().into(),
+                key: Zeroizing::new(world.certificate.key.clone().into()),
+            },
+            state: DeviceState::new(Status::Online, Uuid::from_u128(5), Versions::default()),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
+        let (near, polled) = uplink(settings, Arc::clone(&clock)).expect("usable certificates");
+        let link = near.link.clone();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let limits = Limits { reserve: 0, ..Limits::default() };
+        let key = Key::generate().expect("random bytes");
+        let mut store = EventStore::open(&folder.path().join("events.db"), &key, EPOCH, limits).expect("a new store");
+        for number in 1..=events {
+            store.record(&event(number)).expect("there is room");
+        }
+        let store = Arc::new(Mutex::new(store));
+        let parties = Parties {
+            device: device(),
+            key: device_key(),
+            collector: collector().recipient(),
+            receipts: SigningKey::from_seed(&RECEIPT_SEED).public(),
+        };
+        let recorded = Arc::new(Notify::new());
+        let pace = Pace { patience: PATIENCE, longest: 2 * PATIENCE, ..Pace::default() };
+        let (deliver, delivery) = Deliver::new(Arc::clone(&store), parties, near, Arc::clone(&recorded), clock, pace);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (mut polling, mut delivering) = (JoinSet::new(), JoinSet::new());
+        polling.spawn(polled.run(async {
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        }));
+        delivering.spawn(deliver.run());
+        Self { link, delivery, store, recorded, stop, polling, delivering, _folder: folder }
+    }
+
+    /// Starts and waits for the link.
+    pub(crate) async fn open(world: &World, events: u64) -> Self {
+        let mut door = Self::start(world, events);
+        soon("the link is up", door.link.wait_for(|link| matches!(link, Link::Up(_)))).await.expect("the loop runs");
+        door
+    }
+
+    pub(crate) async fn stands(&mut self, standing: Standing) {
+        let stood = self.delivery.wait_for(|delivery| delivery.standing == standing);
+        soon(&format!("{standing:?}"), stood).await.expect("delivery runs");
+    }
+
+    /// Records one more event.
+    pub(crate) fn record(&self) {
+        let mut store = self.store.lock().expect("no panic");
+        let number = store.ends().expect("readable").last.0 + 1;
+        store.record(&event(number)).expect("there is room");
+        self.recorded.notify_one();
+    }
+
+    /// Events in the outbox.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.store.lock().expect("no panic").outbox_len().expect("readable")
+    }
+
+    /// The last event whose receipt has worked.
+    pub(crate) fn receipted(&self) -> Seq {
+        self.delivery.borrow().receipted
+    }
+
+    pub(crate) async fn until_receipted(&mut self, seq: u64) {
+        let receipted = self.delivery.wait_for(|delivery| delivery.receipted >= Seq(seq));
+        soon(&format!("event {seq} is receipted"), receipted).await.expect("delivery runs");
+    }
+
+    /// Ends the connection without a word, as a power cut does.
+    pub(crate) fn vanish(mut self) {
+        self.polling.abort_all();
+    }
+
+    /// Shuts down in order.
+    pub(crate) async fn close(mut self) {
+        self.stop.send(()).expect("the loop runs");
+        soon("the loop ends", self.polling.join_next()).await.expect("one").expect("it does not panic");
+        soon("delivery ends", self.delivering.join_next()).await.expect("one").expect("it does not panic");
+    }
+}
