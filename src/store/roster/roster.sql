@@ -14,14 +14,14 @@ CREATE TABLE entries (
     given_name TEXT NOT NULL,
     card       BLOB NOT NULL UNIQUE,
     revoked    INTEGER NOT NULL,
-    room       TEXT NOT NULL
+    room       TEXT NOT NULL,
+    templates  INTEGER NOT NULL -- how many
 ) STRICT;
 
+-- A student's templates lie side by side: `id` is 256 times the entry's, plus their order.
 CREATE TABLE templates (
-    entry     INTEGER NOT NULL REFERENCES entries (id),
-    ordinal   INTEGER NOT NULL,
+    id        INTEGER PRIMARY KEY,
     space     TEXT NOT NULL,
     artifact  BLOB NOT NULL,
-    embedding BLOB NOT NULL, -- 32-bit floats, little endian
-    UNIQUE (entry, ordinal)
+    embedding BLOB NOT NULL -- 32-bit floats, little endian
 ) STRICT;
