@@ -2,7 +2,7 @@
 //!
 //! Never knows what the embedder makes of it.
 
-use super::{ImageView, Landmarks, Point, resample::Placement};
+use super::{ImageView, Landmarks, Point, placement::Placement};
 
 /// Side of an aligned face, pixels.
 pub(crate) const SIDE: usize = 112;
@@ -70,43 +70,74 @@ pub(crate) fn align(view: &ImageView<'_>, landmarks: &Landmarks, place: &Placeme
     let Some(back) = Similar::estimate(&landmarks.0, &TEMPLATE).map(|forth| forth.inverse()) else { return false };
     let (width, height) = (view.width(), view.height());
     let (right, bottom) = (place.width.saturating_sub(1) as f64, place.height.saturating_sub(1) as f64);
-    // A similarity keeps straight lines: if the four corners lie inside, everything does.
+    // A similarity keeps straight lines: if the four corners lie inside, by a hair that covers rounding, everything does.
     let inside = [(0.0, 0.0), (right, 0.0), (0.0, bottom), (right, bottom)].into_iter().all(|(x, y)| {
         let (x, y) = back.apply(x, y);
-        (0.0..(width - 1) as f64).contains(&x) && (0.0..(height - 1) as f64).contains(&y)
+        (0.01..width as f64 - 1.01).contains(&x) && (0.01..height as f64 - 1.01).contains(&y)
     });
     for row in 0..place.height {
-        for column in 0..place.width {
-            let (x, y) = back.apply(column as f64, row as f64);
-            let (x0, y0) = (x.floor(), y.floor());
-            let (fx, fy) = ((x - x0) as f32, (y - y0) as f32);
-            let weights = [(1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy];
-            let mut pixel = [0.0; 3];
-            if inside {
-                let at = x0 as usize * 3;
-                let (upper, lower) = (&view.row(y0 as usize)[at..at + 6], &view.row(y0 as usize + 1)[at..at + 6]);
-                for (c, sum) in pixel.iter_mut().enumerate() {
-                    *sum = weights[0] * f32::from(upper[c])
-                        + weights[1] * f32::from(upper[c + 3])
-                        + weights[2] * f32::from(lower[c])
-                        + weights[3] * f32::from(lower[c + 3]);
-                }
-            } else {
-                for (weight, (dx, dy)) in weights.into_iter().zip([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]) {
-                    let (x, y) = (x0 + dx, y0 + dy);
-                    if (0.0..width as f64).contains(&x) && (0.0..height as f64).contains(&y) {
-                        let at = x as usize * 3;
-                        let there = &view.row(y as usize)[at..at + 3];
-                        for (sum, &byte) in pixel.iter_mut().zip(there) {
-                            *sum += weight * f32::from(byte);
-                        }
-                    }
-                }
-            }
-            place.put(out, column, row, pixel);
+        if inside {
+            let (x, y) = back.apply(0.0, row as f64);
+            let ((mut x, mut y), (dx, dy)) = ((fixed(x), fixed(y)), (fixed(back.a), fixed(back.b)));
+            let pixels = (0..place.width).map(|_| {
+                let pixel = between_four(view, x, y);
+                (x, y) = (x + dx, y + dy);
+                pixel
+            });
+            place.write_row(out, row, pixels);
+        } else {
+            let pixels = (0..place.width).map(|column| {
+                let (x, y) = back.apply(column as f64, row as f64);
+                between_four_or_black(view, x, y)
+            });
+            place.write_row(out, row, pixels);
         }
     }
     true
+}
+
+/// 32 bits before and 32 after the point: a step from pixel to pixel is then an addition, and its whole part a shift.
+fn fixed(x: f64) -> i64 {
+    (x * 4_294_967_296.0) as i64
+}
+
+/// The picture at (x, y) in [`fixed`] point, which must lie inside.
+#[inline]
+fn between_four(view: &ImageView<'_>, x: i64, y: i64) -> [f32; 3] {
+    let (column, row) = ((x >> 32) as usize, (y >> 32) as usize);
+    let part = |x: i64| (x as u32 >> 8) as i32 as f32 * (1.0 / 16_777_216.0);
+    let (right, down) = (part(x), part(y));
+    let (upper, lower) = (&view.row(row)[column * 3..][..6], &view.row(row + 1)[column * 3..][..6]);
+    let channel = |c: usize| {
+        let across = |row: &[u8]| {
+            let (a, b) = (f32::from(row[c]), f32::from(row[c + 3]));
+            a + (b - a) * right
+        };
+        let (above, below) = (across(upper), across(lower));
+        above + (below - above) * down
+    };
+    [channel(0), channel(1), channel(2)]
+}
+
+/// The picture at (x, y), wherever that is.
+fn between_four_or_black(view: &ImageView<'_>, x: f64, y: f64) -> [f32; 3] {
+    let (left, top) = (x.floor(), y.floor());
+    let (right, down) = ((x - left) as f32, (y - top) as f32);
+    let mut pixel = [0.0; 3];
+    for (dx, dy, weight) in [
+        (0.0, 0.0, (1.0 - right) * (1.0 - down)),
+        (1.0, 0.0, right * (1.0 - down)),
+        (0.0, 1.0, (1.0 - right) * down),
+        (1.0, 1.0, right * down),
+    ] {
+        let (x, y) = (left + dx, top + dy);
+        if (0.0..view.width() as f64).contains(&x) && (0.0..view.height() as f64).contains(&y) {
+            for (sum, &byte) in pixel.iter_mut().zip(&view.row(y as usize)[x as usize * 3..]) {
+                *sum += weight * f32::from(byte);
+            }
+        }
+    }
+    pixel
 }
 
 #[cfg(test)]

@@ -162,3 +162,130 @@ pub fn decode_yuyv(bytes: &[u8], width: usize, height: usize, out: &mut Image) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{ColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
+
+    use super::*;
+
+    /// Left half red, right half blue.
+    fn halves(width: u32, height: u32) -> Vec<u8> {
+        let column = |x: u32| if x < width / 2 { [200, 20, 20] } else { [20, 20, 200] };
+        (0..height).flat_map(|_| (0..width).flat_map(column)).collect()
+    }
+
+    fn jpeg(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, 95)
+            .encode(&halves(width, height), width, height, ColorType::Rgb8.into())
+            .unwrap();
+        bytes
+    }
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PngEncoder::new(&mut bytes).write_image(&halves(width, height), width, height, ColorType::Rgb8.into()).unwrap();
+        bytes
+    }
+
+    /// A JPEG that says with EXIF tag 0x0112 how the camera was held.
+    fn held(orientation: u8) -> Vec<u8> {
+        let exif =
+            [b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
+                .concat();
+        let bytes = jpeg(32, 16);
+        let length = (exif.len() + 2) as u16;
+        [&bytes[..2], &[0xff, 0xe1], &length.to_be_bytes(), &exif, &bytes[2..]].concat()
+    }
+
+    /// A PNG whose header claims `width` x `height`.
+    fn claiming(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = png(8, 8);
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let crc = bytes[12..29].iter().fold(!0_u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        });
+        bytes[29..33].copy_from_slice(&(!crc).to_be_bytes());
+        bytes
+    }
+
+    fn is_red(image: &Image, x: usize, y: usize) -> bool {
+        let pixel = &image.as_bytes()[(y * image.width() + x) * 3..][..3];
+        pixel[0] > 150 && pixel[2] < 80
+    }
+
+    #[test]
+    fn files_are_decoded_upright() {
+        for (bytes, size, red) in [
+            (jpeg(32, 16), (32, 16), (2, 8)),
+            (png(32, 16), (32, 16), (2, 8)),
+            (held(1), (32, 16), (2, 8)),
+            (held(3), (32, 16), (29, 8)),
+            (held(6), (16, 32), (8, 2)),
+            (held(8), (16, 32), (8, 29)),
+        ] {
+            let image = decode_file(&bytes).unwrap();
+            assert_eq!((image.width(), image.height()), size);
+            assert!(is_red(&image, red.0, red.1), "{size:?} at {red:?}");
+        }
+    }
+
+    #[test]
+    fn bad_files_are_refused() {
+        let (whole_jpeg, whole_png) = (jpeg(64, 64), png(64, 64));
+        for (bytes, said) in [
+            (&[][..], "no bytes"),
+            (b"GIF89a and more", "neither JPEG nor PNG"),
+            (&whole_jpeg[..whole_jpeg.len() / 2], "cut short"),
+            (&whole_jpeg[..3], "cut short"),
+            (&whole_png[..whole_png.len() / 2], "cannot decode"),
+            (&claiming(100_000, 8), "100000x8 pixels is refused"),
+            (&claiming(8000, 0xffff_ffff), "is refused"),
+            (&claiming(8192, 8192), "cannot decode"),
+        ] {
+            let error = decode_file(bytes).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}, not {said}");
+        }
+    }
+
+    #[test]
+    fn frames_reuse_their_buffer_and_bad_ones_are_refused() {
+        let mut image = Image::empty();
+        let padded = [jpeg(64, 32), vec![0; 100]].concat();
+        decode_mjpeg(&padded, &mut image).unwrap();
+        assert_eq!((image.width(), image.height()), (64, 32));
+        assert!(is_red(&image, 3, 9) && !is_red(&image, 60, 9));
+        let buffer = image.as_bytes().as_ptr();
+        decode_mjpeg(&jpeg(32, 32), &mut image).unwrap();
+        assert_eq!((image.width(), buffer), (32, image.as_bytes().as_ptr()));
+        let whole = jpeg(64, 64);
+        let headless = [&[0xff, 0xd8], &whole[200..]].concat();
+        for bytes in [&[][..], &[0; 50], &[0xff, 0xd8, 0xff, 0xd9], &whole[..whole.len() - 40], &headless] {
+            assert!(decode_mjpeg(bytes, &mut image).is_err(), "{} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn yuyv_of_known_colours() {
+        let mut image = Image::empty();
+        for (yuyv, rgb) in [
+            ([16, 128, 16, 128], [0, 0, 0]),
+            ([235, 128, 235, 128], [255, 255, 255]),
+            ([126, 128, 126, 128], [128, 128, 128]),
+            ([81, 90, 81, 240], [255, 0, 0]),
+            ([145, 54, 145, 34], [0, 255, 0]),
+            ([41, 240, 41, 110], [0, 0, 255]),
+            ([0, 128, 255, 128], [0, 0, 0]),
+        ] {
+            decode_yuyv(&yuyv, 2, 1, &mut image).unwrap();
+            for (got, wanted) in image.as_bytes().iter().zip(rgb) {
+                assert!(got.abs_diff(wanted) <= 2, "{yuyv:?} is {:?}, not {rgb:?}", image.as_bytes());
+            }
+        }
+        for (length, width, height) in [(8, 3, 1), (7, 2, 2), (9, 2, 2), (0, 0, 4), (8, usize::MAX - 1, 2)] {
+            assert!(decode_yuyv(&vec![0; length], width, height, &mut image).is_err(), "{length} {width}x{height}");
+        }
+    }
+}

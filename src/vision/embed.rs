@@ -5,7 +5,7 @@
 use super::{
     Colour, EmbedderSpec, Face, ImageView, VisionError,
     align::{SIDE, align},
-    resample::Placement,
+    placement::Placement,
     runtime::Net,
 };
 use crate::domain::{ArtifactId, Embedding, EmbeddingSpaceId, Template};
@@ -53,13 +53,7 @@ impl Embedder {
 
     /// Brightness (0..=255, ITU-R BT.601) of the last aligned face, rows of 112 pixels.
     pub(crate) fn aligned_luma(&self, luma: &mut Vec<f32>) {
-        let input = &self.spec.net.input;
-        let place = Placement::new(input, SIDE, SIDE, Colour::Rgb);
-        luma.clear();
-        luma.extend((0..SIDE * SIDE).map(|i| {
-            let [r, g, b] = place.channels_at(i % SIDE, i / SIDE).map(|at| self.aligned[at]);
-            (0.299 * r + 0.587 * g + 0.114 * b) / input.scale + input.subtract
-        }));
+        Placement::new(&self.spec.net.input, SIDE, SIDE, Colour::Rgb).luma(&self.aligned, luma);
     }
 
     /// Embeds the last aligned face.

@@ -7,7 +7,8 @@
 
 use super::{
     Bounds, Face, ImageView, LivenessSpec, VisionError,
-    resample::{Axis, Placement, resample},
+    placement::Placement,
+    resample::{Axis, Scratch, resample},
     runtime::Net,
 };
 
@@ -18,12 +19,19 @@ pub struct LivenessNet {
     input: Vec<f32>,
     columns: Axis,
     rows: Axis,
-    line: Vec<f32>,
+    scratch: Scratch,
 }
 
 impl LivenessNet {
     pub(crate) fn new(net: Net, spec: LivenessSpec) -> Self {
-        Self { net, spec, input: Vec::new(), columns: Axis::default(), rows: Axis::default(), line: Vec::new() }
+        Self {
+            net,
+            spec,
+            input: Vec::new(),
+            columns: Axis::default(),
+            rows: Axis::default(),
+            scratch: Scratch::default(),
+        }
     }
 
     /// Probability of a live face, 0..=1.
@@ -31,14 +39,14 @@ impl LivenessNet {
     /// # Errors
     /// When the face has no area, or the net fails or answers in another shape.
     pub fn assess(&mut self, view: &ImageView<'_>, face: &Face) -> Result<f32, VisionError> {
-        let Self { net, spec, input, columns, rows, line } = self;
+        let Self { net, spec, input, columns, rows, scratch } = self;
         let place = Placement::new(&spec.net.input, spec.net.input.width, spec.net.input.height, view.colour());
         let [(left, width), (top, height)] =
             surroundings(&face.bounds, spec.crop_scale, view.width(), view.height()).ok_or(VisionError::NoExtent)?;
         columns.linear(left as i64, width, place.width, view.width());
         rows.linear(top as i64, height, place.height, view.height());
         input.resize(place.len(), 0.0);
-        resample(view, columns, rows, &place, line, input);
+        resample(view, columns, rows, &place, scratch, input);
         let outputs = net.run(place.shape(1), input)?;
         let least = spec.live_index + 1;
         let (_, logits) = outputs.get(

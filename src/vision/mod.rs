@@ -21,6 +21,7 @@ mod manifest;
 mod motion;
 mod picture;
 mod pipeline;
+mod placement;
 mod probe;
 mod quality;
 mod resample;

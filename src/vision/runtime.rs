@@ -110,12 +110,14 @@ static COMPLAINT: Mutex<String> = Mutex::new(String::new());
 pub struct Runtime(Environment);
 
 impl Runtime {
-    /// Loads `library` (absolute path), or hands out the one already loaded from there.
+    /// Loads `library`, or hands out the one already loaded from there.
     ///
     /// # Errors
     /// When it does not load or start, or another one is loaded.
     pub fn load(library: &Path) -> Result<Self, RuntimeError> {
         static LOADING: Mutex<()> = Mutex::new(());
+        // One file may be reached by several paths.
+        let library = &library.canonicalize().unwrap_or_else(|_| library.to_owned());
         let _one_at_a_time = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((loaded, environment)) = LOADED.get() {
             if loaded != library {

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use sha2::Digest as _;
+
 use super::*;
 use crate::domain::{Continuity, EmbeddingSpaceId, MonoTime, Similarity, Template};
 
@@ -35,6 +37,16 @@ fn enrolled(pipeline: &mut Pipeline, name: &str) -> Template {
     let faces = pipeline.detect_photo(&view).unwrap();
     assert_eq!(faces.len(), 1, "{name}: {faces:?}");
     pipeline.embed(&view, &faces[0]).unwrap()
+}
+
+/// Nets and runtime in a folder of one's own, to be tampered with.
+fn copy_models(to: &Path) {
+    std::fs::create_dir_all(to.join("models/ready")).unwrap();
+    for net in manifest().nets() {
+        let file = Path::new("models/ready").join(&net.file);
+        std::fs::copy(root().join(&file), to.join(&file)).expect("models/ready is filled: run `make models`");
+    }
+    std::os::unix::fs::symlink(root().join("runtime"), to.join("runtime")).unwrap();
 }
 
 #[test]
@@ -148,15 +160,7 @@ fn providers_are_reported_and_agree() {
 #[test]
 fn a_wrong_cut_or_missing_file_is_refused_by_name() {
     let scratch = tempfile::tempdir().unwrap();
-    let copied = |to: &Path| {
-        for net in manifest().nets() {
-            let file = Path::new("models/ready").join(&net.file);
-            std::fs::create_dir_all(to.join("models/ready")).unwrap();
-            std::fs::copy(root().join(&file), to.join(&file)).expect("models/ready is filled: run `make models`");
-        }
-        std::os::unix::fs::symlink(root().join("runtime"), to.join("runtime")).unwrap();
-    };
-    copied(scratch.path());
+    copy_models(scratch.path());
     manifest().verify(scratch.path()).expect("a faithful copy passes");
     let net = scratch.path().join("models/ready/mobilefacenet.onnx");
     let whole = std::fs::read(&net).unwrap();
@@ -177,5 +181,76 @@ fn a_wrong_cut_or_missing_file_is_refused_by_name() {
             error.contains("mobilefacenet.onnx") && error.contains(said) && error.contains("make models"),
             "{error}"
         );
+    }
+}
+
+/// An ONNX net that eats 112 x 112 pixels, channels interleaved, and answers with the mean of each channel. Written field by field
+/// (protocol buffers; numbers from `onnx.proto3`), so that no tool is needed to make it.
+fn means_of_channels() -> Vec<u8> {
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len();
+        [&[number << 3 | 2, (length & 0x7f) as u8 | 0x80, (length >> 7) as u8], content].concat()
+    }
+    let number = |field: u8, value: u8| vec![field << 3, value];
+    let port = |name: &str, shape: &[u8]| {
+        let dimensions: Vec<u8> = shape.iter().flat_map(|&size| field(1, &number(1, size))).collect();
+        let tensor = [number(1, 1), field(2, &dimensions)].concat();
+        [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
+    };
+    let attribute = |name: &str, values: Vec<u8>, kind: u8| {
+        [field(1, name.as_bytes()), values, vec![20 << 3 & 0x7f | 0x80, 1, kind]].concat()
+    };
+    let axes = attribute("axes", [number(8, 1), number(8, 2)].concat(), 7);
+    let keep = attribute("keepdims", number(3, 0), 2);
+    let node =
+        [field(1, b"pixels"), field(2, b"means"), field(4, b"ReduceMean"), field(5, &axes), field(5, &keep)].concat();
+    let graph = [
+        field(1, &node),
+        field(2, b"means"),
+        field(11, &port("pixels", &[1, 112, 112, 3])),
+        field(12, &port("means", &[1, 3])),
+    ];
+    [number(1, 8), field(7, &graph.concat()), field(8, &number(2, 13))].concat()
+}
+
+#[test]
+fn another_embedder_is_another_entry() {
+    let scratch = tempfile::tempdir().unwrap();
+    copy_models(scratch.path());
+    let net = means_of_channels();
+    std::fs::write(scratch.path().join("models/ready/means.onnx"), &net).unwrap();
+    let entry = format!(
+        r#"
+        [model.means]
+        provider = "cpu"
+        file = "means.onnx"
+        sha256 = "{}"
+        licence = "none needed"
+        provenance = "not trained"
+        preparation = []
+        input = {{ name = "pixels", layout = "NHWC", colour = "RGB", width = 112, height = 112, subtract = 0.0, scale = 2.0 }}
+        output = {{ embedding = "means" }}
+        embedding = {{ space = "means", dimension = 3, alignment = "arcface-112" }}
+        thresholds = {{ admit = 0.9, refer = 0.8, same_face = 0.9, source = "made up" }}
+        "#,
+        hex::encode(sha2::Sha256::digest(&net)),
+    );
+    let shipped = std::fs::read_to_string(root().join("models/manifest.toml")).unwrap();
+    let text = shipped.replace("embed = \"mobilefacenet\"", "embed = \"means\"") + &entry;
+    let models = Manifest::parse(&text).unwrap().verify(scratch.path()).unwrap();
+    let mut pipeline = Pipeline::open(&models, Options::default()).unwrap();
+    let points = [(80.0, 80.0), (120.0, 80.0), (100.0, 100.0), (84.0, 125.0), (116.0, 125.0)];
+    let face = Face {
+        bounds: Bounds { left: 50.0, top: 50.0, right: 150.0, bottom: 150.0 },
+        score: 1.0,
+        landmarks: Landmarks(points.map(|(x, y)| Point { x, y })),
+    };
+    for (colour, pixel) in [(Colour::Rgb, [60, 0, 80]), (Colour::Bgr, [80, 0, 60])] {
+        let pixels = pixel.repeat(200 * 200);
+        let view = ImageView::new(&pixels, 200, 200, 600, colour).unwrap();
+        let template = pipeline.embed(&view, &face).unwrap();
+        let far =
+            template.embedding.as_slice().iter().zip([0.6, 0.0, 0.8]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-4 && template.space == EmbeddingSpaceId::new("means"), "{far}");
     }
 }

@@ -25,14 +25,14 @@ const ROSTER: Kind = Kind {
     migrations: &[Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") }],
 };
 
-/// Page cache while a roster is written, KiB: the index over cards is filled in random order.
+/// Page cache while a roster is written, KiB: cards come in random order.
 const WRITE_CACHE: i64 = 64 * 1024;
 
 /// Page cache otherwise, KiB (SQLite's own default). It holds decrypted pages, so it is kept small.
 const READ_CACHE: i64 = 2_000;
 
-/// Most templates of one student. The schema and its queries rest on it.
-const TEMPLATES: i64 = 256;
+/// Most templates of one student: nobody is enrolled from more pictures.
+const TEMPLATES: usize = 256;
 
 /// A student found by card.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,16 +163,10 @@ impl RosterStore {
     pub fn templates(&self, student: &StudentId) -> Result<Vec<Template>, RosterError> {
         let fault = self.sealed.fault("read templates");
         let connection = self.sealed.connection();
-        let entry = connection
-            .prepare_cached("SELECT id FROM entries WHERE student = ?1")
-            .and_then(|mut query| query.query_row([student.as_str()], |row| row.get::<_, i64>(0)).optional())
-            .map_err(&fault)?;
-        let Some(entry) = entry else { return Ok(Vec::new()) };
         let mut query = connection
-            .prepare_cached("SELECT space, artifact, embedding FROM templates WHERE id BETWEEN ?1 AND ?2 ORDER BY id")
+            .prepare_cached("SELECT space, artifact, embedding FROM templates WHERE student = ?1 ORDER BY place")
             .map_err(&fault)?;
-        let first = entry * TEMPLATES;
-        let mut rows = query.query([first, first + TEMPLATES - 1]).map_err(&fault)?;
+        let mut rows = query.query([student.as_str()]).map_err(&fault)?;
         let mut templates = Vec::new();
         while let Some(row) = rows.next().map_err(&fault)? {
             templates.push(template(row).map_err(&fault)?.ok_or(RosterError::Nonsense { what: "a template" })?);
@@ -257,7 +251,7 @@ impl RosterStore {
         transaction.execute_batch("DELETE FROM templates; DELETE FROM entries; DELETE FROM exam;").map_err(&fault)?;
         for item in entries {
             let (entry, templates) = item.borrow();
-            if templates.len() > TEMPLATES as usize {
+            if templates.len() > TEMPLATES {
                 let student = entry.student.id.clone();
                 return Err(RosterError::TooManyTemplates { student, count: templates.len() });
             }
@@ -346,23 +340,26 @@ impl RawEntry {
 }
 
 fn insert(transaction: &Transaction<'_>, entry: &RosterEntry, templates: &[Template]) -> rusqlite::Result<()> {
-    let id = transaction
+    let student = entry.student.id.as_str();
+    transaction
         .prepare_cached(
-            "INSERT INTO entries (student, given_name, card, revoked, room, templates) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO entries (card, student, given_name, revoked, room, templates) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .insert((
-            entry.student.id.as_str(),
-            &entry.student.given_name,
+        .execute((
             entry.card.as_bytes(),
+            student,
+            &entry.student.given_name,
             entry.standing == CardStanding::Revoked,
             entry.room.as_str(),
             templates.len(),
         ))?;
-    for (place, template) in (id * TEMPLATES..).zip(templates) {
+    for (place, template) in templates.iter().enumerate() {
         let embedding = little_endian(&template.embedding);
         transaction
-            .prepare_cached("INSERT INTO templates (id, space, artifact, embedding) VALUES (?1, ?2, ?3, ?4)")?
-            .execute((place, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
+            .prepare_cached(
+                "INSERT INTO templates (student, place, space, artifact, embedding) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((student, place, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
     }
     Ok(())
 }

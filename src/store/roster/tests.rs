@@ -168,8 +168,8 @@ fn lookups_use_their_index() {
     let (_bench, store) = Bench::with(&roster(1));
     for (sql, wanted) in [
         ("SELECT student FROM entries WHERE card = x'00'", "SEARCH entries USING"),
-        ("SELECT id FROM entries WHERE student = 'a'", "SEARCH entries USING"),
-        ("SELECT space FROM templates WHERE id BETWEEN 256 AND 511 ORDER BY id", "SEARCH templates USING"),
+        ("SELECT card FROM entries WHERE student = 'a'", "SEARCH entries USING"),
+        ("SELECT space FROM templates WHERE student = 'a' ORDER BY place", "SEARCH templates USING"),
     ] {
         let plan: String =
             store.sealed.connection().query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();

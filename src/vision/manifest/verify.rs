@@ -83,9 +83,7 @@ impl Manifest {
     /// # Errors
     /// The first file that is missing or differs, by name.
     pub fn verify(&self, root: &Path) -> Result<VerifiedModels, VerifyError> {
-        // The runtime is loaded by absolute path.
-        let root = std::path::absolute(root).map_err(|source| VerifyError::Read { path: root.to_owned(), source })?;
-        let nets = self.nets().map(|net| (net_path(&root, net), net.sha256));
+        let nets = self.nets().map(|net| (net_path(root, net), net.sha256));
         let mut files: Vec<_> =
             self.runtime.file.iter().map(|file| (root.join("runtime").join(&file.name), file.sha256)).collect();
         // The largest file is half of all bytes: it gets a thread of its own.
@@ -95,7 +93,7 @@ impl Manifest {
             let rest = scope.spawn(|| nets.iter().chain(rest).try_for_each(verify_file));
             largest.iter().try_for_each(verify_file).and(rest.join().expect("hashing does not panic"))
         })?;
-        Ok(VerifiedModels { manifest: self.clone(), root })
+        Ok(VerifiedModels { manifest: self.clone(), root: root.to_owned() })
     }
 }
 

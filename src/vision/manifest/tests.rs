@@ -1,0 +1,90 @@
+//! What the loader refuses, and what it says then.
+
+use std::error::Error;
+
+use super::*;
+
+const SHIPPED: &str = include_str!("../../../models/manifest.toml");
+
+/// The shipped manifest with the value of `key`, after the line `table`, put to `value`; or the line taken out.
+fn altered(table: &str, key: &str, value: Option<&str>) -> String {
+    let start = SHIPPED.find(table).unwrap_or_else(|| panic!("the manifest has {table}"));
+    let line = start + SHIPPED[start..].find(&format!("\n{key} = ")).unwrap_or_else(|| panic!("{table} has {key}")) + 1;
+    let end = line + SHIPPED[line..].find('\n').expect("a line ends");
+    let new = value.map(|value| format!("{key} = {value}")).unwrap_or_default();
+    format!("{}{new}{}", &SHIPPED[..line], &SHIPPED[end..])
+}
+
+#[test]
+fn the_shipped_manifest_is_sound() {
+    let manifest = Manifest::parse(SHIPPED).unwrap();
+    assert_eq!(manifest.nets().map(|net| net.input.width), [12, 24, 48, 112, 128]);
+    assert_eq!(manifest.embedder.dimension, 512);
+    assert!(manifest.runtime.file.iter().any(|file| file.name == manifest.runtime.library));
+}
+
+#[test]
+fn each_wrong_value_is_named_with_what_is_allowed() {
+    const EMBED: &str = "[model.mobilefacenet]";
+    const LIVE: &str = "[model.minifasnet]";
+    const FIRST: &str = "[model.mtcnn-pnet]";
+    for (table, key, value, said) in [
+        ("", "schema", Some("2"), &["schema = 2", "allowed is 1"][..]),
+        ("[runtime]", "library", Some("'gone.so'"), &["runtime.library = gone.so", "[[runtime.file]]"]),
+        ("[[runtime.file]]", "name", Some("'../x'"), &["runtime.file.name = ../x", "without a folder"]),
+        ("[[runtime.file]]", "sha256", Some("'xyz'"), &["`xyz`", "64 hexadecimal digits"]),
+        ("[pipeline]", "embed", Some("'nobody'"), &["pipeline.embed = nobody", "iresnet50, minifasnet"]),
+        ("[pipeline]", "embed", Some("'iresnet50'"), &["model.iresnet50"]),
+        ("[pipeline]", "output", Some("'mtcnn-rnet'"), &["model.mtcnn-rnet.output.landmarks = missing"]),
+        ("[pipeline]", "refine", None, &["missing field `refine`"]),
+        (EMBED, "provider", Some("'cuda'"), &["unknown variant `cuda`", "`openvino` or `cpu`"]),
+        (EMBED, "file", Some("'/etc/passwd'"), &["model.mobilefacenet.file = /etc/passwd", "without a folder"]),
+        (EMBED, "sha256", None, &["model.mobilefacenet.sha256 = missing"]),
+        (EMBED, "layout", Some("'HWC'"), &["unknown variant `HWC`", "`NCHW` or `NHWC`"]),
+        (EMBED, "colour", Some("'YUV'"), &["unknown variant `YUV`", "`RGB` or `BGR`"]),
+        (EMBED, "width", Some("0"), &["model.mobilefacenet.input.width = 0", "8 to 1024"]),
+        (EMBED, "height", Some("128"), &["model.mobilefacenet.input = 112x128", "112x112"]),
+        (EMBED, "scale", Some("0.0"), &["model.mobilefacenet.input.subtract", "not zero"]),
+        (EMBED, "dimension", Some("0"), &["model.mobilefacenet.embedding.dimension = 0", "1 to 4096"]),
+        (EMBED, "alignment", Some("'none'"), &["unknown variant `none`", "`arcface-112`"]),
+        (EMBED, "admit", Some("1.5"), &["thresholds.admit = 1.5", "-1 to 1"]),
+        (EMBED, "refer", Some("0.9"), &["thresholds.refer = 0.9", "at most thresholds.admit"]),
+        (EMBED, "same_face", None, &["thresholds.same_face = missing"]),
+        (EMBED, "admit", Some("'high'"), &["invalid type: string", "f32"]),
+        (LIVE, "live", Some("nan"), &["thresholds.live = NaN", "0 to 1"]),
+        (LIVE, "live_index", Some("-1"), &["live_index", "-1"]),
+        ("[model.minifasnet.crop]", "scale", Some("0.5"), &["crop.scale = 0.5", "1 to 10"]),
+        (FIRST, "box", None, &["model.mtcnn-pnet.output.box = missing"]),
+        (FIRST, "face", Some("7"), &["thresholds.face = 7", "0 to 1"]),
+        (FIRST, "licence", Some("'x'\nspeed = 9"), &["unknown field `speed`"]),
+    ] {
+        let error = Manifest::parse(&altered(table, key, value)).expect_err(&format!("{table} {key} = {value:?}"));
+        let told = format!("{error}\n{}", error.source().map(ToString::to_string).unwrap_or_default());
+        for part in said {
+            assert!(told.contains(part), "{table} {key} = {value:?} says\n{told}\nnot {part}");
+        }
+    }
+}
+
+#[test]
+fn an_artifact_changes_with_all_that_changes_its_numbers() {
+    let artifact = |text: &str| Manifest::parse(text).unwrap().embedder.artifact();
+    let shipped = artifact(SHIPPED);
+    assert_eq!(artifact(SHIPPED), shipped);
+    let zeros = format!("'{}'", "0".repeat(64));
+    const EMBED: &str = "[model.mobilefacenet]";
+    for (key, value) in
+        [("sha256", zeros.as_str()), ("colour", "'RGB'"), ("layout", "'NHWC'"), ("subtract", "127.5"), ("scale", "0.5")]
+    {
+        assert_ne!(artifact(&altered(EMBED, key, Some(value))), shipped, "{key}");
+    }
+    for (key, value) in [("provider", "'cpu'"), ("admit", "0.6"), ("licence", "'another'")] {
+        assert_eq!(artifact(&altered(EMBED, key, Some(value))), shipped, "{key}");
+    }
+}
+
+#[test]
+fn a_missing_manifest_is_named() {
+    let error = Manifest::load(Path::new("/nowhere/manifest.toml")).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/manifest.toml"), "{error}");
+}

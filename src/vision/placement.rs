@@ -1,0 +1,79 @@
+//! Where pixels go in a net's input, and how they are scaled on the way.
+//!
+//! Never knows where the pixels come from.
+
+use super::{Colour, InputSpec, Layout};
+
+/// Where the cells of a picture go in a tensor, and how their values are scaled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placement {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    layout: Layout,
+    /// Whether the picture's first channel is the net's last.
+    swapped: bool,
+    subtract: f32,
+    scale: f32,
+}
+
+impl Placement {
+    /// For one picture of `width` x `height` cells whose channels come in the order `from`.
+    pub(crate) fn new(input: &InputSpec, width: usize, height: usize, from: Colour) -> Self {
+        let InputSpec { layout, colour, subtract, scale, .. } = *input;
+        Self { width, height, layout, swapped: colour != from, subtract, scale }
+    }
+
+    /// Floats it fills.
+    pub(crate) const fn len(&self) -> usize {
+        self.width * self.height * 3
+    }
+
+    /// Shape of a batch of `n`.
+    pub(crate) const fn shape(&self, n: usize) -> [usize; 4] {
+        match self.layout {
+            Layout::Nchw => [n, 3, self.height, self.width],
+            Layout::Nhwc => [n, self.height, self.width, 3],
+        }
+    }
+
+    /// Writes row `y`; channels of `pixels` in 0..=255.
+    #[inline]
+    pub(crate) fn write_row(&self, out: &mut [f32], y: usize, pixels: impl Iterator<Item = [f32; 3]>) {
+        let scaled = |value: f32| (value - self.subtract) * self.scale;
+        let pixels = pixels.map(|[a, b, c]| {
+            let [a, c] = if self.swapped { [c, a] } else { [a, c] };
+            [scaled(a), scaled(b), scaled(c)]
+        });
+        match self.layout {
+            Layout::Nchw => {
+                let (first, rest) = out.split_at_mut(self.width * self.height);
+                let (second, third) = rest.split_at_mut(self.width * self.height);
+                let row = y * self.width..(y + 1) * self.width;
+                let cells = first[row.clone()].iter_mut().zip(&mut second[row.clone()]).zip(&mut third[row]);
+                for (((a, b), c), pixel) in cells.zip(pixels) {
+                    [*a, *b, *c] = pixel;
+                }
+            }
+            Layout::Nhwc => {
+                for (cell, pixel) in out[y * self.width * 3..].chunks_exact_mut(3).zip(pixels) {
+                    cell.copy_from_slice(&pixel);
+                }
+            }
+        }
+    }
+
+    /// Brightness (0..=255, ITU-R BT.601) of each cell of `tensor`, made of a picture whose channels came as red, green, blue.
+    pub(crate) fn luma(&self, tensor: &[f32], luma: &mut Vec<f32>) {
+        let (red, blue) = if self.swapped { (0.114, 0.299) } else { (0.299, 0.114) };
+        let bright = |a: f32, b: f32, c: f32| (red * a + 0.587 * b + blue * c) / self.scale + self.subtract;
+        luma.clear();
+        match self.layout {
+            Layout::Nchw => {
+                let (first, rest) = tensor.split_at(self.width * self.height);
+                let (second, third) = rest.split_at(self.width * self.height);
+                luma.extend(first.iter().zip(second).zip(third).map(|((&a, &b), &c)| bright(a, b, c)));
+            }
+            Layout::Nhwc => luma.extend(tensor.chunks_exact(3).map(|cell| bright(cell[0], cell[1], cell[2]))),
+        }
+    }
+}
