@@ -61,7 +61,7 @@ audit: ## Known vulnerabilities (fetches the advisory database)
 bench: models pictures ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
 	$(CARGO) build --release --workspace --bins --features sim
-	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door
+	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench duplicates
 
 docs: ## The API, as HTML
 	$(CARGO) doc --no-deps -p examgate -p examgate-fleet --features examgate/sim

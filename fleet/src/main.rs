@@ -12,6 +12,8 @@ mod faces;
 mod models;
 mod roster;
 mod similarities;
+#[cfg(test)]
+mod similarities_tests;
 
 use std::{
     io::{self, Write},

@@ -2,11 +2,16 @@
 //!
 //! It never knows whose faces they are.
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
 use examgate::domain::Embedding;
 use ndarray::{Array2, s};
 
 /// Rows of the product made at once: 256 x 512 floats stay in a core's second cache.
-const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 256;
 
 /// Unit vectors as the rows of one matrix. A face that was not found is a row of zeros, and compares with none.
 pub(crate) struct Faces {
@@ -27,9 +32,20 @@ impl Faces {
         Self { rows, found }
     }
 
+    /// How many pairs of two faces there are.
+    pub(crate) fn pairs(&self) -> u64 {
+        let n = self.found.len() as u64;
+        n * n.saturating_sub(1) / 2
+    }
+
     /// Cosine of two faces; `None` if either was not found.
     pub(crate) fn cosine(&self, a: usize, b: usize) -> Option<f32> {
         (self.found[a] && self.found[b]).then(|| self.rows.row(a).dot(&self.rows.row(b)))
+    }
+
+    /// Cosines of the faces from `start` to `end` with all from `start` on.
+    pub(crate) fn product(&self, start: usize, end: usize) -> Array2<f32> {
+        self.rows.slice(s![start..end, ..]).dot(&self.rows.slice(s![start.., ..]).t())
     }
 
     /// Calls `pair(a, b, cosine)` once for every two faces, `a < b`.
@@ -37,7 +53,7 @@ impl Faces {
         let n = self.found.len();
         for start in (0..n).step_by(BLOCK) {
             let end = (start + BLOCK).min(n);
-            let cosines = self.rows.slice(s![start..end, ..]).dot(&self.rows.slice(s![start.., ..]).t());
+            let cosines = self.product(start, end);
             for (a, row) in (start..end).zip(cosines.outer_iter()) {
                 for (b, &cosine) in (start..n).zip(row).skip(a + 1 - start) {
                     pair(a, b, (self.found[a] && self.found[b]).then_some(cosine));
@@ -45,33 +61,54 @@ impl Faces {
             }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Every two faces `a < b` whose cosine is `wanted`, in no order; worked out on `threads` threads. `done` is told after each block how
+    /// many pairs it had.
+    pub(crate) fn wanted(
+        &self,
+        threads: usize,
+        wanted: impl Fn(usize, usize, f32) -> bool + Sync,
+        done: impl Fn(u64) + Sync,
+    ) -> Vec<(usize, usize, f32)> {
+        let n = self.found.len();
+        let next = AtomicUsize::new(0);
+        let one_thread = || {
+            let mut near = Vec::new();
+            loop {
+                let start = next.fetch_add(BLOCK, Ordering::Relaxed);
+                if start >= n {
+                    return near;
+                }
+                let end = (start + BLOCK).min(n);
+                let cosines = self.product(start, end);
+                for (a, row) in (start..end).zip(cosines.outer_iter()) {
+                    for (b, &cosine) in (start..n).zip(row).skip(a + 1 - start) {
+                        if wanted(a, b, cosine) && self.found[a] && self.found[b] {
+                            near.push((a, b, cosine));
+                        }
+                    }
+                }
+                done((start..end).map(|a| (n - 1 - a) as u64).sum());
+            }
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(one_thread)).collect();
+            let joined = workers.into_iter().map(|worker| worker.join());
+            joined.flat_map(|near| near.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        })
+    }
 
-    #[test]
-    fn every_pair_comes_once_across_blocks() {
-        for n in [0, 1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 5] {
-            // Spread over the circle; every seventh was not found.
-            let embeddings: Vec<_> = (0..n)
-                .map(|i| {
-                    let angle = i as f32 * 0.7;
-                    (i % 7 != 3).then(|| Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap())
-                })
-                .collect();
-            let faces = Faces::new(2, embeddings.iter().map(Option::as_ref));
-            let mut seen = vec![0_u8; n * n];
-            faces.all_pairs(|a, b, cosine| {
-                assert!(a < b);
-                seen[a * n + b] += 1;
-                let wanted = faces.cosine(a, b);
-                assert_eq!(cosine.is_some(), embeddings[a].is_some() && embeddings[b].is_some());
-                assert!((cosine.unwrap_or(9.0) - wanted.unwrap_or(9.0)).abs() < 1e-6, "{a} {b}");
-            });
-            assert_eq!(seen.iter().map(|&times| usize::from(times)).sum::<usize>(), n * n.saturating_sub(1) / 2);
-            assert!(seen.iter().all(|&times| times <= 1));
+    /// Calls `pair(a, b, cosine)` for every face `a` of these and every `b` of `others`.
+    pub(crate) fn against(&self, others: &Self, mut pair: impl FnMut(usize, usize, Option<f32>)) {
+        let n = self.found.len();
+        for start in (0..n).step_by(BLOCK) {
+            let end = (start + BLOCK).min(n);
+            let cosines = self.rows.slice(s![start..end, ..]).dot(&others.rows.t());
+            for (a, row) in (start..end).zip(cosines.outer_iter()) {
+                for (b, &cosine) in row.iter().enumerate() {
+                    pair(a, b, (self.found[a] && others.found[b]).then_some(cosine));
+                }
+            }
         }
     }
 }

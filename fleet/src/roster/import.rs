@@ -20,6 +20,7 @@ use examgate::{
 };
 
 use super::{
+    check::compare_all,
     csv::{self, Row},
     photos::{self, Claim, Claims},
     report::{Pair, Photo, Place, Poor, Refused, Report},
@@ -129,7 +130,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Ok(enrol(pipeline, &args.photos.join(&claim.photo), Choice::Prominent))
     })?;
     let embedder = &models.manifest().embedder;
-    let mut report = judge(&rows, &claims, &enrolled, embedder);
+    let mut report = judge(&rows, &claims, &enrolled, embedder, threads);
 
     let exam = Exam { id: args.exam.clone(), title: args.title.clone(), window, version };
     let roster = roster(exam, rows, &claims, enrolled);
@@ -155,7 +156,13 @@ fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym
 }
 
 /// What became of each photo, and which faces are suspiciously alike or unlike.
-fn judge(rows: &[Row], claims: &Claims, enrolled: &[Result<Enrolled, PhotoFault>], embedder: &EmbedderSpec) -> Report {
+fn judge(
+    rows: &[Row],
+    claims: &Claims,
+    enrolled: &[Result<Enrolled, PhotoFault>],
+    embedder: &EmbedderSpec,
+    threads: usize,
+) -> Report {
     let place = |row: usize| Place { line: rows[row].line, student_id: rows[row].student.id.as_str().into() };
     let photo = |claim: &Claim| Photo { place: place(claim.row), photo: claim.photo.display().to_string() };
     let mut with_template = vec![false; rows.len()];
@@ -183,16 +190,13 @@ fn judge(rows: &[Row], claims: &Claims, enrolled: &[Result<Enrolled, PhotoFault>
 
     let embeddings = enrolled.iter().map(|result| result.as_ref().ok().map(|enrolled| &enrolled.template.embedding));
     let thresholds = &embedder.thresholds;
-    Faces::new(embedder.dimension, embeddings).all_pairs(|a, b, cosine| {
-        let Some(similarity) = cosine else { return };
-        let (first, second) = (&claims.claimed[a], &claims.claimed[b]);
-        let pair = || Pair { first: photo(first), second: photo(second), similarity };
-        if first.row != second.row && similarity >= thresholds.admit.get() {
-            report.look_alikes.push(pair());
-        } else if first.row == second.row && similarity < thresholds.refer.get() {
-            report.unlike.push(pair());
-        }
-    });
+    let (admit, refer) = (thresholds.admit.get(), thresholds.refer.get());
+    let same_row = |a: usize, b: usize| claims.claimed[a].row == claims.claimed[b].row;
+    let odd = |a: usize, b: usize, cosine: f32| if same_row(a, b) { cosine < refer } else { cosine >= admit };
+    for (a, b, similarity) in compare_all(&Faces::new(embedder.dimension, embeddings), threads, odd) {
+        let pair = Pair { first: photo(&claims.claimed[a]), second: photo(&claims.claimed[b]), similarity };
+        if same_row(a, b) { report.unlike.push(pair) } else { report.look_alikes.push(pair) }
+    }
     report.look_alikes.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
     report.unlike.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
     report

@@ -2,6 +2,7 @@
 //!
 //! It never knows a box or a broker.
 
+mod check;
 pub(crate) mod csv;
 mod import;
 pub(crate) mod photos;
@@ -11,10 +12,12 @@ mod report;
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Import(Box<import::Args>),
+    Check(check::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Import(args) => import::run(&args),
+        Command::Check(args) => check::run(&args),
     }
 }

@@ -224,3 +224,33 @@ fn bad_arguments_are_64_and_nothing_is_written() {
     bare(here, &args(&[])).expect(64).says(&["the models in models cannot be used"]);
     assert!(!written(here));
 }
+
+#[test]
+fn a_roster_is_checked_for_one_face_under_two_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (photo, to) in [
+        ("obama.jpg", "photos/N1.jpg"),
+        ("obama.jpg", "photos/N2.jpg"),
+        ("obama2.jpg", "photos/N3.jpg"),
+        ("biden.jpg", "photos/N4.jpg"),
+        ("single_face.jpg", "photos/N4-2.jpg"),
+    ] {
+        copy(photo, here.join(to));
+    }
+    let csv =
+        format!("{HEADER}N1,Ada,04A2B3C4,R1,,\nN2,Bob,04A2B3C5,R1,,\nN3,Eve,04A2B3C6,R1,,\nN4,Max,04A2B3C7,R1,,\n");
+    import(here, &csv, &[]).expect(0);
+    let check = ["roster", "check", "--exam", "MATH-1", "--store", "state", "--keys", "keys"];
+    let found = fleet(here, &[&check[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&found["students"], &found["templates"]), (&4.into(), &5.into()));
+    let pairs = |kind: &str| -> Vec<_> {
+        let pairs = found[kind].as_array().unwrap().iter();
+        pairs.map(|pair| format!("{} {}", pair["first"].as_str().unwrap(), pair["second"].as_str().unwrap())).collect()
+    };
+    assert_eq!(pairs("same_photo"), ["N1 N2"]);
+    assert_eq!(pairs("look_alikes").len(), 2, "{found:#}");
+    assert_eq!(pairs("unlike"), ["N4 N4"]);
+    let check = ["roster", "check", "--exam", "OTHER", "--store", "state", "--keys", "keys"];
+    fleet(here, &check).expect(64).says(&["there is no roster", "import it first"]);
+}

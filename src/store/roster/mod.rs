@@ -174,6 +174,19 @@ impl RosterStore {
         Ok(templates)
     }
 
+    /// Every student, in order.
+    ///
+    /// # Errors
+    /// When the database fails or a number makes no sense.
+    pub fn students(&self) -> Result<Vec<StudentId>, RosterError> {
+        let fault = self.sealed.fault("list students");
+        let mut query =
+            self.sealed.connection().prepare("SELECT student FROM entries ORDER BY student").map_err(&fault)?;
+        let numbers: Vec<String> = query.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(&fault)?;
+        let student = |number| StudentId::new(number).map_err(|_| RosterError::Nonsense { what: "a student" });
+        numbers.into_iter().map(student).collect()
+    }
+
     /// How many students.
     ///
     /// # Errors
