@@ -10,7 +10,7 @@ use std::{
 
 use examgate::{
     domain::{Embedding, QualityDefect, Template},
-    vision::{DecodeError, Face, Image, Pipeline, VerifiedModels, VisionError, decode_file},
+    vision::{DecodeError, Face, Image, ImageView, Pipeline, VerifiedModels, VisionError, decode_file},
 };
 
 use crate::models;
@@ -101,11 +101,7 @@ pub(crate) struct Enrolled {
 pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Result<Enrolled, PhotoFault> {
     let image = decode(&read(path)?)?;
     let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
-    let faces = pipeline.detect_photo(&view).map_err(PhotoFault::Vision)?;
-    let face = match choice {
-        Choice::Prominent => prominent(&faces, view.width(), view.height())?,
-        Choice::Central => central(&faces, view.width(), view.height())?,
-    };
+    let face = find(pipeline, &view, choice)?;
     let defect = match choice {
         Choice::Central => None,
         Choice::Prominent => {
@@ -118,8 +114,24 @@ pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Res
             }
         }
     };
-    let template = pipeline.embed(&view, &face).map_err(PhotoFault::Vision)?;
+    let template = pipeline.embed_photo(&view, &face).map_err(PhotoFault::Vision)?;
     Ok(Enrolled { template, defect })
+}
+
+fn find(pipeline: &mut Pipeline, view: &ImageView<'_>, choice: Choice) -> Result<Face, PhotoFault> {
+    let faces = pipeline.detect_photo(view).map_err(PhotoFault::Vision)?;
+    match choice {
+        Choice::Prominent => prominent(&faces, view.width(), view.height()),
+        Choice::Central => central(&faces, view.width(), view.height()),
+    }
+}
+
+/// One face of a labelled picture, in both parts that it can play.
+pub(crate) struct BothWays {
+    /// As one frame at the door.
+    pub(crate) probe: Embedding,
+    /// As an enrolment photo.
+    pub(crate) template: Embedding,
 }
 
 /// The face nearest to the middle of each labelled picture; `None` where none is found or the picture cannot be read, with a warning.
@@ -127,9 +139,17 @@ pub(crate) fn embed_all(
     models: &VerifiedModels,
     threads: usize,
     paths: &[PathBuf],
-) -> anyhow::Result<Vec<Option<Embedding>>> {
-    models::each(models, threads, "images", paths, |pipeline, path| match enrol(pipeline, path, Choice::Central) {
-        Ok(enrolled) => Ok(Some(enrolled.template.embedding.clone())),
+) -> anyhow::Result<Vec<Option<BothWays>>> {
+    let both = |pipeline: &mut Pipeline, path: &Path| {
+        let image = decode(&read(path)?)?;
+        let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
+        let face = find(pipeline, &view, Choice::Central)?;
+        let probe = pipeline.embed(&view, &face).map_err(PhotoFault::Vision)?.embedding.clone();
+        let template = pipeline.embed_photo(&view, &face).map_err(PhotoFault::Vision)?.embedding.clone();
+        Ok(BothWays { probe, template })
+    };
+    models::each(models, threads, "images", paths, |pipeline, path| match both(pipeline, path) {
+        Ok(both) => Ok(Some(both)),
         Err(PhotoFault::Vision(error)) => Err(anyhow::Error::new(error).context(format!("at {}", path.display()))),
         Err(fault) => {
             tracing::warn!(image = %path.display(), "{fault}");

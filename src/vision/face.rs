@@ -56,6 +56,12 @@ impl Landmarks {
         let [left, right, ..] = self.0;
         (right.x - left.x).hypot(right.y - left.y)
     }
+
+    /// The same points, drawn together (below 1) or apart around their middle.
+    pub(crate) fn scaled(&self, scale: f32) -> Self {
+        let (x, y) = self.0.iter().fold((0.0, 0.0), |(x, y), point| (x + point.x / 5.0, y + point.y / 5.0));
+        Self(self.0.map(|point| Point { x: x + (point.x - x) * scale, y: y + (point.y - y) * scale }))
+    }
 }
 
 /// One face found in a picture.

@@ -170,6 +170,14 @@ impl Pipeline {
         self.embedder.embed_aligned()
     }
 
+    /// The template of `face` in an enrolment photo, see [`Embedder::embed_photo`].
+    ///
+    /// # Errors
+    /// When the net fails or the face has no extent.
+    pub fn embed_photo(&mut self, view: &ImageView<'_>, face: &Face) -> Result<Template, VisionError> {
+        self.embedder.embed_photo(view, face)
+    }
+
     /// Probability that `face` is live, 0..=1.
     ///
     /// # Errors

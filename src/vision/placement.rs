@@ -62,6 +62,14 @@ impl Placement {
         }
     }
 
+    /// Turns the picture in `tensor` into its mirror image, left for right.
+    pub(crate) fn mirror(&self, tensor: &mut [f32]) {
+        match self.layout {
+            Layout::Nchw => tensor.chunks_exact_mut(self.width).for_each(<[f32]>::reverse),
+            Layout::Nhwc => tensor.as_chunks_mut::<3>().0.chunks_exact_mut(self.width).for_each(<[[f32; 3]]>::reverse),
+        }
+    }
+
     /// Brightness (0..=255, ITU-R BT.601) of each cell of `tensor`, made of a picture whose channels came as red, green, blue.
     pub(crate) fn luma(&self, tensor: &[f32], luma: &mut Vec<f32>) {
         let (red, blue) = if self.swapped { (0.114, 0.299) } else { (0.299, 0.114) };
@@ -74,6 +82,29 @@ impl Placement {
                 luma.extend(first.iter().zip(second).zip(third).map(|((&a, &b), &c)| bright(a, b, c)));
             }
             Layout::Nhwc => luma.extend(tensor.chunks_exact(3).map(|cell| bright(cell[0], cell[1], cell[2]))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_image_swaps_left_and_right_alone() {
+        for layout in [Layout::Nchw, Layout::Nhwc] {
+            let place = Placement { width: 4, height: 2, layout, swapped: true, subtract: 1.0, scale: 0.5 };
+            let picture = |mirrored: bool| {
+                let mut tensor = vec![0.0; place.len()];
+                for y in 0..2 {
+                    let cell = |x: usize| [x as f32, 10.0 + x as f32, 20.0 + y as f32];
+                    place.write_row(&mut tensor, y, (0..4).map(|x| cell(if mirrored { 3 - x } else { x })));
+                }
+                tensor
+            };
+            let mut tensor = picture(false);
+            place.mirror(&mut tensor);
+            assert_eq!(tensor, picture(true), "{layout:?}");
         }
     }
 }

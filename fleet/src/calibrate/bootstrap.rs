@@ -71,7 +71,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
 
-/// A comparison of two persons.
+/// A comparison of one person's probe with another's template.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Scored {
     pub(crate) score: f32,
@@ -104,7 +104,7 @@ impl NonMated {
     pub(crate) fn total(&self, times: &[f64]) -> f64 {
         let weights = || self.pictures.iter().zip(times).map(|(pictures, times)| pictures * times);
         let (sum, squares) = (weights().sum::<f64>(), weights().map(|w| w * w).sum::<f64>());
-        (sum * sum - squares) / 2.0
+        sum * sum - squares
     }
 
     /// The comparisons with at least `threshold`. Right only down to the lowest score that was kept.
@@ -156,13 +156,13 @@ mod tests {
 
     #[test]
     fn a_comparison_counts_as_often_as_both_were_drawn() {
-        // Three persons with two, one and one pictures: 2 + 2 + 1 comparisons.
+        // Three persons with two, one and one pictures: 2 + 2 + 1 comparisons, and as many the other way round.
         let all = NonMated::new(&[2, 1, 1], vec![scored(0.4, 0, 1), scored(0.6, 0, 2), scored(0.5, 1, 2)]);
         for (times, total, fmr) in [
-            ([1.0, 1.0, 1.0], 5.0, Some(2.0 / 5.0)),
+            ([1.0, 1.0, 1.0], 10.0, Some(2.0 / 10.0)),
             // the first person twice, the second once
-            ([2.0, 1.0, 0.0], 4.0, Some(0.0)),
-            ([0.0, 1.0, 2.0], 2.0, Some(1.0)),
+            ([2.0, 1.0, 0.0], 8.0, Some(0.0)),
+            ([0.0, 1.0, 2.0], 4.0, Some(0.5)),
             // only one person: nobody to compare with
             ([3.0, 0.0, 0.0], 0.0, None),
         ] {
@@ -170,8 +170,8 @@ mod tests {
             assert_eq!(all.fmr(0.5, &times), fmr, "{times:?}");
         }
         let once = [1.0; 3];
-        assert_eq!(all.threshold(0.4, &once), Some(0.4_f32.next_up()));
-        assert_eq!(all.threshold(0.39, &once), Some(0.5_f32.next_up()));
+        assert_eq!(all.threshold(0.2, &once), Some(0.4_f32.next_up()));
+        assert_eq!(all.threshold(0.19, &once), Some(0.5_f32.next_up()));
         assert_eq!(all.threshold(0.0, &once), Some(0.6_f32.next_up()));
     }
 

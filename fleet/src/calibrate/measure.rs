@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use examgate::{
-    domain::{Embedding, Similarity},
+    domain::Similarity,
     session::{Policy, Thresholds},
     vision::EmbedderSpec,
 };
@@ -16,9 +16,9 @@ use super::{
     labelled::{Groups, Labelled},
     report::{Accepts, Data, Genuine, Group, Identity, Key, Proposal, Report, Target},
     rule::{self, Playing},
-    taps::{Impostors, People, Practice, genuine},
+    taps::{Impostors, People, Practice, genuine, lowest_admit},
 };
-use crate::{exact::clopper_pearson, similarities::Faces};
+use crate::{exact::clopper_pearson, faces::BothWays, similarities::Faces};
 
 /// False match rates that are always reported.
 const RATES: [f64; 3] = [1e-2, 1e-3, 1e-4];
@@ -33,6 +33,16 @@ const DOUBT: f64 = 2.0;
 const WORST: usize = 10;
 /// Pictures a person needs to show what fusing and a second enrolment photo bring: two for enrolment, three to fuse.
 const GENUINE: usize = 5;
+
+/// What is played: how, with how many pictures a person at least and how many templates. The third is the first among the people of the
+/// fourth, so that fusing can be told from who they are.
+const PLAYED: [(Playing, [usize; 2]); 5] = [
+    (Playing::Held, [1, 1]),
+    (Playing::Held, [2, 2]),
+    (Playing::Held, [3, 1]),
+    (Playing::Varied, [3, 1]),
+    (Playing::Varied, [3, 2]),
+];
 
 /// What the operator wants.
 pub(super) struct Asked {
@@ -57,15 +67,15 @@ fn lacking(people: usize, needed: usize, target: f64, upper: Option<f64>) -> Opt
 
 pub(super) fn measure(
     labelled: &Labelled,
-    embeddings: &[Option<Embedding>],
+    embeddings: &[Option<BothWays>],
     groups: Option<&Groups>,
     embedder: &EmbedderSpec,
     asked: &Asked,
 ) -> anyhow::Result<Report> {
     // A picture without a face is compared with nothing; counting it as a non-match would flatter the false match rate.
-    let found: Vec<(usize, &Embedding)> =
+    let found: Vec<(usize, &BothWays)> =
         labelled.persons.iter().zip(embeddings).filter_map(|(&person, face)| Some((person, face.as_ref()?))).collect();
-    let mut people: Vec<Vec<&Embedding>> = vec![Vec::new(); labelled.names.len()];
+    let mut people: Vec<Vec<&BothWays>> = vec![Vec::new(); labelled.names.len()];
     found.iter().for_each(|&(person, face)| people[person].push(face));
     let count = people.iter().filter(|pictures| !pictures.is_empty()).count();
     let (mated, non_mated) = compare(&found, &people, embedder.dimension);
@@ -107,9 +117,7 @@ pub(super) fn measure(
         policy
     });
     for (name, policy) in [("in use", Some(&shipped)), ("proposed", proposed.as_ref())] {
-        for (playing, fit) in
-            [(Playing::Held, [1, 1]), (Playing::Held, [2, 2]), (Playing::Varied, [3, 1]), (Playing::Varied, [3, 2])]
-        {
+        for (playing, fit) in PLAYED {
             let Some(policy) = policy else { continue };
             let same_face_and_floor = [used.same_face, policy.thresholds.admit];
             let taps = Impostors::new(&people, fit, playing, policy, same_face_and_floor)?;
@@ -142,7 +150,7 @@ pub(super) fn measure(
         key: Key {
             space: embedder.space.to_string(),
             probe_artifact: hex::encode(embedder.artifact().as_bytes()),
-            enrolment_artifact: hex::encode(embedder.artifact().as_bytes()),
+            enrolment_artifact: hex::encode(embedder.photo_artifact().as_bytes()),
             rule: rule::name(&shipped),
             model: embedder.net.name.clone(),
         },
@@ -171,12 +179,14 @@ pub(super) fn measure(
     })
 }
 
-/// Every two pictures once. Of the non-mated scores only the highest are kept, found by a first pass over scores alone.
-fn compare(found: &[(usize, &Embedding)], people: &People<'_>, dimension: usize) -> (Mated, NonMated) {
-    let faces = Faces::new(dimension, found.iter().map(|(_, face)| Some(*face)));
+/// Every picture as a probe against every other as a template. Of the non-mated scores only the highest are kept, found by a first pass
+/// over scores alone.
+fn compare(found: &[(usize, &BothWays)], people: &People<'_>, dimension: usize) -> (Mated, NonMated) {
+    let probes = Faces::new(dimension, found.iter().map(|(_, both)| Some(&both.probe)));
+    let templates = Faces::new(dimension, found.iter().map(|(_, both)| Some(&both.template)));
     let (mut mated, mut scores) = (Vec::new(), Vec::new());
-    faces.all_pairs(|a, b, cosine| {
-        let Some(score) = cosine else { return };
+    probes.against(&templates, |a, b, cosine| {
+        let Some(score) = cosine.filter(|_| a != b) else { return };
         if found[a].0 == found[b].0 { mated.push((score, found[a].0 as u32)) } else { scores.push(score) }
     });
     let kept = (scores.len() as f64 * KEPT).ceil() as usize;
@@ -185,7 +195,7 @@ fn compare(found: &[(usize, &Embedding)], people: &People<'_>, dimension: usize)
         None => f32::INFINITY,
     };
     let mut highest = Vec::with_capacity(kept);
-    faces.all_pairs(|a, b, cosine| {
+    probes.against(&templates, |a, b, cosine| {
         if let Some(score) = cosine.filter(|&score| score >= lowest && found[a].0 != found[b].0) {
             highest.push(Scored { score, persons: [found[a].0 as u32, found[b].0 as u32] });
         }
@@ -194,7 +204,8 @@ fn compare(found: &[(usize, &Embedding)], people: &People<'_>, dimension: usize)
     (Mated(mated), NonMated::new(&pictures, highest))
 }
 
-/// Thresholds for the rule: `refer` from the comparisons, `admit` from whole taps, each at the upper end of its interval.
+/// Thresholds for the rule: `refer` from the comparisons at the upper end of its interval; `admit` so that no kind of tap played is above
+/// the rate, and those played by enough people are below it with their whole interval.
 fn propose(
     people: &People<'_>,
     count: usize,
@@ -221,9 +232,13 @@ fn propose(
     let mut policy = shipped.clone();
     policy.thresholds.refer = Similarity::new(refer);
     let floor = policy.thresholds.refer;
-    let taps = Impostors::new(people, [1, 1], Playing::Held, &policy, [same_face, floor])?;
+    let taps = PLAYED
+        .into_iter()
+        .map(|(playing, fit)| Impostors::new(people, fit, playing, &policy, [same_face, floor]))
+        .collect::<Result<Vec<_>, _>>()?;
+    let keeps = |policy: &Policy| taps.iter().all(|taps| taps.keeps(asked.accept_rate, needed, policy, draws));
     proposal.refer = Some(refer);
-    proposal.admit = Some(taps.admit_at(asked.accept_rate, &policy, draws).get());
+    proposal.admit = Some(lowest_admit(&policy, keeps).get());
     Ok(proposal)
 }
 
@@ -276,7 +291,7 @@ fn worst(non_mated: &NonMated, at: f32, names: &[String], people: &People<'_>) -
                 person: names[person as usize].clone(),
                 pictures: own,
                 taken_for: others.len(),
-                fmr: matches as f64 / (own * (pictures - own)) as f64,
+                fmr: matches as f64 / (2 * own * (pictures - own)) as f64,
             }
         })
         .collect();

@@ -62,7 +62,7 @@ pub(super) struct Target {
     pub(super) fnmr_interval: Option<[f64; 2]>,
 }
 
-/// Thresholds for the rule, each at the upper end of its interval.
+/// Thresholds for the rule.
 #[derive(Debug, Serialize)]
 pub(super) struct Proposal {
     pub(super) accept_rate: f64,
@@ -195,8 +195,8 @@ impl Report {
         match (admit, refer) {
             (Some(admit), Some(refer)) => writeln!(
                 out,
-                "Proposed: admit {admit:.3} (at most {accept_rate:.0e} of whole taps falsely accepted), refer {refer:.3} (FMR {refer_rate:.0e}), \
-                 both at the upper end of their intervals.",
+                "Proposed: admit {admit:.3}: of no kind of tap played below is more than {accept_rate:.0e} falsely accepted, and where enough people \
+                 played it, the whole interval is below that. Refer {refer:.3}: FMR {refer_rate:.0e}, upper end of the interval.",
             )?,
             _ => writeln!(
                 out,
@@ -297,8 +297,8 @@ impl Report {
         let Key { space, probe_artifact, enrolment_artifact, rule, model } = &self.key;
         let Proposal { accept_rate, refer_rate, .. } = self.proposal;
         let source = format!(
-            "examgate-fleet calibrate, {}: {accept_rate:.0e} of whole taps falsely accepted (admit) and FMR {refer_rate:.0e} (refer), upper ends of \
-             95 % bootstrap intervals over {} people, {} pictures; data SHA-256 {}",
+            "examgate-fleet calibrate, {}: {accept_rate:.0e} of whole taps falsely accepted (admit) and FMR {refer_rate:.0e} (refer), 95 % \
+             bootstrap over {} people, {} pictures; data SHA-256 {}",
             self.date, self.data.people, self.data.pictures, self.data.digest
         );
         Ok(format!(

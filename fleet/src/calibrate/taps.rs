@@ -11,9 +11,18 @@ use super::{
     bootstrap::{Draws, Random},
     rule::{Looks, Playing, Shown},
 };
+use crate::faces::BothWays;
 
 /// Each person's pictures.
-pub(crate) type People<'e> = [Vec<&'e Embedding>];
+pub(crate) type People<'e> = [Vec<&'e BothWays>];
+
+fn probes<'e>(pictures: &[&'e BothWays]) -> Vec<&'e Embedding> {
+    pictures.iter().map(|picture| &picture.probe).collect()
+}
+
+fn templates<'e>(pictures: &[&'e BothWays]) -> Vec<&'e Embedding> {
+    pictures.iter().map(|picture| &picture.template).collect()
+}
 
 /// Every person at every other's place: taps with a stolen card.
 pub(crate) struct Impostors {
@@ -25,21 +34,21 @@ pub(crate) struct Impostors {
 
 impl Impostors {
     /// All taps among people with at least `least` pictures. The impostor shows all of theirs; the victim is enrolled with their first
-    /// `templates`. Taps that never reach `floor` are only counted: no threshold at or above it can admit them.
+    /// `enrolled`. Taps that never reach `floor` are only counted: no threshold at or above it can admit them.
     pub(crate) fn new(
         people: &People<'_>,
-        [least, templates]: [usize; 2],
+        [least, enrolled]: [usize; 2],
         playing: Playing,
         policy: &Policy,
         [same_face, floor]: [Similarity; 2],
     ) -> Result<Self, EmbeddingError> {
-        let fit: Vec<_> = (0..people.len()).filter(|&person| people[person].len() >= least.max(templates)).collect();
+        let fit: Vec<_> = (0..people.len()).filter(|&person| people[person].len() >= least.max(enrolled)).collect();
         let mut random = Random(7);
         let mut near = Vec::new();
         for &impostor in &fit {
-            let shown = Shown::new(&people[impostor], playing, policy, same_face, &mut random)?;
+            let shown = Shown::new(&probes(&people[impostor]), playing, policy, same_face, &mut random)?;
             for &victim in fit.iter().filter(|&&victim| victim != impostor) {
-                let looks = shown.against(&people[victim][..templates]);
+                let looks = shown.against(&templates(&people[victim][..enrolled]));
                 if looks.highest() >= floor {
                     near.push(([impostor, victim], looks));
                 }
@@ -80,26 +89,31 @@ impl Impostors {
         (taps.iter().filter(|tap| admitted.contains(tap)).count() as u64, taps.len() as u64)
     }
 
-    /// The lowest threshold to admit at which the upper end of the interval of the rate is at most `target`.
-    pub(crate) fn admit_at(&self, target: f64, policy: &Policy, draws: &Draws) -> Similarity {
-        let with = |admit: f32| {
-            let mut policy = policy.clone();
-            policy.thresholds.admit = Similarity::new(admit);
-            policy
-        };
-        let holds = |admit: f32| {
-            let admitted = self.admitted(&with(admit));
-            let upper = draws.interval(|times| self.rate(&admitted, times)).map_or(1.0, |[_, upper]| upper);
-            upper <= target
-        };
-        // In steps of a thousandth: finer differences mean nothing. Bisected, since a higher threshold never admits more.
-        let (mut low, mut high) = ((policy.thresholds.refer.get() * 1000.0).floor() as i32, 1000);
-        while high - low > 1 {
-            let middle = i32::midpoint(low, high);
-            if holds(middle as f32 / 1000.0) { high = middle } else { low = middle }
+    /// Whether the rate under `policy` is at most `target`: with the upper end of its interval where there are enough people to say so,
+    /// else the rate itself.
+    pub(crate) fn keeps(&self, target: f64, enough: usize, policy: &Policy, draws: &Draws) -> bool {
+        let admitted = self.admitted(policy);
+        if self.people() < enough {
+            return admitted.len() as f64 <= target * self.taps() as f64;
         }
-        Similarity::new(high as f32 / 1000.0)
+        draws.interval(|times| self.rate(&admitted, times)).is_some_and(|[_, upper]| upper <= target)
     }
+}
+
+/// The lowest threshold to admit, in steps of a thousandth, that `keeps`. Finer differences mean nothing. Bisected, since a higher
+/// threshold never admits more.
+pub(crate) fn lowest_admit(policy: &Policy, keeps: impl Fn(&Policy) -> bool) -> Similarity {
+    let with = |thousandths: i32| {
+        let mut policy = policy.clone();
+        policy.thresholds.admit = Similarity::new(thousandths as f32 / 1000.0);
+        policy
+    };
+    let (mut low, mut high) = ((policy.thresholds.refer.get() * 1000.0).floor() as i32, 1000);
+    while high - low > 1 {
+        let middle = i32::midpoint(low, high);
+        if keeps(&with(middle)) { high = middle } else { low = middle }
+    }
+    with(high).thresholds.admit
 }
 
 /// How a student is enrolled and looked at.
@@ -124,9 +138,9 @@ pub(crate) fn genuine(
     let mut taps = Vec::new();
     for (person, pictures) in (0..).zip(people).filter(|(_, pictures)| pictures.len() >= least) {
         let (enrolled, shown) = pictures.split_at(2);
-        let mut play = |shown: &[&Embedding], playing| {
-            let shown = Shown::new(shown, playing, policy, same_face, &mut random)?;
-            taps.push((person, shown.against(&enrolled[..practice.templates]).admits(policy)));
+        let mut play = |shown: &[&BothWays], playing| {
+            let shown = Shown::new(&probes(shown), playing, policy, same_face, &mut random)?;
+            taps.push((person, shown.against(&templates(&enrolled[..practice.templates])).admits(policy)));
             Ok::<_, EmbeddingError>(())
         };
         if practice.fused {
@@ -155,8 +169,11 @@ mod tests {
         })
     }
 
-    fn faces(angles: &[&[f32]]) -> Vec<Vec<Embedding>> {
-        let face = |&angle: &f32| Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap();
+    fn faces(angles: &[&[f32]]) -> Vec<Vec<BothWays>> {
+        let face = |&angle: &f32| {
+            let face = Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap();
+            BothWays { probe: face.clone(), template: face }
+        };
         angles.iter().map(|person| person.iter().map(face).collect()).collect()
     }
 
@@ -175,7 +192,11 @@ mod tests {
         assert_eq!(taps.rate(&admitted, &[1.0; 3]), Some(1.0 / 3.0));
         assert_eq!(taps.rate(&admitted, &[2.0, 0.0, 1.0]), Some(0.0));
         assert!(taps.admitted(&policy(0.99)).is_empty());
-        assert_eq!(taps.admit_at(0.0, &policy(0.5), &Draws::new(3)), Similarity::new(0.981));
+        let draws = Draws::new(3);
+        let lowest = lowest_admit(&policy(0.5), |policy| taps.keeps(0.0, 3, policy, &draws));
+        assert_eq!(lowest, Similarity::new(0.981));
+        assert!(taps.keeps(0.34, 4, &policy(0.5), &draws), "too few to ask for the interval: the rate is a third");
+        assert!(!taps.keeps(0.34, 3, &policy(0.5), &draws), "the interval reaches higher");
         assert_eq!(taps.independent(&admitted).1, 1, "three people make one tap that shares nobody");
     }
 

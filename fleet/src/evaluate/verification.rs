@@ -24,8 +24,8 @@ use crate::{
 
 /// Measures verification on labelled pairs: accuracy, FMR, FNMR and TAR at given FAR.
 ///
-/// Each image is looked at alone: faces are detected, the one nearest to the image's middle is aligned and embedded. A comparison
-/// matches when its cosine is at least the threshold.
+/// Each image is looked at alone: faces are detected, the one nearest to the image's middle is aligned and embedded as an enrolment
+/// photo is. A comparison matches when its cosine is at least the threshold.
 ///
 /// `accuracy` is over the pairs of the file: with folds, each fold is judged at the threshold that is best on the other folds and the
 /// mean is given; without, it is that of the single best threshold on these pairs, and the table says so. All other numbers are over
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let embeddings = embed_all(&models, threads, &paths)?;
 
     let embedder = &models.manifest().embedder;
-    let faces = Faces::new(embedder.dimension, embeddings.iter().map(Option::as_ref));
+    let faces = Faces::new(embedder.dimension, embeddings.iter().map(|both| Some(&both.as_ref()?.template)));
     let labelled: Vec<_> = pairs
         .pairs
         .iter()

@@ -7,7 +7,10 @@ use std::fmt;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{ArtifactId, EmbeddingSpaceId, Similarity};
+use crate::{
+    domain::{ArtifactId, EmbeddingSpaceId, Similarity},
+    vision::embed::PHOTO_VIEWS,
+};
 
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -237,15 +240,25 @@ impl EmbedderSpec {
     /// (cosine above 0.9999), and must not orphan a roster.
     #[must_use]
     pub fn artifact(&self) -> ArtifactId {
+        ArtifactId::from_bytes(Sha256::digest(self.artifact_text()).into())
+    }
+
+    /// What computes the templates of enrolment photos: the same, over several views of the face.
+    #[must_use]
+    pub fn photo_artifact(&self) -> ArtifactId {
+        let text = format!("{}views {PHOTO_VIEWS:?} mirrored\n", self.artifact_text());
+        ArtifactId::from_bytes(Sha256::digest(text).into())
+    }
+
+    fn artifact_text(&self) -> String {
         let InputSpec { name: _, any_size: _, layout, colour, width, height, subtract, scale } = &self.net.input;
-        let text = format!(
+        format!(
             "examgate artifact 1\nnet {}\nalignment arcface-112\ninput {layout:?} {colour:?} {width}x{height} {:08x} {:08x}\n\
              precision float32\n",
             self.net.sha256,
             subtract.to_bits(),
             scale.to_bits(),
-        );
-        ArtifactId::from_bytes(Sha256::digest(text).into())
+        )
     }
 }
 
