@@ -23,6 +23,16 @@ impl Scores {
         Self { mated, non_mated }
     }
 
+    /// The scores of mated comparisons, upwards.
+    pub(crate) fn mated_scores(&self) -> &[f32] {
+        &self.mated
+    }
+
+    /// The scores of non-mated comparisons, upwards.
+    pub(crate) fn non_mated_scores(&self) -> &[f32] {
+        &self.non_mated
+    }
+
     /// Mated comparisons.
     pub(crate) fn mated(&self) -> usize {
         self.mated.len()

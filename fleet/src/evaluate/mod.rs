@@ -4,6 +4,7 @@
 
 mod metrics;
 pub(crate) mod pairs;
+mod plots;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{
     metrics::{Accuracy, LabelledPair, NOT_COMPARED, Scores, accuracy},
     pairs::Pairs,
+    plots,
 };
 use crate::{
     exit::Refusal,
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// Where the images are; one that is not there is looked for beside the pairs file.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
+    /// Writes histogram.svg and det.svg into this folder: the scores, and which errors go with which (DET).
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// Prints JSON.
     #[arg(long)]
     json: bool,
@@ -123,6 +127,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         threshold: threshold.to_string().parse().context("a number is a number")?,
         model: embedder.net.name.clone(),
     };
+    if let Some(folder) = &args.plots {
+        plots::write(folder, &scores, threshold)
+            .with_context(|| format!("cannot write the plots into {}", folder.display()))?;
+    }
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;

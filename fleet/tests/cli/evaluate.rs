@@ -43,7 +43,10 @@ fn rates_over_all_comparisons_and_accuracy_over_the_pairs() {
     ] {
         assert_eq!(json[key].as_f64(), Some(wanted), "{key} in {json}");
     }
-    let table = evaluate(folder.path(), pairs, &[]).expect(0).stdout;
+    let table = evaluate(folder.path(), pairs, &["--plots", "plots"]).expect(0).stdout;
+    for plot in ["histogram.svg", "det.svg"] {
+        assert!(fs::read_to_string(folder.path().join("plots").join(plot)).unwrap().contains("admit 0.475"), "{plot}");
+    }
     assert!(table.contains("mean over 2 folds") && table.contains("TAR at FAR 1e-3        1.0"), "{table}");
 }
 
@@ -92,4 +95,27 @@ fn bad_pairs_are_named_with_their_lines() {
     bare(folder.path(), &["evaluate", "verification", "--pairs", "absent.csv", "--images", "people"])
         .expect(64)
         .says(&["absent.csv"]);
+}
+
+#[test]
+fn calibration_refuses_what_few_people_cannot_carry() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    let args = ["calibrate", "--images", "people", "--report", "report", "--json"];
+    let json = fleet(folder.path(), &args).expect(0).json();
+    assert_eq!((&json["data"]["people"], &json["data"]["pictures"]), (&3.into(), &4.into()));
+    assert_eq!(json["thresholds"][2]["people_needed"], 776, "{json:#}");
+    assert!(json["thresholds"][0]["threshold"].is_null() && json["proposal"]["admit"].is_null(), "{json:#}");
+    // Three people at each other's place, nobody admitted: of one tap that shares nobody that says little.
+    assert_eq!((&json["accepts"][0]["taps"], &json["accepts"][0]["admitted"]), (&6.into(), &0.into()));
+    assert_eq!(json["accepts"][0]["independent_interval"], serde_json::json!([0.0, 0.975]), "{json:#}");
+    let text = fs::read_to_string(folder.path().join("report/calibration.md")).unwrap();
+    assert!(text.contains("3 people cannot carry it, about 776 would"), "{text}");
+
+    let args = ["calibrate", "--images", "people", "--write", "thresholds.toml"];
+    fleet(folder.path(), &args).expect(65).says(&["was not written", "3 people are there, about 549 are needed"]);
+    assert!(!folder.path().join("thresholds.toml").exists());
+    fs::remove_dir_all(folder.path().join("people/obama")).unwrap();
+    fs::remove_dir_all(folder.path().join("people/biden")).unwrap();
+    fleet(folder.path(), &["calibrate", "--images", "people"]).expect(65).says(&["one folder a person"]);
 }

@@ -1,0 +1,157 @@
+//! Plots of an evaluation, as SVG: what the scores look like, and which errors go with which.
+//!
+//! It never knows a person.
+
+use std::{fs, io, path::Path};
+
+use plotters::{
+    chart::{ChartBuilder, ChartContext, SeriesLabelPosition},
+    coord::{Shift, cartesian::Cartesian2d, combinators::IntoLogRange, ranged1d::Ranged},
+    drawing::{DrawingArea, IntoDrawingArea},
+    element::{Circle, PathElement, Rectangle},
+    prelude::SVGBackend,
+    series::LineSeries,
+    style::{BLACK, Color, RGBColor, WHITE},
+};
+
+use super::metrics::Scores;
+
+const SIZE: (u32, u32) = (900, 600);
+/// Blue and orange of Okabe and Ito's palette: told apart by the colour-blind too.
+const MATED: RGBColor = RGBColor(0, 114, 178);
+const NON_MATED: RGBColor = RGBColor(213, 94, 0);
+/// Bars of the histogram between -0.4 and 1.
+const BARS: usize = 70;
+const SPAN: [f64; 2] = [-0.4, 1.0];
+
+/// Writes `histogram.svg` and `det.svg` into `folder`. `threshold` is marked.
+pub(super) fn write(folder: &Path, scores: &Scores, threshold: f32) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    histogram(&folder.join("histogram.svg"), scores, threshold).map_err(io::Error::other)?;
+    det(&folder.join("det.svg"), scores, threshold).map_err(io::Error::other)
+}
+
+type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Shares of the comparisons in each bar.
+fn bars(scores: &[f32]) -> Vec<f64> {
+    let mut bars = vec![0.0; BARS];
+    for &score in scores {
+        let at = (f64::from(score) - SPAN[0]) / (SPAN[1] - SPAN[0]) * BARS as f64;
+        // What could not be compared has no place; the ends take what lies beyond.
+        if at.is_finite() {
+            bars[(at.max(0.0) as usize).min(BARS - 1)] += 1.0 / scores.len() as f64;
+        }
+    }
+    bars
+}
+
+fn histogram(path: &Path, scores: &Scores, threshold: f32) -> Drawn {
+    let area = area(path)?;
+    let (mated, non_mated) = (bars(scores.mated_scores()), bars(scores.non_mated_scores()));
+    let highest = mated.iter().chain(&non_mated).copied().fold(0.01, f64::max) * 1.1;
+    let mut chart = ChartBuilder::on(&area)
+        .caption("Similarity of comparisons", ("sans-serif", 22))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(SPAN[0]..SPAN[1], 0.0..highest)?;
+    let share = |share: &f64| format!("{:.0} %", share * 100.0);
+    chart
+        .configure_mesh()
+        .max_light_lines(1)
+        .x_desc("cosine")
+        .y_desc("share of the comparisons")
+        .y_label_formatter(&share)
+        .draw()?;
+    let width = (SPAN[1] - SPAN[0]) / BARS as f64;
+    for (bars, colour, label) in [(non_mated, NON_MATED, "two people"), (mated, MATED, "the same person")] {
+        let bar = |(at, high): (usize, f64)| {
+            let left = SPAN[0] + at as f64 * width;
+            Rectangle::new([(left, 0.0), (left + width, high)], colour.mix(0.55).filled())
+        };
+        chart
+            .draw_series(bars.into_iter().enumerate().map(bar))?
+            .label(label)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.mix(0.55).filled()));
+    }
+    let at = f64::from(threshold);
+    chart
+        .draw_series(LineSeries::new([(at, 0.0), (at, highest)], BLACK.stroke_width(2)))?
+        .label(format!("admit {threshold}"))
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 14, y)], BLACK.stroke_width(2)));
+    legend(&mut chart)?;
+    Ok(area.present()?)
+}
+
+/// Detection error trade-off (ISO/IEC 19795-1): both rates on logarithmic axes.
+fn det(path: &Path, scores: &Scores, threshold: f32) -> Drawn {
+    let area = area(path)?;
+    // Below one comparison in all there is nothing to see.
+    let lowest = |comparisons: usize| (0.5 / comparisons.max(1) as f64).max(1e-7);
+    let (left, bottom) = (lowest(scores.non_mated()), lowest(scores.mated()));
+    let rates = |threshold: f32| Some((scores.fmr(threshold)?.max(left), scores.fnmr(threshold)?.max(bottom)));
+    let mut chart = ChartBuilder::on(&area)
+        .caption("Detection error trade-off", ("sans-serif", 22))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(74)
+        .build_cartesian_2d((left..1.0).log_scale(), (bottom..1.0).log_scale())?;
+    let rate = |rate: &f64| format!("{rate:.0e}");
+    chart
+        .configure_mesh()
+        .x_desc("false match rate")
+        .y_desc("false non-match rate")
+        .x_label_formatter(&rate)
+        .y_label_formatter(&rate)
+        .draw()?;
+    let curve = (-400..=1000).filter_map(|thousandths: i16| rates(f32::from(thousandths) / 1000.0));
+    chart.draw_series(LineSeries::new(curve, MATED.stroke_width(2)))?;
+    if let Some(point) = rates(threshold) {
+        chart
+            .draw_series([Circle::new(point, 5, NON_MATED.filled())])?
+            .label(format!("admit {threshold}"))
+            .legend(|(x, y)| Circle::new((x + 7, y), 5, NON_MATED.filled()));
+        legend(&mut chart)?;
+    }
+    Ok(area.present()?)
+}
+
+fn area(path: &Path) -> Result<DrawingArea<SVGBackend<'_>, Shift>, Box<dyn std::error::Error + Send + Sync>> {
+    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    Ok(area)
+}
+
+fn legend<'a, X: Ranged, Y: Ranged>(chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>) -> Drawn {
+    let mut labels = chart.configure_series_labels();
+    labels.position(SeriesLabelPosition::UpperRight).background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3));
+    Ok(labels.draw()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::metrics::NOT_COMPARED;
+
+    #[test]
+    fn bars_hold_all_that_could_be_compared() {
+        let bars = bars(&[-0.9, 0.0, 0.0, 1.0, NOT_COMPARED]);
+        assert!((bars.iter().sum::<f64>() - 0.8).abs() < 1e-9);
+        assert_eq!((bars[0], bars[20], bars[BARS - 1]), (0.2, 0.4, 0.2));
+    }
+
+    #[test]
+    fn both_plots_are_drawn_whatever_the_scores() {
+        let folder = tempfile::tempdir().unwrap();
+        let some = Scores::new(vec![0.7, 0.8, NOT_COMPARED], vec![0.0, 0.1, 0.5]);
+        for scores in [some, Scores::new(vec![0.7], vec![]), Scores::new(vec![], vec![])] {
+            write(folder.path(), &scores, 0.475).unwrap();
+            for name in ["histogram.svg", "det.svg"] {
+                let svg = fs::read_to_string(folder.path().join(name)).unwrap();
+                assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
+            }
+        }
+        assert!(fs::read_to_string(folder.path().join("histogram.svg")).unwrap().contains("admit 0.475"));
+    }
+}
