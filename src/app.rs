@@ -34,7 +34,7 @@ use crate::{
         clock::{Clock, SystemClock},
         light::{self, LightKind, Pins},
         mqtt::{self, Tls},
-        system::{BootId, Service},
+        system::{BootId, Credentials, Service},
     },
     flow::{
         Acts, Desk, Happened, Observe, Record, Verify,
@@ -234,7 +234,9 @@ impl Stores {
         layout.make().context("the state folder cannot be made")?;
         let keys = KeyFolder::new(&config.keys, surroundings.credentials.clone());
         let roster = |exam: &ExamId| -> Result<_> {
-            let key = keys.read(KeyName::Exam(exam)).with_context(|| format!("no key for the roster of {exam}"))?;
+            let key = keys.read(KeyName::Exam(exam)).with_context(|| {
+                format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
+            })?;
             RosterStore::open(&layout.exam(exam), &key).with_context(|| format!("the roster of {exam} cannot be used"))
         };
         let current = roster(&config.exam)?;
@@ -292,7 +294,7 @@ impl Broker {
             tls: Tls {
                 authority: read(&uplink.ca)?,
                 certificate: read(&uplink.certificate)?,
-                key: read(&config.keys.join("tls.key"))?.into(),
+                key: Credentials::locate(None, Some(config.keys.clone()))?.read("tls.key")?,
             },
             state: DeviceState::new(Status::Online, boot.0, versions),
         })
