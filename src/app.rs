@@ -23,7 +23,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use settings::{camera_settings, light_kind, mono, policy, stream};
+#[cfg(feature = "sim")]
+use settings::stream;
+use settings::{camera_settings, light_kind, mono, policy};
 
 use crate::{
     config::{self, Config},
