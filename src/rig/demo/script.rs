@@ -87,7 +87,7 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
         step(
             "two people in view",
             uid(WOMAN),
-            Scene::SideBySide(picture("clips/WolfgangLanger_Pexels/0030.jpg"), picture("clips/single_face/0010.jpg")),
+            Scene::SideBySide(picture("photos/single_face.jpg"), picture("photos/obama2.jpg")),
             ("refer", Some("several_faces")),
         ),
         step("nobody in view", uid(WOMAN), Scene::Empty, ("refer", Some("no_face"))),
