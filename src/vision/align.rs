@@ -43,7 +43,7 @@ impl Similar {
             spread += px * px + py * py;
         }
         let (a, b) = (along / spread, across / spread);
-        (spread > 0.0 && (a * a + b * b).is_normal()).then(|| Self {
+        (spread > 0.0 && (a * a + b * b).is_normal()).then_some(Self {
             a,
             b,
             tx: gx - a * fx + b * fy,

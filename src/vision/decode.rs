@@ -74,9 +74,8 @@ pub fn decode_file(bytes: &[u8]) -> Result<Image, DecodeError> {
         (Some(MAX_SIDE), Some(MAX_SIDE), Some(MAX_ALLOC));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| match error {
-        ImageError::Limits(_) => too_large(bytes, format),
-        error => DecodeError::File(error),
+    let mut decoder = reader.into_decoder().map_err(|error| {
+        if matches!(error, ImageError::Limits(_)) { too_large(bytes, format) } else { DecodeError::File(error) }
     })?;
     let (width, height) = decoder.dimensions();
     if decoder.total_bytes() > MAX_ALLOC {

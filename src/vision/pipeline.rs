@@ -6,7 +6,7 @@ use std::thread;
 
 use super::{
     DecodeError, Detector, Embedder, Face, ImageView, InferenceError, LivenessNet, NetSpec, PictureError, Provider,
-    ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels, runtime::Net,
+    ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels,
 };
 use crate::domain::{ArtifactId, EmbeddingError, EmbeddingSpaceId, SpaceMismatch, Template};
 
@@ -191,16 +191,16 @@ impl Pipeline {
 
 #[cfg(feature = "sim")]
 impl Pipeline {
-    fn nets(&mut self) -> [&mut Net; 5] {
+    fn nets(&mut self) -> [&mut super::runtime::Net; 5] {
         let [proposal, refine, output] = self.detector.nets();
         [proposal, refine, output, self.embedder.net(), self.liveness.net()]
     }
 
     /// Keeps what `work` feeds to the nets.
     pub fn record<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, super::Tape) {
-        self.nets().into_iter().for_each(Net::record);
+        self.nets().into_iter().for_each(super::runtime::Net::record);
         let done = work(self);
-        (done, super::Tape(self.nets().map(Net::recorded).into()))
+        (done, super::Tape(self.nets().map(super::runtime::Net::recorded).into()))
     }
 
     /// Feeds the same to the same nets again, and does nothing else: how long inference alone takes. `net` counts in the order of the

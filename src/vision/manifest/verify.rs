@@ -102,9 +102,12 @@ fn net_path(root: &Path, net: &NetSpec) -> PathBuf {
 }
 
 fn verify_file((path, expected): &(PathBuf, Digest)) -> Result<(), VerifyError> {
-    let read_error = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => VerifyError::Missing { path: path.clone() },
-        _ => VerifyError::Read { path: path.clone(), source },
+    let read_error = |source: io::Error| {
+        if source.kind() == io::ErrorKind::NotFound {
+            VerifyError::Missing { path: path.clone() }
+        } else {
+            VerifyError::Read { path: path.clone(), source }
+        }
     };
     let mut file = File::open(path).map_err(read_error)?;
     let (mut hash, mut chunk, mut length) = (Sha256::new(), vec![0; CHUNK], 0);
