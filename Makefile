@@ -60,8 +60,8 @@ audit: ## Known vulnerabilities (fetches the advisory database)
 
 bench: models pictures ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
-	$(CARGO) bench -p examgate --features sim --bench frame
-	$(CARGO) bench -p examgate --features sim --bench lookup
+	$(CARGO) build --release --workspace --bins --features sim
+	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door
 
 docs: ## The API, as HTML
 	$(CARGO) doc --no-deps -p examgate -p examgate-fleet --features examgate/sim

@@ -174,8 +174,8 @@ impl Verify {
                 Output::Guide(hint) => tracing::debug!(?hint, "guiding"),
                 Output::Record(event) => {
                     let id = event.id;
-                    self.pending = Some(event.clone());
-                    if self.acts.events.try_send(event).is_err() {
+                    self.pending = Some((*event).clone());
+                    if self.acts.events.try_send(*event).is_err() {
                         tracing::error!(event = %id, "the store does not keep up");
                         self.step(Input::RecordFailed { event: id }, timers);
                     }

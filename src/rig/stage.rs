@@ -303,6 +303,12 @@ impl Stage {
         Ok(Tapped { strings: &self.strings, _card: card })
     }
 
+    /// Lets the box see what was pulled last.
+    pub fn settle(&self) {
+        let (_keep, never) = channel::<()>();
+        let _ = never.recv_timeout(4 * super::strings::LOOK_EVERY);
+    }
+
     /// What the collector has committed: one JSON object a line, in the order of the box.
     ///
     /// # Errors
@@ -382,6 +388,12 @@ pub struct DoorBox {
 }
 
 impl DoorBox {
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     /// Waits for the next decision.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(15);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(15);
 
 /// Why strings cannot be followed or pulled.
 #[derive(Debug, thiserror::Error)]

@@ -170,7 +170,7 @@ pub enum Output {
     /// Tell the student what to change.
     Guide(Hint),
     /// Put this on disk; answer with `Recorded` or `RecordFailed`.
-    Record(Event),
+    Record(Box<Event>),
     /// Let the light and the screen say this.
     Show(Answer),
     /// Tell the operator that the box is unwell.

@@ -209,13 +209,13 @@ impl Session {
                 since_first_usable_frame: first_usable.map(|at| now.mono.since(at)),
             },
         };
-        out.push(Output::Record(Event {
+        out.push(Output::Record(Box::new(Event {
             id: case.event,
             at: now.wall,
             clock: now.clock,
             room: self.door.room.clone(),
             kind: EventKind::Verification(verification),
-        }));
+        })));
         out.push(Output::WakeAt(
             now.mono.after(self.policy.record_within),
             WakeReason::RecordOverdue { event: case.event },
@@ -241,7 +241,7 @@ impl Session {
     fn finish_recording(&mut self, event: EventId) -> Option<(Case, Decision)> {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Recording { case, decision } if case.event == event => Some((case, decision)),
-            other => {
+            other @ (State::Idle | State::Looking(_) | State::Recording { .. } | State::Showing { .. }) => {
                 self.state = other;
                 None
             }
@@ -285,7 +285,10 @@ impl Session {
                 out.push(Output::Show(self.at_rest()));
             }
             // A timer of something that is over.
-            (State::Idle | State::Looking(_) | State::Recording { .. } | State::Showing { .. }, _) => {}
+            (
+                State::Idle | State::Looking(_) | State::Recording { .. } | State::Showing { .. },
+                WakeReason::AttemptOver { .. } | WakeReason::RecordOverdue { .. } | WakeReason::ShownLongEnough { .. },
+            ) => {}
         }
     }
 

@@ -89,9 +89,10 @@ fn faces(millis: u64, faces: u32) -> Observation {
 }
 
 fn recorded(outputs: Outputs) -> Option<Verification> {
-    outputs.into_iter().find_map(|output| match output {
-        Output::Record(Event { kind: EventKind::Verification(verification), .. }) => Some(verification),
-        _ => None,
+    outputs.into_iter().find_map(|output| {
+        let Output::Record(event) = output else { return None };
+        let EventKind::Verification(verification) = event.kind;
+        Some(verification)
     })
 }
 
@@ -113,9 +114,9 @@ fn play(session: &mut Session, first: Tap, mut see: impl FnMut(u64) -> Option<Ob
         }
         for (at, input) in inputs.drain(..) {
             let outputs = session.step(now(at), input);
-            timers.extend(outputs.iter().filter_map(|output| match output {
-                Output::WakeAt(at, reason) => Some((*at, *reason)),
-                _ => None,
+            timers.extend(outputs.iter().filter_map(|output| {
+                let Output::WakeAt(at, reason) = output else { return None };
+                Some((*at, *reason))
             }));
             if let Some(verification) = recorded(outputs) {
                 return verification;
@@ -141,7 +142,8 @@ fn settled_at_the_tap() {
     let refer = |reason| Some(Decision::Refer(reason));
 
     assert_eq!(at_tap(&|_| {}, now(0)), None, "a good tap is looked at");
-    let cases: [(&dyn Fn(&mut Tap), Option<Decision>); 11] = [
+    type Change<'a> = &'a dyn Fn(&mut Tap);
+    let cases: [(Change<'_>, Option<Decision>); 11] = [
         (&|t| t.credential = Err(CardProblem::Unreadable), refer(Reason::CardUnreadable)),
         (&|t| t.credential = Err(CardProblem::Unstable), deny(Reason::CardUnstable)),
         (&|t| t.lookup = Lookup::Unknown, deny(Reason::CardUnknown)),
@@ -190,7 +192,8 @@ fn what_each_look_ends_in() {
         }
         seen
     };
-    let cases: [(&str, &dyn Fn(u64) -> Option<Observation>, Decision, u32); 8] = [
+    type See<'a> = &'a dyn Fn(u64) -> Option<Observation>;
+    let cases: [(&str, See<'_>, Decision, u32); 8] = [
         ("the student", &|t| Some(face(t, 0.7, 0.9, Continuity::Same)), Decision::Admit, 1),
         ("somebody else", &|t| Some(face(t, 0.1, 0.9, Continuity::Same)), Decision::Deny(Reason::FaceMismatch), 1),
         ("borderline", &|t| Some(face(t, 0.4, 0.9, Continuity::Same)), Decision::Refer(Reason::FaceMismatch), 3),

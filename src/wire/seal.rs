@@ -65,6 +65,19 @@ impl fmt::Debug for Recipient {
 pub struct Identity(age::x25519::Identity);
 
 impl Identity {
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(age::x25519::Identity::generate())
+    }
+
+    /// The text that [`FromStr`] reads: the secret itself.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        use age::secrecy::ExposeSecret as _;
+        Zeroizing::new(self.0.to_string().expose_secret().to_owned())
+    }
+
     /// The public half.
     #[must_use]
     pub fn recipient(&self) -> Recipient {

@@ -30,6 +30,9 @@ pub struct Arguments {
 /// How long one decision may take: three capture windows and the answer's time, on a busy machine.
 const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 
+/// From one student to the next: nobody is faster, and pcscd looks for cards every 400 ms.
+const NEXT_STUDENT: Duration = Duration::from_millis(700);
+
 /// How long the collector may take to have everything, once the last decision is made.
 const COLLECTED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -76,6 +79,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
         let said =
             door.decision(DECIDED_WITHIN).with_context(|| format!("{what}: no decision\n{}", stage.door_log()))?;
         drop(tapped);
+        pause(NEXT_STUDENT);
         let fine = (said.decision.as_str(), said.reason.as_deref()) == expected;
         as_expected &= fine;
         tell(out, what, &said, fine, mark)?;
@@ -97,6 +101,12 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
         if as_expected { "Every decision was the expected one." } else { "NOT every decision was the expected one." }
     )?;
     Ok(as_expected && status.success())
+}
+
+/// Lets time pass, as people do.
+fn pause(duration: Duration) {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(duration);
 }
 
 /// The most real stage that can be had.
@@ -129,7 +139,6 @@ fn tell(out: &mut impl Write, what: &str, said: &Said, fine: bool, mark: &str) -
 
 /// Waits for the collector, and lists what it has. Says whether that is exactly what was decided, in order.
 fn tell_committed(out: &mut impl Write, stage: &Stage, decided: &[Said]) -> Result<bool> {
-    let (_keep, never) = std::sync::mpsc::channel::<()>();
     let look_every = Duration::from_millis(200);
     let mut committed = Vec::new();
     for _ in 0..COLLECTED_WITHIN.as_millis() / look_every.as_millis() {
@@ -137,7 +146,7 @@ fn tell_committed(out: &mut impl Write, stage: &Stage, decided: &[Said]) -> Resu
         if committed.len() >= decided.len() {
             break;
         }
-        let _ = never.recv_timeout(look_every);
+        pause(look_every);
     }
     writeln!(out, "\nWhat the collector committed:\n")?;
     let mut ids = Vec::new();

@@ -10,15 +10,17 @@
 //! After kill -9 or a power cut the store opens with everything that `record` had answered for: a commit is synchronised
 //! to the disk before it is answered.
 
+mod error;
 mod projection;
+mod tables;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{OptionalExtension, Row as SqlRow, Transaction};
+pub use error::EventError;
+use rusqlite::Row as SqlRow;
+use tables::{Waiting, append, ends, life, post, waiting};
 use uuid::Uuid;
 use zeroize::Zeroizing;
-
-use projection::Projected;
 
 use super::{
     key::Key,
@@ -119,80 +121,6 @@ impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Row({}, {}, {} bytes, redacted)", self.seq, self.event_id, self.body.len())
     }
-}
-
-/// Why an event cannot be recorded, read or let go.
-#[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    /// The database.
-    #[error(transparent)]
-    Database(#[from] Fault),
-    /// The space for decisions cannot be set aside.
-    #[error("cannot set disk space aside for decisions in {}", path.display())]
-    Reserve {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The disk is full and so is what was set aside for decisions. Nothing recorded is lost.
-    #[error("the disk is full and the reserve for decisions is used up: free disk space")]
-    DiskFull,
-    /// Too much waits for the collector. Nothing recorded is lost.
-    #[error("{rows} events ({bytes} bytes) wait for the collector, no more are allowed: bring the uplink back")]
-    OutboxFull {
-        /// Rows waiting.
-        rows: u64,
-        /// Bytes of bodies waiting.
-        bytes: u64,
-    },
-    /// This event was recorded before.
-    #[error("event {id} is recorded already")]
-    Duplicate {
-        /// Its name.
-        id: EventId,
-    },
-    /// The event cannot be written as JSON.
-    #[error("cannot write the event as JSON")]
-    Write(#[source] serde_json::Error),
-    /// The stored event is not one this Examgate knows.
-    #[error("cannot read event {seq}")]
-    Read {
-        /// Its place.
-        seq: Seq,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// A receipt for another life of this store.
-    #[error("the receipt is for epoch {receipt}, this store lives in {ours}")]
-    AnotherEpoch {
-        /// The receipt's epoch.
-        receipt: Epoch,
-        /// Ours.
-        ours: Epoch,
-    },
-    /// A receipt for an event that was never recorded.
-    #[error("the receipt confirms event {receipt}, but the last one recorded is {last}")]
-    NeverRecorded {
-        /// The receipt's place.
-        receipt: Seq,
-        /// The newest event.
-        last: Seq,
-    },
-    /// The chain is broken: somebody altered the store, or it is damaged.
-    #[error("the chain of events breaks at event {seq}: {what}")]
-    Broken {
-        /// Where.
-        seq: Seq,
-        /// How.
-        what: &'static str,
-    },
-    /// A stored value makes no sense.
-    #[error("the event store holds a value that makes no sense ({what})")]
-    Nonsense {
-        /// Which.
-        what: &'static str,
-    },
 }
 
 /// Events and their outbox.
@@ -402,88 +330,6 @@ impl EventStore {
 /// Gives a slice of the reserve back. Says whether there was one.
 fn release(reserve: &mut Reserve, path: &Path) -> Result<bool, EventError> {
     reserve.release().map_err(|source| EventError::Reserve { path: path.into(), source })
-}
-
-/// The epoch of the store; a new store is given `fresh`.
-fn life(sealed: &mut Sealed, fresh: Epoch) -> Result<Epoch, EventError> {
-    let fault = sealed.fault("begin an epoch");
-    let read = |row: &SqlRow<'_>| row.get(0).map(|bytes| Epoch(Uuid::from_bytes(bytes)));
-    let transaction = sealed.write()?;
-    let held = transaction.query_row("SELECT epoch FROM life", [], read).optional().map_err(&fault)?;
-    if let Some(epoch) = held {
-        return Ok(epoch);
-    }
-    transaction.execute("INSERT INTO life (only, epoch) VALUES (1, ?1)", [fresh.0.as_bytes()]).map_err(&fault)?;
-    transaction.commit().map_err(&fault)?;
-    Ok(fresh)
-}
-
-/// What waits for the collector.
-#[derive(Clone, Copy, Default)]
-struct Waiting {
-    rows: u64,
-    bytes: u64,
-    /// The newest row's running total of bytes.
-    total: u64,
-}
-
-/// Read from the two ends of the outbox, which has no gaps: as quick when it is full as when it is empty.
-fn waiting(connection: &rusqlite::Connection) -> rusqlite::Result<Waiting> {
-    let waiting = connection
-        .prepare_cached(
-            "SELECT newest.seq - oldest.seq + 1, newest.total - oldest.total + oldest.bytes, newest.total
-             FROM (SELECT seq, total FROM outbox ORDER BY seq DESC LIMIT 1) AS newest,
-                  (SELECT seq, total, bytes FROM outbox ORDER BY seq LIMIT 1) AS oldest",
-        )?
-        .query_row([], |row| Ok(Waiting { rows: row.get(0)?, bytes: row.get(1)?, total: row.get(2)? }))
-        .optional()?;
-    Ok(waiting.unwrap_or_default())
-}
-
-fn ends(connection: &rusqlite::Connection) -> rusqlite::Result<Ends> {
-    let ends = connection
-        .prepare_cached("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
-        .query_row([], |row| Ok(Ends { last: Seq(row.get(0)?), head: EventHash::from_bytes(row.get(1)?) }))
-        .optional()?;
-    Ok(ends.unwrap_or(Ends { last: Seq(0), head: EventHash::START }))
-}
-
-fn append(
-    transaction: &Transaction<'_>,
-    event: &Event,
-    recorded: Recorded,
-    prev: &EventHash,
-    body: &[u8],
-) -> rusqlite::Result<()> {
-    let Projected { exam, student, card, effect } = Projected::of(event);
-    transaction
-        .prepare_cached(
-            "INSERT INTO events (seq, id, prev, hash, body, at, exam, student, card, effect)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .execute((
-            recorded.seq.0,
-            event.id.0.as_bytes(),
-            prev.as_bytes(),
-            recorded.hash.as_bytes(),
-            body,
-            event.at.to_string(),
-            exam.as_str(),
-            student.map(|student| student.as_str()),
-            card.map(|card| card.as_bytes()),
-            effect,
-        ))?;
-    Ok(())
-}
-
-/// Puts an event into the outbox; `total` is the running total of bytes before it.
-fn post(transaction: &Transaction<'_>, seq: Seq, bytes: u64, total: u64) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT INTO outbox (seq, bytes, total) VALUES (?1, ?2, ?3)")?.execute((
-        seq.0,
-        bytes,
-        total + bytes,
-    ))?;
-    Ok(())
 }
 
 #[cfg(test)]

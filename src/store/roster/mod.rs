@@ -3,19 +3,20 @@
 //!
 //! It never judges: whether a card is good, the room right or the window open is the session's business.
 
+mod content;
+
 use std::{borrow::Borrow, path::Path};
 
+use content::{ContentDigest, little_endian, template};
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use super::{
     key::Key,
     sealed::{Fault, Kind, Migration, Sealed},
 };
 use crate::domain::{
-    ArtifactId, CardPseudonym, CardStanding, Embedding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, RoomId, Roster,
-    RosterEntry, RosterVersion, Student, StudentId, Template,
+    CardPseudonym, CardStanding, Exam, ExamId, ExamWindow, RoomId, Roster, RosterEntry, RosterVersion, Student,
+    StudentId, Template,
 };
 
 const ROSTER: Kind = Kind {
@@ -24,8 +25,14 @@ const ROSTER: Kind = Kind {
     migrations: &[Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") }],
 };
 
-/// Page cache while a roster is written, KiB: the index over cards is filled in random order.
+/// Page cache while a roster is written, KiB: cards come in random order.
 const WRITE_CACHE: i64 = 64 * 1024;
+
+/// Page cache otherwise, KiB (SQLite's own default). It holds decrypted pages, so it is kept small.
+const READ_CACHE: i64 = 2_000;
+
+/// Most templates of one student: nobody is enrolled from more pictures.
+const TEMPLATES: usize = 256;
 
 /// A student found by card.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +94,14 @@ pub enum RosterError {
         /// Who came second.
         student: StudentId,
     },
+    /// More templates than a student can have. `Display` names the student: it is for the tool that builds rosters.
+    #[error("student {} has {count} templates, 256 are allowed", student.as_str())]
+    TooManyTemplates {
+        /// The student.
+        student: StudentId,
+        /// How many.
+        count: usize,
+    },
     /// What is stored does not make sense.
     #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]
     Nonsense {
@@ -135,11 +150,7 @@ impl RosterStore {
         let mut query = self
             .sealed
             .connection()
-            .prepare_cached(
-                "SELECT student, given_name, card, revoked, room,
-                        (SELECT count(*) FROM templates WHERE entry = entries.id)
-                 FROM entries WHERE card = ?1",
-            )
+            .prepare_cached("SELECT student, given_name, card, revoked, room, templates FROM entries WHERE card = ?1")
             .map_err(&fault)?;
         let raw = query.query_row([card.as_bytes()], RawEntry::read).optional().map_err(&fault)?;
         raw.map(RawEntry::check).transpose()
@@ -151,13 +162,9 @@ impl RosterStore {
     /// When the database fails or a template makes no sense.
     pub fn templates(&self, student: &StudentId) -> Result<Vec<Template>, RosterError> {
         let fault = self.sealed.fault("read templates");
-        let mut query = self
-            .sealed
-            .connection()
-            .prepare_cached(
-                "SELECT space, artifact, embedding FROM templates
-                 WHERE entry = (SELECT id FROM entries WHERE student = ?1) ORDER BY ordinal",
-            )
+        let connection = self.sealed.connection();
+        let mut query = connection
+            .prepare_cached("SELECT space, artifact, embedding FROM templates WHERE student = ?1 ORDER BY place")
             .map_err(&fault)?;
         let mut rows = query.query([student.as_str()]).map_err(&fault)?;
         let mut templates = Vec::new();
@@ -219,13 +226,20 @@ impl RosterStore {
                 };
             }
         }
-        let cache = |kib: i64| format!("PRAGMA cache_size = -{kib}");
-        let fault = self.sealed.fault("replace the roster");
-        let normal: i64 = 2000;
-        self.sealed.connection().execute_batch(&cache(WRITE_CACHE)).map_err(&fault)?;
+        self.cache(WRITE_CACHE)?;
         let written = self.rewrite(exam, entries, digest);
-        self.sealed.connection().execute_batch(&cache(normal)).map_err(&fault)?;
-        written.map(|()| Replaced::Applied)
+        self.cache(READ_CACHE)?;
+        written?;
+        // The log holds the whole roster and traces of the one before: emptied now, or by the next write if a reader is
+        // in the way or the disk is full. The roster is committed either way.
+        let _emptied = self.sealed.connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        Ok(Replaced::Applied)
+    }
+
+    /// Sets the page cache's size, KiB.
+    fn cache(&self, size: i64) -> Result<(), Fault> {
+        let sized = self.sealed.connection().pragma_update(None, "cache_size", -size);
+        sized.map_err(self.sealed.fault("size the page cache"))
     }
 
     fn rewrite<I>(&mut self, exam: &Exam, entries: I, mut digest: ContentDigest) -> Result<(), RosterError>
@@ -237,6 +251,10 @@ impl RosterStore {
         transaction.execute_batch("DELETE FROM templates; DELETE FROM entries; DELETE FROM exam;").map_err(&fault)?;
         for item in entries {
             let (entry, templates) = item.borrow();
+            if templates.len() > TEMPLATES {
+                let student = entry.student.id.clone();
+                return Err(RosterError::TooManyTemplates { student, count: templates.len() });
+            }
             insert(&transaction, entry, templates)
                 .map_err(|error| duplicate(&transaction, entry).unwrap_or_else(|| fault(error).into()))?;
             digest.add(item.borrow());
@@ -322,22 +340,26 @@ impl RawEntry {
 }
 
 fn insert(transaction: &Transaction<'_>, entry: &RosterEntry, templates: &[Template]) -> rusqlite::Result<()> {
-    let id = transaction
-        .prepare_cached("INSERT INTO entries (student, given_name, card, revoked, room) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .insert((
-            entry.student.id.as_str(),
-            &entry.student.given_name,
+    let student = entry.student.id.as_str();
+    transaction
+        .prepare_cached(
+            "INSERT INTO entries (card, student, given_name, revoked, room, templates) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
             entry.card.as_bytes(),
+            student,
+            &entry.student.given_name,
             entry.standing == CardStanding::Revoked,
             entry.room.as_str(),
+            templates.len(),
         ))?;
-    for (ordinal, template) in templates.iter().enumerate() {
+    for (place, template) in templates.iter().enumerate() {
         let embedding = little_endian(&template.embedding);
         transaction
             .prepare_cached(
-                "INSERT INTO templates (entry, ordinal, space, artifact, embedding) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO templates (student, place, space, artifact, embedding) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute((id, ordinal, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
+            .execute((student, place, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
     }
     Ok(())
 }
@@ -353,62 +375,6 @@ fn duplicate(transaction: &Transaction<'_>, entry: &RosterEntry) -> Option<Roste
     }
     let holder = holder("SELECT student FROM entries WHERE card = ?1", entry.card.as_bytes())?;
     Some(RosterError::DuplicateCard { holder, student: entry.student.id.clone() })
-}
-
-/// Components as 32-bit floats, little endian.
-fn little_endian(embedding: &Embedding) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(embedding.dimension() * 4));
-    embedding.as_slice().iter().for_each(|component| bytes.extend_from_slice(&component.to_le_bytes()));
-    bytes
-}
-
-/// `None` when the stored bytes are not a template.
-fn template(row: &Row<'_>) -> rusqlite::Result<Option<Template>> {
-    let space = EmbeddingSpaceId::new(row.get::<_, String>(0)?);
-    let artifact = ArtifactId::from_bytes(row.get(1)?);
-    let bytes = row.get_ref(2)?.as_blob()?;
-    let (chunks, rest) = bytes.as_chunks::<4>();
-    let components = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-    let embedding = rest.is_empty().then(|| Embedding::normalised(components).ok()).flatten();
-    Ok(embedding.map(|embedding| Template { space, artifact, embedding }))
-}
-
-/// SHA-256 over an exam and its entries in order: tells whether two rosters of one version are the same.
-struct ContentDigest(Sha256);
-
-impl ContentDigest {
-    fn of(exam: &Exam) -> Self {
-        let mut digest = Self(Sha256::new());
-        for text in [exam.id.as_str(), &exam.title, &exam.window.opens.to_string(), &exam.window.closes.to_string()] {
-            digest.part(text.as_bytes());
-        }
-        digest.part(&exam.version.0.to_be_bytes());
-        digest
-    }
-
-    fn add(&mut self, (entry, templates): &(RosterEntry, Vec<Template>)) {
-        for text in [entry.student.id.as_str(), &entry.student.given_name, entry.room.as_str()] {
-            self.part(text.as_bytes());
-        }
-        self.part(entry.card.as_bytes());
-        self.part(&[u8::from(entry.standing == CardStanding::Revoked)]);
-        self.part(&templates.len().to_be_bytes());
-        for template in templates {
-            self.part(template.space.as_str().as_bytes());
-            self.part(template.artifact.as_bytes());
-            self.part(&little_endian(&template.embedding));
-        }
-    }
-
-    /// Every part with its length before it, so that none can flow into the next.
-    fn part(&mut self, bytes: &[u8]) {
-        self.0.update(bytes.len().to_be_bytes());
-        self.0.update(bytes);
-    }
-
-    fn finish(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
 }
 
 #[cfg(test)]

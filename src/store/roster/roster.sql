@@ -8,20 +8,21 @@ CREATE TABLE exam (
     content BLOB NOT NULL -- SHA-256 over all of it
 ) STRICT;
 
+-- Kept in the order of cards: finding one reads one page off the path that the cache holds.
 CREATE TABLE entries (
-    id         INTEGER PRIMARY KEY,
+    card       BLOB PRIMARY KEY,
     student    TEXT NOT NULL UNIQUE,
     given_name TEXT NOT NULL,
-    card       BLOB NOT NULL UNIQUE,
     revoked    INTEGER NOT NULL,
-    room       TEXT NOT NULL
-) STRICT;
+    room       TEXT NOT NULL,
+    templates  INTEGER NOT NULL -- how many
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE templates (
-    entry     INTEGER NOT NULL REFERENCES entries (id),
-    ordinal   INTEGER NOT NULL,
+    student   TEXT NOT NULL,
+    place     INTEGER NOT NULL, -- in the order they were enrolled
     space     TEXT NOT NULL,
     artifact  BLOB NOT NULL,
     embedding BLOB NOT NULL, -- 32-bit floats, little endian
-    UNIQUE (entry, ordinal)
-) STRICT;
+    PRIMARY KEY (student, place)
+) STRICT, WITHOUT ROWID;

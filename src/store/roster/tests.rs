@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
+
 use super::*;
+use crate::domain::{ArtifactId, Embedding, EmbeddingSpaceId};
 
 const KEY: Key = Key::from_bytes([7; 32]);
 
@@ -116,7 +119,7 @@ fn the_version_must_rise() {
 }
 
 #[test]
-fn duplicates_are_named_and_change_nothing() {
+fn what_cannot_be_is_named_and_changes_nothing() {
     let (_bench, mut store) = Bench::with(&roster(1));
 
     let mut twice = roster(2);
@@ -133,8 +136,17 @@ fn duplicates_are_named_and_change_nothing() {
     assert!(named, "{error}");
     assert!(!format!("{error:?}").contains("N4"), "Debug goes to logs: {error:?}");
 
+    let mut many = roster(2);
+    many.entries.push(entry(4, 257));
+    let error = store.replace(&many).unwrap_err();
+    assert!(matches!(error, RosterError::TooManyTemplates { count: 257, .. }), "{error}");
+
     assert_eq!(store.exam().unwrap().unwrap(), exam(1));
     assert_eq!(store.len().unwrap(), 3);
+    many.entries[3] = entry(4, 256);
+    store.replace(&many).unwrap();
+    assert_eq!(store.templates(&student(4)).unwrap().len(), 256);
+    assert_eq!(store.templates(&student(3)).unwrap().len(), 1);
 }
 
 #[test]
@@ -156,8 +168,8 @@ fn lookups_use_their_index() {
     let (_bench, store) = Bench::with(&roster(1));
     for (sql, wanted) in [
         ("SELECT student FROM entries WHERE card = x'00'", "SEARCH entries USING"),
-        ("SELECT id FROM entries WHERE student = 'a'", "SEARCH entries USING"),
-        ("SELECT space FROM templates WHERE entry = 1 ORDER BY ordinal", "SEARCH templates USING"),
+        ("SELECT card FROM entries WHERE student = 'a'", "SEARCH entries USING"),
+        ("SELECT space FROM templates WHERE student = 'a' ORDER BY place", "SEARCH templates USING"),
     ] {
         let plan: String =
             store.sealed.connection().query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();

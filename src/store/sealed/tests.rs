@@ -116,6 +116,24 @@ fn a_wrong_key_is_refused() {
 }
 
 #[test]
+fn a_wrong_key_harms_no_log() {
+    // As a power cut leaves it: the newest rows are only in the log.
+    let (bench, crashed) = (Bench::new(), Bench::new());
+    let mut sealed = Sealed::open_or_create(&bench.path(), &KEY, &KIND).unwrap();
+    let transaction = sealed.write().unwrap();
+    transaction.execute("INSERT INTO things VALUES (randomblob(2000))", []).unwrap();
+    transaction.commit().unwrap();
+    for file in ["some.db", "some.db-wal"] {
+        fs::copy(bench.folder.path().join(file), crashed.folder.path().join(file)).unwrap();
+    }
+    let fault = Sealed::open(&crashed.path(), &Key::from_bytes([8; 32]), &KIND).unwrap_err();
+    assert!(matches!(fault, Fault::WrongKey { .. }), "{fault}");
+    let sealed = Sealed::open(&crashed.path(), &KEY, &KIND).unwrap();
+    let things: i64 = sealed.connection().query_row("SELECT count(*) FROM things", [], |row| row.get(0)).unwrap();
+    assert_eq!(things, 1);
+}
+
+#[test]
 fn a_damaged_first_page_is_refused() {
     let bench = Bench::new();
     let path = bench.filled();

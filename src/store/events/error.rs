@@ -1,0 +1,82 @@
+//! What can go wrong with events, told apart. It never knows what the caller does about it.
+
+use std::path::PathBuf;
+
+use crate::{
+    domain::{Epoch, EventId, Seq},
+    store::sealed::Fault,
+};
+
+/// Why an event cannot be recorded, read or let go.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] Fault),
+    /// The space for decisions cannot be set aside.
+    #[error("cannot set disk space aside for decisions in {}", path.display())]
+    Reserve {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk is full and so is what was set aside for decisions. Nothing recorded is lost.
+    #[error("the disk is full and the reserve for decisions is used up: free disk space")]
+    DiskFull,
+    /// Too much waits for the collector. Nothing recorded is lost.
+    #[error("{rows} events ({bytes} bytes) wait for the collector, no more are allowed: bring the uplink back")]
+    OutboxFull {
+        /// Rows waiting.
+        rows: u64,
+        /// Bytes of bodies waiting.
+        bytes: u64,
+    },
+    /// This event was recorded before.
+    #[error("event {id} is recorded already")]
+    Duplicate {
+        /// Its name.
+        id: EventId,
+    },
+    /// The event cannot be written as JSON.
+    #[error("cannot write the event as JSON")]
+    Write(#[source] serde_json::Error),
+    /// The stored event is not one this Examgate knows.
+    #[error("cannot read event {seq}")]
+    Read {
+        /// Its place.
+        seq: Seq,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A receipt for another life of this store.
+    #[error("the receipt is for epoch {receipt}, this store lives in {ours}")]
+    AnotherEpoch {
+        /// The receipt's epoch.
+        receipt: Epoch,
+        /// Ours.
+        ours: Epoch,
+    },
+    /// A receipt for an event that was never recorded.
+    #[error("the receipt confirms event {receipt}, but the last one recorded is {last}")]
+    NeverRecorded {
+        /// The receipt's place.
+        receipt: Seq,
+        /// The newest event.
+        last: Seq,
+    },
+    /// The chain is broken: somebody altered the store, or it is damaged.
+    #[error("the chain of events breaks at event {seq}: {what}")]
+    Broken {
+        /// Where.
+        seq: Seq,
+        /// How.
+        what: &'static str,
+    },
+    /// A stored value makes no sense.
+    #[error("the event store holds a value that makes no sense ({what})")]
+    Nonsense {
+        /// Which.
+        what: &'static str,
+    },
+}
