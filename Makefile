@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models pictures demo test test-long soak fuzz lint gates audit bench docs release
+.PHONY: help setup models pictures demo test test-long soak lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -37,10 +37,6 @@ soak: models pictures ## The demonstration again and again for an hour; stops at
 	@$(BUILD)
 	@end=$$(( $$(date +%s) + $${SOAK_SECONDS:-3600} )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do n=$$((n + 1)); echo "soak: morning $$n"; target/debug/examgate demo || exit 1; done
-
-fuzz: ## Every parser against arbitrary bytes, a minute each (needs a nightly toolchain and cargo-fuzz)
-	@for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
-	  (cd fuzz && $(CARGO) +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-60}) || exit 1; done
 
 lint: gates ## Formatting, lints, house rules, licences
 	$(CARGO) fmt --all --check

@@ -4,6 +4,7 @@
 //! Never judges and never transforms: it connects.
 
 pub mod doctor;
+mod settings;
 
 use std::{
     error::Error,
@@ -22,19 +23,20 @@ use tokio::{
 };
 use uuid::Uuid;
 
+#[cfg(feature = "sim")]
+use settings::stream;
+use settings::{camera_settings, light_kind, mono, policy};
+
 use crate::{
     config::{self, Config},
     domain::{Epoch, Exam, ExamId, Pepper},
     edge::{
-        camera::{
-            Camera, CameraSettings, DeviceChoice, MonoClock, Opener, PixelFormat, StreamFormat, UsbIdentity,
-            V4lSettings, v4l_opener,
-        },
+        camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
-        light::{self, LightKind, Pins},
+        light,
         mqtt::{self, Tls},
-        system::{BootId, Service},
+        system::{BootId, Credentials, Service},
     },
     flow::{
         Acts, Desk, Happened, Observe, Record, Verify,
@@ -164,56 +166,6 @@ impl Stage {
     }
 }
 
-/// The clock, as the camera wants it.
-fn mono(clock: Arc<dyn Clock>) -> MonoClock {
-    Arc::new(move || clock.mono())
-}
-
-fn stream(camera: &config::Camera) -> StreamFormat {
-    let pixels = match camera.format {
-        config::CameraFormat::Mjpeg => PixelFormat::Mjpeg,
-        config::CameraFormat::Yuyv => PixelFormat::Yuyv,
-    };
-    StreamFormat { pixels, width: camera.width, height: camera.height, rate: camera.fps }
-}
-
-/// What the camera edge is to open.
-#[must_use]
-pub fn camera_settings(camera: &config::Camera) -> V4lSettings {
-    let device = match &camera.device {
-        config::CameraDevice::Usb(id) => DeviceChoice::Usb(UsbIdentity { vendor: id.vendor, product: id.product }),
-        config::CameraDevice::Name(name) => DeviceChoice::Name(name.clone()),
-        config::CameraDevice::Index(index) => DeviceChoice::Index(*index),
-    };
-    V4lSettings { device, formats: vec![stream(camera)], allow_virtual: camera.allow_virtual }
-}
-
-/// What the light edge is to open.
-#[must_use]
-pub fn light_kind(light: &config::Light) -> LightKind {
-    match light {
-        config::Light::Simulated => LightKind::Simulated,
-        config::Light::Gpio { chip, red, amber, green } => {
-            LightKind::Gpio { chip: chip.clone(), pins: Pins { red: *red, green: *green, amber: *amber, buzzer: None } }
-        }
-        config::Light::RaspberryPi { red, amber, green } => LightKind::RaspberryPi {
-            pins: Pins { red: u32::from(*red), green: u32::from(*green), amber: u32::from(*amber), buzzer: None },
-        },
-    }
-}
-
-fn policy(overrides: &config::PolicyOverrides, thresholds: Thresholds) -> Policy {
-    let default = Policy::with(thresholds);
-    let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile } = *overrides;
-    Policy {
-        attempts: attempts.unwrap_or(default.attempts),
-        attempt_window: attempt_window_ms.map_or(default.attempt_window, Duration::from_millis),
-        show_for: show_for_ms.map_or(default.show_for, Duration::from_millis),
-        weakest_profile: weakest_profile.unwrap_or(default.weakest_profile),
-        ..default
-    }
-}
-
 /// The box's databases. The event store is opened three times: to write, to look up, to deliver.
 pub struct Stores {
     /// The exam served, as its roster has it.
@@ -234,7 +186,9 @@ impl Stores {
         layout.make().context("the state folder cannot be made")?;
         let keys = KeyFolder::new(&config.keys, surroundings.credentials.clone());
         let roster = |exam: &ExamId| -> Result<_> {
-            let key = keys.read(KeyName::Exam(exam)).with_context(|| format!("no key for the roster of {exam}"))?;
+            let key = keys.read(KeyName::Exam(exam)).with_context(|| {
+                format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
+            })?;
             RosterStore::open(&layout.exam(exam), &key).with_context(|| format!("the roster of {exam} cannot be used"))
         };
         let current = roster(&config.exam)?;
@@ -292,7 +246,7 @@ impl Broker {
             tls: Tls {
                 authority: read(&uplink.ca)?,
                 certificate: read(&uplink.certificate)?,
-                key: read(&config.keys.join("tls.key"))?.into(),
+                key: Credentials::locate(None, Some(config.keys.clone()))?.read("tls.key")?,
             },
             state: DeviceState::new(Status::Online, boot.0, versions),
         })

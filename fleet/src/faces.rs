@@ -5,13 +5,15 @@
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use examgate::{
-    domain::{QualityDefect, Template},
-    vision::{DecodeError, Face, Image, Pipeline, VisionError, decode_file},
+    domain::{Embedding, QualityDefect, Template},
+    vision::{DecodeError, Face, Image, Pipeline, VerifiedModels, VisionError, decode_file},
 };
+
+use crate::models;
 
 /// Largest file read, bytes: well above any photo within the decoder's limits.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
@@ -118,6 +120,22 @@ pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Res
     };
     let template = pipeline.embed(&view, &face).map_err(PhotoFault::Vision)?;
     Ok(Enrolled { template, defect })
+}
+
+/// The face nearest to the middle of each labelled picture; `None` where none is found or the picture cannot be read, with a warning.
+pub(crate) fn embed_all(
+    models: &VerifiedModels,
+    threads: usize,
+    paths: &[PathBuf],
+) -> anyhow::Result<Vec<Option<Embedding>>> {
+    models::each(models, threads, "images", paths, |pipeline, path| match enrol(pipeline, path, Choice::Central) {
+        Ok(enrolled) => Ok(Some(enrolled.template.embedding.clone())),
+        Err(PhotoFault::Vision(error)) => Err(anyhow::Error::new(error).context(format!("at {}", path.display()))),
+        Err(fault) => {
+            tracing::warn!(image = %path.display(), "{fault}");
+            Ok(None)
+        }
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PhotoFault> {

@@ -2,9 +2,11 @@
 //!
 //! It never knows what a command does.
 
+mod calibrate;
 mod collect;
 mod compare;
 mod evaluate;
+mod exact;
 mod exit;
 mod faces;
 mod models;
@@ -17,6 +19,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use examgate::domain::Timestamp;
 use tracing_subscriber::EnvFilter;
 
 /// Examgate's fleet side: prepares exams and measures how well faces are told apart.
@@ -42,6 +45,7 @@ enum Command {
     /// Error rates over labelled pictures.
     #[command(subcommand)]
     Evaluate(evaluate::Command),
+    Calibrate(calibrate::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Collect(arguments) => collect::run(&arguments),
         Command::Events(arguments) => collect::events::run(&arguments),
         Command::Evaluate(command) => evaluate::run(command),
+        Command::Calibrate(args) => calibrate::run(&args, now()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +74,11 @@ fn main() -> ExitCode {
             exit::code(&error).into()
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the fleet's side reads the wall clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 #[cfg(test)]

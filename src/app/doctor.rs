@@ -5,7 +5,11 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Broker, Stores, Surroundings, camera_settings, light_kind, mono, verified_models};
+use super::{
+    Broker, Stores, Surroundings,
+    settings::{camera_settings, light_kind, mono},
+    verified_models,
+};
 use crate::{
     config::Config,
     domain::{ClockTrust, Pepper},

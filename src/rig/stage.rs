@@ -3,19 +3,18 @@
 //!
 //! Used by the demonstration and by tests of the whole line. Never knows what is played on it.
 
+mod door;
+
 use std::{
     fs::{self, File},
-    io::{BufRead as _, BufReader},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    thread,
-    time::Duration,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use door::Guard;
+pub use door::{DoorBox, Said};
 
 use super::{
     certificates::{Authority, Validity},
@@ -31,9 +30,6 @@ use crate::{
     wire::{keys::SigningKey, seal::Identity},
 };
 
-/// How long the box may take from its start to ready, on a machine that does other things too.
-const READY_WITHIN: Duration = Duration::from_secs(60);
-
 /// The room and the box of every stage.
 const ROOM: &str = "SILVER-207";
 const DEVICE: &str = "door-silver-207";
@@ -45,21 +41,6 @@ pub struct Reality {
     pub reader: bool,
     /// mosquitto and the collector, or none: events stay in the box.
     pub broker: bool,
-}
-
-/// A line that the box said about one decision.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Said {
-    /// The event.
-    pub event: String,
-    /// `admit`, `deny` or `refer`.
-    pub decision: String,
-    /// Why, unless it admits.
-    pub reason: Option<String>,
-    /// Tap to decision, milliseconds.
-    pub since_tap_ms: u64,
-    /// First usable frame to decision, milliseconds.
-    pub since_first_usable_frame_ms: Option<u64>,
 }
 
 /// One student of a roster.
@@ -110,6 +91,9 @@ pub struct Stage {
     reader: Option<Pcscd>,
     collector: Option<Guard>,
     exam: ExamId,
+    environment: Vec<(&'static str, &'static str)>,
+    /// Whom everybody on the stage trusts.
+    pub authority: Authority,
 }
 
 impl Stage {
@@ -150,10 +134,26 @@ impl Stage {
         let strings = Strings::new(at("strings"));
         strings.set_card(&Lying::Nothing)?;
         let exam = ExamId::new(exam).context("the exam's name")?;
-        let stage =
-            Self { folder, project: project.to_owned(), programs, strings, broker, reader, collector: None, exam };
+        let stage = Self {
+            folder,
+            project: project.to_owned(),
+            programs,
+            strings,
+            broker,
+            reader,
+            collector: None,
+            exam,
+            environment: Vec::new(),
+            authority,
+        };
         fs::write(stage.at("door.toml"), stage.configuration()?)?;
         Ok(stage)
+    }
+
+    /// Where everything lies; `door.toml` is the box's configuration.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -247,10 +247,19 @@ impl Stage {
         ] {
             command.arg(option).arg(self.at(file));
         }
+        command.envs(self.environment.iter().copied());
         let log = File::create(self.at("collector.log"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         self.collector = Some(Guard(child.context("the collector cannot be started")?));
         Ok(())
+    }
+
+    /// Starts the box.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_door(&self) -> Result<DoorBox> {
+        DoorBox::start(&self.programs.examgate, &self.at("door.toml"), &self.at("door.log"), &self.environment)
     }
 
     /// Starts the box and waits until it is ready.
@@ -258,29 +267,14 @@ impl Stage {
     /// # Errors
     /// When it ends or is not ready in time; with what it said.
     pub fn open_door(&self) -> Result<DoorBox> {
-        let mut child = Command::new(&self.programs.examgate)
-            .args(["--log-json", "run", "--config"])
-            .arg(self.at("door.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("the box cannot be started")?;
-        let lines = BufReader::new(child.stderr.take().context("the box's log is piped")?).lines();
-        let (send, heard) = channel();
-        let mut log = File::options().create(true).append(true).open(self.at("door.log"))?;
-        thread::Builder::new().name("door-log".into()).spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = std::io::Write::write_all(&mut log, format!("{line}\n").as_bytes());
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        })?;
-        let door = DoorBox { process: Guard(child), heard };
-        door.wait_for(READY_WITHIN, |line| line.contains("\"message\":\"ready\"").then_some(()))
-            .with_context(|| format!("the box is not ready; it said:\n{}", self.door_log()))?;
+        let door = self.start_door()?;
+        door.ready().with_context(|| format!("the box is not ready; it said:\n{}", self.door_log()))?;
         Ok(door)
+    }
+
+    /// Sets a variable in the environment of the box and the collector, when they are started from now on.
+    pub fn set_environment(&mut self, name: &'static str, value: &'static str) {
+        self.environment.push((name, value));
     }
 
     /// Lays a card on the reader.
@@ -305,7 +299,7 @@ impl Stage {
 
     /// Lets the box see what was pulled last.
     pub fn settle(&self) {
-        let (_keep, never) = channel::<()>();
+        let (_keep, never) = std::sync::mpsc::channel::<()>();
         let _ = never.recv_timeout(4 * super::strings::LOOK_EVERY);
     }
 
@@ -378,70 +372,6 @@ impl Drop for Tapped<'_> {
     fn drop(&mut self) {
         // A string that cannot be pulled shows at the next tap.
         let _ = self.strings.set_card(&Lying::Nothing);
-    }
-}
-
-/// The box, running.
-pub struct DoorBox {
-    process: Guard,
-    heard: Receiver<String>,
-}
-
-impl DoorBox {
-    /// Its process.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.process.0.id()
-    }
-
-    /// Waits for the next decision.
-    ///
-    /// # Errors
-    /// When none comes within `patience`.
-    pub fn decision(&self, patience: Duration) -> Result<Said> {
-        self.wait_for(patience, |line| {
-            line.contains("\"target\":\"examgate::decision\"").then(|| serde_json::from_str(line).ok()).flatten()
-        })
-    }
-
-    fn wait_for<T>(&self, patience: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T> {
-        loop {
-            let line = self.heard.recv_timeout(patience).context("the box says nothing more")?;
-            if let Some(found) = wanted(&line) {
-                return Ok(found);
-            }
-        }
-    }
-
-    /// Kills it as a power cut does.
-    ///
-    /// # Errors
-    /// When it cannot be waited for.
-    pub fn kill9(mut self) -> Result<()> {
-        self.process.0.kill()?;
-        self.process.0.wait()?;
-        Ok(())
-    }
-
-    /// Asks it to stop, and waits.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
-    pub fn stop(mut self) -> Result<std::process::ExitStatus> {
-        let id = i32::try_from(self.process.0.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let id = id.context("the box has no process id")?;
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-        Ok(self.process.0.wait()?)
-    }
-}
-
-/// A child that does not outlive its holder.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

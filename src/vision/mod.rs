@@ -15,6 +15,7 @@ mod decode;
 mod detect;
 mod embed;
 mod face;
+mod fusion;
 mod liveness;
 mod manifest;
 mod motion;
@@ -32,6 +33,7 @@ pub use decode::{DecodeError, decode_file, decode_mjpeg, decode_yuyv};
 pub use detect::{Candidate, Detector};
 pub use embed::Embedder;
 pub use face::{Bounds, Face, Landmarks, Point};
+pub use fusion::Fusion;
 pub use liveness::LivenessNet;
 pub use manifest::{
     Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Manifest, ManifestError, MatchThresholds, NetSpec,

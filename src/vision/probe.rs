@@ -1,31 +1,20 @@
 //! The evidence of one session: the frames of one continuous face, fused, against the templates of one student.
 //!
-//! Fused is the mean of the embeddings of the last [`WINDOW`] usable frames: what differs from frame to frame (noise, blur, a blink)
-//! averages out, what stays is the face. Not the best frame: with each frame more, the best of an impostor's frames comes closer by
-//! luck, and the false matches of the whole transaction grow with its length; the mean settles.
-//!
-//! Whether it is still the same face is judged by its embedding, never by its place: a place can be taken by another person between two
-//! frames. On a change all evidence is void and starts again with this frame.
+//! How frames are fused, and when it is another face, is told in `fusion.rs`. On a change of face all evidence is void, liveness too.
 //!
 //! Liveness is fused too: the mean of the presentation-attack net over the face's fit frames, and nothing as long as nothing has
 //! moved, since the net alone calls a still picture live.
 //!
 //! Never knows who the student is, nor which similarity suffices.
 
-use std::collections::VecDeque;
-
-use super::{Face, ImageView, Pipeline, VisionError, motion::Motion};
+use super::{Face, Fusion, ImageView, Pipeline, VisionError, motion::Motion};
 use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Similarity, SpaceMismatch, Template};
-
-/// Usable frames that are fused, at most: about the second that a decision may take.
-const WINDOW: usize = 8;
 
 /// One session's probe. Its embeddings and templates are wiped when it is dropped.
 #[derive(Debug)]
 pub struct Probe {
     templates: Vec<Template>,
-    frames: VecDeque<Embedding>,
-    fused: Option<Embedding>,
+    fusion: Fusion,
     life: Life,
 }
 
@@ -54,7 +43,7 @@ impl Probe {
     /// A probe against the `templates` of one student; none, and every similarity is -1.
     #[must_use]
     pub fn new(templates: Vec<Template>) -> Self {
-        Self { templates, frames: VecDeque::new(), fused: None, life: Life::default() }
+        Self { templates, fusion: Fusion::default(), life: Life::default() }
     }
 
     /// Looks at one frame: all faces; where there is one, its quality, its liveness, and if it is fit, its embedding.
@@ -84,7 +73,7 @@ impl Probe {
                     let continuity = self.add(template.embedding.clone(), same_face)?;
                     self.life.observe(pipeline.liveness(view, face)?, view, face);
                     continuity
-                } else if self.fused.is_none() {
+                } else if self.fusion.embedding().is_none() {
                     Continuity::First
                 } else {
                     Continuity::Same
@@ -105,26 +94,10 @@ impl Probe {
 
     /// Takes in one usable frame.
     fn add(&mut self, frame: Embedding, same_face: Similarity) -> Result<Continuity, VisionError> {
-        let continuity = match &self.fused {
-            None => Continuity::First,
-            Some(fused) if fused.similarity(&frame) >= same_face => Continuity::Same,
-            Some(_) => Continuity::Changed,
-        };
+        let continuity = self.fusion.add(frame, same_face)?;
         if continuity == Continuity::Changed {
-            self.frames.clear();
             self.life = Life::default();
         }
-        if self.frames.len() == WINDOW {
-            self.frames.pop_front();
-        }
-        self.frames.push_back(frame);
-        let mut sum = vec![0.0; self.frames.back().map_or(0, Embedding::dimension)];
-        for frame in &self.frames {
-            for (sum, component) in sum.iter_mut().zip(frame.as_slice()) {
-                *sum += component;
-            }
-        }
-        self.fused = Some(Embedding::normalised(sum)?);
         Ok(continuity)
     }
 
@@ -133,7 +106,7 @@ impl Probe {
         let cosine = |fused: &Embedding| {
             self.templates.iter().map(|template| fused.similarity(&template.embedding).get()).fold(-1.0, f32::max)
         };
-        Similarity::new(self.fused.as_ref().map_or(-1.0, cosine))
+        Similarity::new(self.fusion.embedding().map_or(-1.0, cosine))
     }
 }
 
@@ -169,27 +142,6 @@ mod tests {
         let one = probe.similarity().get();
         assert_eq!(probe.add(unit(&[1.0, -0.5, 0.0]), SAME).unwrap(), Continuity::Same);
         assert!(probe.similarity().get() > one + 0.1, "opposite errors cancel");
-    }
-
-    #[test]
-    fn another_face_voids_the_evidence() {
-        let mut probe = probe(&[&[1.0, 0.0]]);
-        for _ in 0..3 {
-            probe.add(unit(&[1.0, 0.0]), SAME).unwrap();
-        }
-        assert_eq!(probe.add(unit(&[0.0, 1.0]), SAME).unwrap(), Continuity::Changed);
-        assert_eq!(probe.similarity().get(), 0.0, "nothing of the first face is left");
-        assert_eq!(probe.add(unit(&[0.0, 1.0]), SAME).unwrap(), Continuity::Same);
-    }
-
-    #[test]
-    fn old_frames_leave_the_window() {
-        let mut probe = probe(&[&[0.8, 0.6]]);
-        probe.add(unit(&[1.0, 0.0]), SAME).unwrap();
-        for _ in 0..WINDOW {
-            probe.add(unit(&[0.8, 0.6]), SAME).unwrap();
-        }
-        assert!((probe.similarity().get() - 1.0).abs() < 1e-6);
     }
 
     #[test]

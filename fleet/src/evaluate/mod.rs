@@ -3,7 +3,7 @@
 //! It never knows a roster or a box.
 
 mod metrics;
-mod pairs;
+pub(crate) mod pairs;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.

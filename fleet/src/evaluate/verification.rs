@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     exit::Refusal,
-    faces::{Choice, PhotoFault, enrol},
+    faces::embed_all,
     models::{self, ModelArgs},
     similarities::Faces,
 };
@@ -82,16 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
     let models = args.models.load()?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
-    let embeddings = models::each(&models, threads, "images", &paths, |pipeline, path| {
-        match enrol(pipeline, path, Choice::Central) {
-            Ok(enrolled) => Ok(Some(enrolled.template.embedding.clone())),
-            Err(PhotoFault::Vision(error)) => Err(anyhow::Error::new(error).context(format!("at {}", path.display()))),
-            Err(fault) => {
-                tracing::warn!(image = %path.display(), "{fault}");
-                Ok(None)
-            }
-        }
-    })?;
+    let embeddings = embed_all(&models, threads, &paths)?;
 
     let embedder = &models.manifest().embedder;
     let faces = Faces::new(embedder.dimension, embeddings.iter().map(Option::as_ref));

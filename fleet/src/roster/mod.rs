@@ -4,7 +4,7 @@
 
 pub(crate) mod csv;
 mod import;
-mod photos;
+pub(crate) mod photos;
 mod report;
 
 /// What to do with rosters. Each command's arguments carry its description.

@@ -36,7 +36,7 @@ pub enum CredentialError {
         source: io::Error,
     },
     /// Others can read it.
-    #[error("the credential {path} may be read by others (mode {mode:04o}); chmod 0600 it and replace the secret")]
+    #[error("the credential {path} may be read by others (mode {mode:04o}); chmod 600 it and replace the secret")]
     Exposed {
         /// Where.
         path: PathBuf,

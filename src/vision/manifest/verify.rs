@@ -103,10 +103,11 @@ fn net_path(root: &Path, net: &NetSpec) -> PathBuf {
 
 fn verify_file((path, expected): &(PathBuf, Digest)) -> Result<(), VerifyError> {
     let read_error = |source: io::Error| {
+        let path = path.clone();
         if source.kind() == io::ErrorKind::NotFound {
-            VerifyError::Missing { path: path.clone() }
+            VerifyError::Missing { path }
         } else {
-            VerifyError::Read { path: path.clone(), source }
+            VerifyError::Read { path, source }
         }
     };
     let mut file = File::open(path).map_err(read_error)?;

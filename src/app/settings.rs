@@ -1,0 +1,63 @@
+//! What each edge and the session are to be told, out of the configuration. One function an edge; nothing is opened here.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    config,
+    edge::{
+        camera::{DeviceChoice, MonoClock, PixelFormat, StreamFormat, UsbIdentity, V4lSettings},
+        clock::Clock,
+        light::{LightKind, Pins},
+    },
+    session::{Policy, Thresholds},
+};
+
+/// The clock, as the camera wants it.
+pub(super) fn mono(clock: Arc<dyn Clock>) -> MonoClock {
+    Arc::new(move || clock.mono())
+}
+
+pub(super) fn stream(camera: &config::Camera) -> StreamFormat {
+    let pixels = match camera.format {
+        config::CameraFormat::Mjpeg => PixelFormat::Mjpeg,
+        config::CameraFormat::Yuyv => PixelFormat::Yuyv,
+    };
+    StreamFormat { pixels, width: camera.width, height: camera.height, rate: camera.fps }
+}
+
+/// What the camera edge is to open.
+#[must_use]
+pub(super) fn camera_settings(camera: &config::Camera) -> V4lSettings {
+    let device = match &camera.device {
+        config::CameraDevice::Usb(id) => DeviceChoice::Usb(UsbIdentity { vendor: id.vendor, product: id.product }),
+        config::CameraDevice::Name(name) => DeviceChoice::Name(name.clone()),
+        config::CameraDevice::Index(index) => DeviceChoice::Index(*index),
+    };
+    V4lSettings { device, formats: vec![stream(camera)], allow_virtual: camera.allow_virtual }
+}
+
+/// What the light edge is to open.
+#[must_use]
+pub(super) fn light_kind(light: &config::Light) -> LightKind {
+    match light {
+        config::Light::Simulated => LightKind::Simulated,
+        config::Light::Gpio { chip, red, amber, green } => {
+            LightKind::Gpio { chip: chip.clone(), pins: Pins { red: *red, green: *green, amber: *amber, buzzer: None } }
+        }
+        config::Light::RaspberryPi { red, amber, green } => LightKind::RaspberryPi {
+            pins: Pins { red: u32::from(*red), green: u32::from(*green), amber: u32::from(*amber), buzzer: None },
+        },
+    }
+}
+
+pub(super) fn policy(overrides: &config::PolicyOverrides, thresholds: Thresholds) -> Policy {
+    let default = Policy::with(thresholds);
+    let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile } = *overrides;
+    Policy {
+        attempts: attempts.unwrap_or(default.attempts),
+        attempt_window: attempt_window_ms.map_or(default.attempt_window, Duration::from_millis),
+        show_for: show_for_ms.map_or(default.show_for, Duration::from_millis),
+        weakest_profile: weakest_profile.unwrap_or(default.weakest_profile),
+        ..default
+    }
+}

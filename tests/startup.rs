@@ -1,0 +1,199 @@
+//! A box that is set up badly says what is wrong, where, and how to mend it: at its start, and to `examgate doctor`.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use examgate::rig::{
+    certificates::Validity,
+    stage::{Enrolled, Programs, Reality, Stage},
+    virtual_card::Behaviour,
+};
+
+const EXAM: &str = "MATH-UA-120-final";
+const WINDOW: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
+const STUDENTS: &[Enrolled<'static>] =
+    &[Enrolled { id: "N10000001", given_name: "Barack", card: "04A1B2C3D4E5F6", pictures: &["photos/obama.jpg"] }];
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn stage(broker: bool) -> Stage {
+    let programs = Programs::beside(Path::new(env!("CARGO_BIN_EXE_examgate"))).expect("both programs are built");
+    Stage::set(project(), programs, EXAM, Reality { reader: false, broker }).expect("the stage can be set")
+}
+
+fn examgate(arguments: &[&str], configuration: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_examgate"))
+        .args(arguments)
+        .arg("--config")
+        .arg(configuration)
+        .output()
+        .expect("the program starts")
+}
+
+/// `examgate run` ends with `code`, and what it says holds all `words`.
+fn refused(configuration: &Path, code: i32, words: &[&str]) {
+    let mut arguments = vec!["20", env!("CARGO_BIN_EXE_examgate"), "run", "--config"];
+    let configuration = configuration.to_str().expect("a temporary folder's name is text");
+    arguments.push(configuration);
+    // A box that is not refused serves on: the wait is bounded (124 then).
+    let output = Command::new("timeout").args(arguments).output().expect("coreutils are installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "without {word:?}: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+/// The finding of `examgate doctor` about `part`: its state and words.
+fn diagnosis(configuration: &Path, part: &str) -> (String, String) {
+    let output = examgate(&["doctor", "--json"], configuration);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    let finding = findings.as_array().expect("an array").iter().find(|finding| finding["part"] == part);
+    let finding = finding.unwrap_or_else(|| panic!("nothing about {part}: {findings:#}"));
+    (text(&finding["state"]), text(&finding["found"]))
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
+#[test]
+fn a_bad_configuration_ends_with_64_and_names_the_key() {
+    let stage = stage(false);
+    let good = fs::read_to_string(stage.folder().join("door.toml")).expect("readable");
+    let path = stage.folder().join("bad.toml");
+    let cases: [(&str, &str, &[&str]); 5] = [
+        ("width = 640", "width = 64", &["camera.width", "64", "320 to 1920"]),
+        ("width = 640", "widht = 640", &["widht", "bad.toml"]),
+        ("room = \"SILVER-207\"\n", "", &["room"]),
+        ("room = \"SILVER-207\"", "room = 207", &["room", "207"]),
+        ("[camera]", "[camera", &["bad.toml"]),
+    ];
+    for (from, to, words) in cases {
+        assert!(good.contains(from), "{from}");
+        fs::write(&path, good.replace(from, to)).expect("writable");
+        refused(&path, 64, words);
+    }
+    refused(&stage.folder().join("none.toml"), 1, &["none.toml", "cannot read"]);
+}
+
+/// A copy of the project's models and runtime by links, but for `file`, which holds `bytes`.
+fn models_but_for(folder: &Path, file: &str, bytes: &[u8]) {
+    for part in ["models", "models/ready", "runtime"] {
+        fs::create_dir_all(folder.join(part)).expect("writable");
+        for entry in fs::read_dir(project().join(part)).expect("`make models` was run").flatten() {
+            let link = folder.join(part).join(entry.file_name());
+            if entry.path().is_file() && link != folder.join(file) {
+                symlink(entry.path(), link).expect("writable");
+            }
+        }
+    }
+    fs::write(folder.join(file), bytes).expect("writable");
+}
+
+#[test]
+fn a_wrong_or_truncated_model_is_refused_by_name_before_anything_is_opened() {
+    let stage = stage(false);
+    // Neither roster nor reader nor camera is there: the model is what is named all the same.
+    let good = fs::read_to_string(stage.folder().join("door.toml")).expect("readable");
+    let sim = good.find("[sim]").expect("a stage is simulated");
+    let ready = fs::read_dir(project().join("models/ready")).expect("`make models` was run").flatten();
+    let net = ready.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|kind| kind == "onnx"));
+    let net: PathBuf = net.expect("there is a net");
+    let name = net.file_name().expect("a file").to_string_lossy().into_owned();
+    let whole = fs::read(&net).expect("readable");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for (n, bytes) in [&whole[..whole.len() - 1], &flipped, b""].into_iter().enumerate() {
+        let folder = stage.folder().join(format!("copy-{n}"));
+        models_but_for(&folder, &format!("models/ready/{name}"), bytes);
+        let path = stage.folder().join(format!("copy-{n}.toml"));
+        let models = project().display().to_string();
+        let text =
+            good[..sim].replace(&format!("models = \"{models}\""), &format!("models = \"{}\"", folder.display()));
+        assert_ne!(text, good[..sim]);
+        fs::write(&path, text).expect("writable");
+        refused(&path, 1, &[&name, "make models"]);
+        let (state, found) = diagnosis(&path, "models");
+        assert!(state == "unwell" && found.contains(&name), "{found}");
+    }
+}
+
+#[test]
+fn a_roster_that_is_not_there_is_named() {
+    let stage = stage(false);
+    refused(&stage.folder().join("door.toml"), 1, &[EXAM, "roster import"]);
+}
+
+#[test]
+fn a_key_that_is_missing_exposed_or_wrong_is_named() {
+    let stage = stage(true);
+    stage.enrol(EXAM, "Final", WINDOW, STUDENTS).expect("the roster is imported");
+    stage.set_clock(WINDOW.0).expect("the clock is set");
+    let configuration = stage.folder().join("door.toml");
+    // Once, so that there are events and their key.
+    assert!(stage.open_door().expect("the box is ready").stop().expect("it stops").success());
+    let keys = stage.folder().join("keys");
+    let exam = format!("exam-{EXAM}.key");
+    for name in ["pepper.key", "root.key", "device.key", "tls.key", &exam] {
+        let path = keys.join(name);
+        let good = fs::read(&path).expect("readable");
+        fs::remove_file(&path).expect("ours");
+        refused(&configuration, 1, &[name]);
+        fs::write(&path, &good).expect("writable");
+        mode(&path, 0o644);
+        refused(&configuration, 1, &[name, "chmod 600"]);
+        mode(&path, 0o600);
+        if name != "tls.key" {
+            fs::write(&path, b"short").expect("writable");
+            refused(&configuration, 1, &[name, "32 bytes"]);
+            fs::write(&path, &good).expect("writable");
+        }
+    }
+    for (name, database) in [(exam.as_str(), "roster"), ("events.key", "event store")] {
+        let path = keys.join(name);
+        let good = fs::read(&path).expect("readable");
+        fs::write(&path, [7; 32]).expect("writable");
+        refused(&configuration, 1, &[database, "key"]);
+        fs::write(&path, &good).expect("writable");
+    }
+    // An event store without its key is not made anew.
+    let path = keys.join("events.key");
+    let good = fs::read(&path).expect("readable");
+    fs::remove_file(&path).expect("ours");
+    refused(&configuration, 1, &["event store"]);
+    fs::remove_file(&path).expect("the refusal left a new key behind, which was not wanted");
+    fs::write(&path, &good).expect("writable");
+    mode(&path, 0o600);
+    assert!(stage.open_door().expect("nothing was harmed").stop().expect("it stops").success());
+}
+
+#[test]
+fn a_broker_whose_certificate_expired_is_told_of_and_the_box_serves_on() {
+    let mut stage = stage(true);
+    stage.enrol(EXAM, "Final", WINDOW, STUDENTS).expect("the roster is imported");
+    stage.set_clock(WINDOW.0).expect("the clock is set");
+    let expired = stage.authority.broker(Validity::Expired);
+    let broker = stage.broker.as_mut().expect("a real one");
+    broker.present(&expired).expect("writable");
+    broker.restart(false).expect("it starts again");
+    let door = stage.open_door().expect("the box is ready");
+    let tapped = stage.tap(&Behaviour::Uid(vec![4, 1, 2, 3, 4, 5, 6])).expect("a card can be laid down");
+    let said = door.decision(Duration::from_secs(10)).expect("the box serves on");
+    assert_eq!(said.reason.as_deref(), Some("card_unknown"));
+    drop(tapped);
+    let (state, found) = diagnosis(&stage.folder().join("door.toml"), "broker");
+    assert!(state == "impaired" && found.contains("expired") && found.contains("outbox"), "{state}: {found}");
+    assert!(door.stop().expect("it stops").success());
+    assert!(stage.door_log().contains("expired"), "{}", stage.door_log());
+}
