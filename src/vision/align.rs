@@ -79,18 +79,14 @@ pub(crate) fn align(view: &ImageView<'_>, landmarks: &Landmarks, place: &Placeme
         if inside {
             let (x, y) = back.apply(0.0, row as f64);
             let ((mut x, mut y), (dx, dy)) = ((fixed(x), fixed(y)), (fixed(back.a), fixed(back.b)));
-            let pixels = (0..place.width).map(|_| {
+            place.write_row(out, row, || {
                 let pixel = between_four(view, x, y);
                 (x, y) = (x + dx, y + dy);
                 pixel
             });
-            place.write_row(out, row, pixels);
         } else {
-            let pixels = (0..place.width).map(|column| {
-                let (x, y) = back.apply(column as f64, row as f64);
-                between_four_or_black(view, x, y)
-            });
-            place.write_row(out, row, pixels);
+            let mut columns = (0..place.width).map(|column| back.apply(column as f64, row as f64));
+            place.write_row(out, row, || columns.next().map_or([0.0; 3], |(x, y)| between_four_or_black(view, x, y)));
         }
     }
     true

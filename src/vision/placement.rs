@@ -36,29 +36,21 @@ impl Placement {
         }
     }
 
-    /// Writes row `y`; channels of `pixels` in 0..=255.
+    /// Writes row `y`: `pixel` gives the channels of its cells, in 0..=255, from left to right.
     #[inline]
-    pub(crate) fn write_row(&self, out: &mut [f32], y: usize, pixels: impl Iterator<Item = [f32; 3]>) {
-        let scaled = |value: f32| (value - self.subtract) * self.scale;
-        let pixels = pixels.map(|[a, b, c]| {
-            let [a, c] = if self.swapped { [c, a] } else { [a, c] };
-            [scaled(a), scaled(b), scaled(c)]
-        });
-        match self.layout {
-            Layout::Nchw => {
-                let (first, rest) = out.split_at_mut(self.width * self.height);
-                let (second, third) = rest.split_at_mut(self.width * self.height);
-                let row = y * self.width..(y + 1) * self.width;
-                let cells = first[row.clone()].iter_mut().zip(&mut second[row.clone()]).zip(&mut third[row]);
-                for (((a, b), c), pixel) in cells.zip(pixels) {
-                    [*a, *b, *c] = pixel;
-                }
-            }
-            Layout::Nhwc => {
-                for (cell, pixel) in out[y * self.width * 3..].chunks_exact_mut(3).zip(pixels) {
-                    cell.copy_from_slice(&pixel);
-                }
-            }
+    pub(crate) fn write_row(&self, out: &mut [f32], y: usize, mut pixel: impl FnMut() -> [f32; 3]) {
+        // One loop for both layouts: with one place where `pixel` is called, the compiler puts its body there.
+        let (step, plane) = match self.layout {
+            Layout::Nchw => (1, self.width * self.height),
+            Layout::Nhwc => (3, 1),
+        };
+        let (first, third) = if self.swapped { (2 * plane, 0) } else { (0, 2 * plane) };
+        let row = &mut out[y * self.width * step..];
+        for at in (0..self.width).map(|x| x * step) {
+            let [a, b, c] = pixel();
+            row[at + first] = (a - self.subtract) * self.scale;
+            row[at + plane] = (b - self.subtract) * self.scale;
+            row[at + third] = (c - self.subtract) * self.scale;
         }
     }
 

@@ -133,7 +133,8 @@ pub(crate) fn resample(
     for (y, cover) in rows.0.iter().enumerate() {
         let (line_end, row) = (bytes.len(), |pixel: usize| &view.row(cover.first + pixel)[bytes.clone()]);
         sum_rows(cover, row, &mut line[..line_end], sums);
-        place.write_row(out, y, columns.0.iter().map(|cover| sum_columns(cover, span.start, line)));
+        let mut covers = columns.0.iter();
+        place.write_row(out, y, || covers.next().map_or([0.0; 3], |cover| sum_columns(cover, span.start, line)));
     }
 }
 
