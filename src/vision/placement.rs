@@ -90,7 +90,8 @@ mod tests {
                 let mut tensor = vec![0.0; place.len()];
                 for y in 0..2 {
                     let cell = |x: usize| [x as f32, 10.0 + x as f32, 20.0 + y as f32];
-                    place.write_row(&mut tensor, y, (0..4).map(|x| cell(if mirrored { 3 - x } else { x })));
+                    let mut cells = (0..4).map(|x| cell(if mirrored { 3 - x } else { x }));
+                    place.write_row(&mut tensor, y, || cells.next().expect("one cell a column"));
                 }
                 tensor
             };
