@@ -205,7 +205,9 @@ impl Stores {
                 }
             }
         }
-        let key = if keys.holds(KeyName::Events) { keys.read(KeyName::Events) } else { keys.make(KeyName::Events) }
+        // A key is made for a new store only: events whose key is gone are not to be shadowed.
+        let is_new = !layout.events().exists() && !keys.holds(KeyName::Events);
+        let key = if is_new { keys.make(KeyName::Events) } else { keys.read(KeyName::Events) }
             .context("the key of the event store cannot be had")?;
         let epoch = Epoch(Uuid::now_v7());
         let limits = Limits { rows: config.outbox.max_events, ..Limits::default() };
@@ -368,7 +370,8 @@ async fn serve_until_signalled(died: &mut mpsc::Receiver<anyhow::Error>, note: i
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            Some(error) = died.recv() => return Err(error),
+            // Without the verification the others end too, and nobody is left to say why.
+            cause = died.recv() => return Err(cause.unwrap_or_else(|| anyhow!("the verification has ended"))),
             () = tokio::time::sleep(NOTE_EVERY) => note(),
         }
     }

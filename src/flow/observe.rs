@@ -76,7 +76,10 @@ impl Observe {
             if gone {
                 return Ok(());
             }
-            self.follow_looks(&mut look);
+            if self.follow_looks(&mut look) {
+                // Wiped: nobody's picture outlives their look.
+                picture = Image::empty();
+            }
             let view = frames.borrow_and_update().clone();
             let happened = match view {
                 CameraView::Starting => Happened::Nothing,
@@ -90,10 +93,7 @@ impl Observe {
                             let seen = observe(&mut self.pipeline, probe, &frame, &mut picture);
                             self.report(seen, &mut broken)
                         }
-                        Some(_) | None if broken.camera && broken.frames == 0 => {
-                            broken.set(Fault::Camera, false, &"frames come again")
-                        }
-                        Some(_) | None => Happened::Nothing,
+                        Some(_) | None => self.try_again(&frame, &mut picture, &mut broken),
                     }
                 }
             };
@@ -103,8 +103,30 @@ impl Observe {
         }
     }
 
-    /// A new look gets a fresh probe; an ended one is forgotten, with its templates and the last picture.
-    fn follow_looks(&mut self, look: &mut Option<(Arc<Look>, Probe)>) {
+    /// While something is broken no look is asked for, so it is tried here, on idle frames, whether it works again.
+    fn try_again(&mut self, frame: &Frame, picture: &mut Image, broken: &mut Broken) -> Happened {
+        if !broken.camera && !broken.vision {
+            return Happened::Nothing;
+        }
+        let tried = decode(frame, picture).map_err(Trouble::from).and_then(|()| {
+            let view = picture.view().map_err(VisionError::from)?;
+            if broken.vision { self.pipeline.detect(&view).map(drop).map_err(Trouble::from) } else { Ok(()) }
+        });
+        *picture = Image::empty();
+        match tried {
+            Err(Trouble::Decode(_)) => Happened::Nothing,
+            // The picture is good; whether the nets are is told by the next frame.
+            Ok(()) | Err(Trouble::Vision(_)) if broken.camera => {
+                broken.frames = 0;
+                broken.set(Fault::Camera, false, &"frames come again")
+            }
+            Ok(()) => broken.set(Fault::Vision, false, &"the nets answer again"),
+            Err(Trouble::Vision(_)) => Happened::Nothing,
+        }
+    }
+
+    /// A new look gets a fresh probe; an ended one is forgotten, with its templates. Says whether the look has changed.
+    fn follow_looks(&mut self, look: &mut Option<(Arc<Look>, Probe)>) -> bool {
         let wanted = self.looks.borrow_and_update().clone();
         let same = match (&wanted, &*look) {
             (Some(wanted), Some((current, _))) => Arc::ptr_eq(wanted, current),
@@ -118,6 +140,7 @@ impl Observe {
                 (wanted, probe)
             });
         }
+        !same
     }
 
     fn report(&self, seen: Result<crate::domain::Observation, Trouble>, broken: &mut Broken) -> Happened {
@@ -152,12 +175,16 @@ fn observe(
     frame: &Frame,
     picture: &mut Image,
 ) -> Result<crate::domain::Observation, Trouble> {
-    match frame.format {
-        PixelFormat::Mjpeg => decode_mjpeg(&frame.bytes, picture)?,
-        PixelFormat::Yuyv => decode_yuyv(&frame.bytes, frame.width as usize, frame.height as usize, picture)?,
-    }
+    decode(frame, picture)?;
     let view = picture.view().map_err(VisionError::from)?;
     Ok(probe.observe(pipeline, &view, frame.captured_at)?)
+}
+
+fn decode(frame: &Frame, picture: &mut Image) -> Result<(), DecodeError> {
+    match frame.format {
+        PixelFormat::Mjpeg => decode_mjpeg(&frame.bytes, picture),
+        PixelFormat::Yuyv => decode_yuyv(&frame.bytes, frame.width as usize, frame.height as usize, picture),
+    }
 }
 
 /// What is broken now; a change is told and logged once.
