@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
     runtime::Handle,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
@@ -286,6 +286,9 @@ struct Room<'a> {
 impl Room<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
         let Self { config, policy, stage, stores, pipeline } = self;
+        // First of all: whoever reads "ready" may stop the box at once, and it stops in order.
+        let wait_for = |kind| signal(kind).context("signals cannot be waited for");
+        let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
         let camera = Camera::start(stage.camera, mono(Arc::clone(&stage.clock)), CameraSettings::default())?;
         let (happened, inbox) = sync_channel(HAPPENINGS);
@@ -321,7 +324,7 @@ impl Room<'_> {
 
         Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
         tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
-        let outcome = serve_until_signalled(&mut died, stage.note).await;
+        let outcome = serve_until_signalled(&mut signals, &mut died, stage.note).await;
         Service.stopping("draining");
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.
@@ -363,9 +366,11 @@ impl Broker {
 }
 
 /// Waits for a signal or for the first part that is beyond help; keeps the clock's record meanwhile.
-async fn serve_until_signalled(died: &mut mpsc::Receiver<anyhow::Error>, note: impl Fn()) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+async fn serve_until_signalled(
+    [terminate, interrupt]: &mut [Signal; 2],
+    died: &mut mpsc::Receiver<anyhow::Error>,
+    note: impl Fn(),
+) -> Result<()> {
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
