@@ -5,6 +5,7 @@
 
 pub mod doctor;
 mod settings;
+mod stores;
 
 use std::{
     error::Error,
@@ -14,22 +15,22 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
-use uuid::Uuid;
 
 #[cfg(feature = "sim")]
 use settings::stream;
 use settings::{camera_settings, light_kind, mono, policy};
+pub use stores::Stores;
 
 use crate::{
     config::{self, Config},
-    domain::{Epoch, Exam, ExamId, Pepper},
+    domain::{Exam, Pepper},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader},
@@ -39,12 +40,12 @@ use crate::{
         system::{BootId, Credentials, Service},
     },
     flow::{
-        Acts, Desk, Happened, Observe, Record, Verify,
+        Acts, Happened, Observe, Record, Verify,
         deliver::{Deliver, Pace as DeliveryPace, Parties},
         listen, show,
     },
     session::{Answer, Door, Policy, Session, Thresholds},
-    store::{EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore, read_secret},
+    store::{EventStore, read_secret},
     vision::{Manifest, Options, Pipeline, VerifiedModels},
     wire::{
         keys::SigningKey,
@@ -163,58 +164,6 @@ impl Stage {
             #[cfg(feature = "sim")]
             _followed: None,
         })
-    }
-}
-
-/// The box's databases. The event store is opened three times: to write, to look up, to deliver.
-pub struct Stores {
-    /// The exam served, as its roster has it.
-    pub exam: Exam,
-    /// For lookups.
-    pub desk: Desk,
-    writer: EventStore,
-    outbox: EventStore,
-}
-
-impl Stores {
-    /// Opens events, the exam's roster and the other rosters held.
-    ///
-    /// # Errors
-    /// Names the database or key and what is wrong with it.
-    pub fn open(config: &Config, surroundings: &Surroundings, models: &VerifiedModels) -> Result<Self> {
-        let layout = Layout::new(&config.state);
-        layout.make().context("the state folder cannot be made")?;
-        let keys = KeyFolder::new(&config.keys, surroundings.credentials.clone());
-        let roster = |exam: &ExamId| -> Result<_> {
-            let key = keys.read(KeyName::Exam(exam)).with_context(|| {
-                format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
-            })?;
-            RosterStore::open(&layout.exam(exam), &key).with_context(|| format!("the roster of {exam} cannot be used"))
-        };
-        let current = roster(&config.exam)?;
-        let Some(exam) = current.exam().context("the roster cannot be read")? else {
-            bail!("the roster of {} is empty: import or push it first", config.exam);
-        };
-        let mut others = Vec::new();
-        for other in layout.exams().context("the state folder cannot be read")? {
-            if other != config.exam {
-                // Another exam's roster is a help, not a need.
-                match roster(&other) {
-                    Ok(store) => others.push(store),
-                    Err(error) => tracing::warn!(exam = %other, error = format!("{error:#}"), "roster passed over"),
-                }
-            }
-        }
-        // A key is made for a new store only: events whose key is gone are not to be shadowed.
-        let is_new = !layout.events().exists() && !keys.holds(KeyName::Events);
-        let key = if is_new { keys.make(KeyName::Events) } else { keys.read(KeyName::Events) }
-            .context("the key of the event store cannot be had")?;
-        let epoch = Epoch(Uuid::now_v7());
-        let limits = Limits { rows: config.outbox.max_events, ..Limits::default() };
-        let open = || EventStore::open(&layout.events(), &key, epoch, limits).context("the event store cannot be used");
-        let (writer, reader, outbox) = (open()?, open()?, open()?);
-        let space = models.manifest().embedder.space.clone();
-        Ok(Self { exam, desk: Desk { roster: current, others, events: reader, space }, writer, outbox })
     }
 }
 
