@@ -17,11 +17,11 @@ use uuid::Uuid;
 use super::{Happened, Look};
 use crate::{
     domain::{
-        CardProblem, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId, History, MonoTime,
-        Reason, StudentId, Template,
+        Answer, CardProblem, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId, History,
+        MonoTime, Reason, Shown, StudentId, Template,
     },
     edge::clock::Clock,
-    session::{Answer, Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
+    session::{Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
     store::{EventError, EventStore, RosterError, RosterStore},
 };
 
@@ -94,7 +94,7 @@ pub struct Acts {
     /// What to record.
     pub events: SyncSender<Event>,
     /// What light and screen show.
-    pub answers: watch::Sender<Answer>,
+    pub shown: watch::Sender<Shown>,
     /// Told at every turn that the verification is alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -171,7 +171,7 @@ impl Verify {
             match output {
                 Output::StartCapture { student, since } => self.start_capture(&student, since, timers),
                 Output::StopCapture => drop(self.acts.looks.send_replace(None)),
-                Output::Guide(hint) => tracing::debug!(?hint, "guiding"),
+                Output::Guide(hint) => self.acts.shown.send_modify(|shown| shown.hint = hint),
                 Output::Record(event) => {
                     let id = event.id;
                     self.pending = Some((*event).clone());
@@ -184,7 +184,7 @@ impl Verify {
                     if let (Answer::Decided { decision, .. }, Some(event)) = (&answer, self.pending.take()) {
                         say(&event, *decision);
                     }
-                    self.acts.answers.send_replace(answer);
+                    self.acts.shown.send_replace(Shown::new(answer, now.mono));
                 }
                 Output::Alarm(reason) => tracing::error!(%reason, "alarm: the box is unwell; students are referred"),
                 Output::WakeAt(at, reason) => timers.push((at, reason)),
