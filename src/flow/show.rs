@@ -26,7 +26,8 @@ pub async fn show(mut answers: watch::Receiver<Answer>, mut light: impl Light) {
 
 const fn pattern_of(answer: &Answer) -> Pattern {
     match answer {
-        Answer::Idle => Pattern::Idle,
+        // A code is for the proctor's eyes on the screen: at the door nothing has changed.
+        Answer::Idle | Answer::SignIn { .. } => Pattern::Idle,
         Answer::Unwell(_) => Pattern::Fault,
         Answer::Looking { .. } => Pattern::Looking,
         Answer::Decided { decision: Decision::Admit, .. } => Pattern::Admit,

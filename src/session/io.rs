@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, History, MonoTime, Observation, QualityDefect,
-    Reason, RoomId, RosterEntry, StudentId, Timestamp,
+    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, History, Invitation, MonoTime, Observation,
+    QualityDefect, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
 };
 
 /// The moment of an input, by both clocks.
@@ -80,6 +80,8 @@ pub enum Lookup {
     Elsewhere,
     /// On this exam's roster.
     Enrolled(Enrolled),
+    /// A proctor's card: they may sign in at the console with the code made for this tap.
+    Proctor(Invitation),
     /// The store could not be read.
     Unavailable,
 }
@@ -91,8 +93,8 @@ pub struct Enrolled {
     pub entry: RosterEntry,
     /// What there is to compare with.
     pub templates: TemplateStock,
-    /// Whether the events say they are inside already.
-    pub admitted: bool,
+    /// Where the events say they are.
+    pub whereabouts: Whereabouts,
 }
 
 /// What there is to compare a face with.
@@ -193,6 +195,13 @@ pub enum Answer {
         attempt: u32,
         /// Of how many.
         of: u32,
+    },
+    /// A proctor may sign in at the console with this code.
+    SignIn {
+        /// The tap.
+        event: EventId,
+        /// Who, with which code.
+        invitation: Invitation,
     },
     /// The recorded answer.
     Decided {
