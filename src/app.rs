@@ -30,7 +30,7 @@ pub use stores::Stores;
 
 use crate::{
     config::{self, Config},
-    domain::{Exam, Pepper},
+    domain::{Answer, Exam, Pepper, Shown},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader},
@@ -44,7 +44,7 @@ use crate::{
         deliver::{Deliver, Pace as DeliveryPace, Parties},
         listen, show,
     },
-    session::{Answer, Door, Policy, Session, Thresholds},
+    session::{Door, Policy, Session, Thresholds},
     store::{EventStore, read_secret},
     vision::{Manifest, Options, Pipeline, VerifiedModels},
     wire::{
@@ -243,7 +243,7 @@ impl Room<'_> {
         let (happened, inbox) = sync_channel(HAPPENINGS);
         let (events, to_record) = sync_channel(RECORDS);
         let (looks, wanted) = watch::channel(None);
-        let (answers, shown) = watch::channel(Answer::Idle);
+        let (shown, seen) = watch::channel(Shown::new(Answer::Idle, stage.clock.mono()));
         let recorded = Arc::new(Notify::new());
         let (fatal, mut died) = mpsc::channel::<anyhow::Error>(4);
 
@@ -257,7 +257,7 @@ impl Room<'_> {
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let invitations = watch::Sender::default();
-        let acts = Acts { looks, events, answers, invitations, alive: Box::new(|| Service.beat()) };
+        let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
         let (card, taps) = (stage.card, happened.clone());
@@ -269,7 +269,7 @@ impl Room<'_> {
         ];
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(show(shown, light));
+        tasks.spawn(show(seen, light));
         let stop = Arc::new(Notify::new());
         let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
 

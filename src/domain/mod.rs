@@ -2,6 +2,7 @@
 //!
 //! No I/O, no clock, no randomness: identifiers and times arrive from outside.
 
+mod answer;
 mod chain;
 mod credential;
 mod decision;
@@ -14,6 +15,7 @@ mod ruling;
 mod template;
 mod time;
 
+pub use answer::{Answer, Hint, Shown};
 pub use chain::{EventHash, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};

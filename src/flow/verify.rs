@@ -17,11 +17,11 @@ use uuid::Uuid;
 use super::{By, Happened, Look, Submitted};
 use crate::{
     domain::{
-        CardProblem, CardPseudonym, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId, History,
-        Invitation, MonoTime, Reason, SignInCode, StudentId, Template,
+        Answer, CardProblem, CardPseudonym, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId,
+        History, Invitation, MonoTime, Reason, Shown, SignInCode, StudentId, Template,
     },
     edge::clock::Clock,
-    session::{Answer, Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
+    session::{Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
     store::{EventError, EventStore, RosterError, RosterStore},
 };
 
@@ -112,7 +112,7 @@ pub struct Acts {
     /// What to record.
     pub events: SyncSender<Submitted>,
     /// What light and screen show.
-    pub answers: watch::Sender<Answer>,
+    pub shown: watch::Sender<Shown>,
     /// Who may sign in at the console, since when: whoever tapped last.
     pub invitations: watch::Sender<Option<(Invitation, MonoTime)>>,
     /// Told at every turn that the verification is alive.
@@ -184,7 +184,7 @@ impl Verify {
             match output {
                 Output::StartCapture { student, since } => self.start_capture(&student, since, timers),
                 Output::StopCapture => drop(self.acts.looks.send_replace(None)),
-                Output::Guide(hint) => tracing::debug!(?hint, "guiding"),
+                Output::Guide(hint) => self.acts.shown.send_modify(|shown| shown.hint = hint),
                 Output::Record(event) => {
                     let id = event.id;
                     self.pending = Some((*event).clone());
@@ -200,7 +200,7 @@ impl Verify {
                     if let Answer::SignIn { invitation, .. } = &answer {
                         self.acts.invitations.send_replace(Some((invitation.clone(), now.mono)));
                     }
-                    self.acts.answers.send_replace(answer);
+                    self.acts.shown.send_replace(Shown::new(answer, now.mono));
                 }
                 Output::Alarm(reason) => tracing::error!(%reason, "alarm: the box is unwell; students are referred"),
                 Output::WakeAt(at, reason) => timers.push((at, reason)),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, History, Invitation, MonoTime, Observation,
-    QualityDefect, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
+    Answer, CardProblem, ClockTrust, Credential, Event, EventId, Exam, Hint, History, Invitation, MonoTime,
+    Observation, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
 };
 
 /// The moment of an input, by both clocks.
@@ -169,8 +169,8 @@ pub enum Output {
     },
     /// Stop looking; forget the probe.
     StopCapture,
-    /// Tell the student what to change.
-    Guide(Hint),
+    /// Tell the student what to change; `None`: nothing any more.
+    Guide(Option<Hint>),
     /// Put this on disk; answer with `Recorded` or `RecordFailed`.
     Record(Box<Event>),
     /// Let the light and the screen say this.
@@ -181,77 +181,6 @@ pub enum Output {
     WakeAt(MonoTime, WakeReason),
 }
 
-/// What light and screen say.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// Please tap.
-    Idle,
-    /// The box cannot verify anybody now; the proctor takes over.
-    Unwell(Reason),
-    /// Please look at the camera.
-    Looking {
-        /// Which capture window, from 1.
-        attempt: u32,
-        /// Of how many.
-        of: u32,
-    },
-    /// A proctor may sign in at the console with this code.
-    SignIn {
-        /// The tap.
-        event: EventId,
-        /// Who, with which code.
-        invitation: Invitation,
-    },
-    /// The recorded answer.
-    Decided {
-        /// Its event.
-        event: EventId,
-        /// What it is.
-        decision: Decision,
-        /// Whom to greet; only on admission.
-        given_name: Option<String>,
-    },
-}
-
-/// What the student can do to be seen better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hint {
-    /// Nobody is in the picture.
-    LookAtCamera,
-    /// More than one person is.
-    OneAtATime,
-    /// The face is too small.
-    ComeCloser,
-    /// The face is too large.
-    MoveBack,
-    /// The face leaves the picture.
-    MoveToCentre,
-    /// The head is turned away.
-    FaceForward,
-    /// Too dark.
-    MoreLight,
-    /// Too bright.
-    LessLight,
-    /// Blurred.
-    HoldStill,
-}
-
-impl From<QualityDefect> for Hint {
-    fn from(defect: QualityDefect) -> Self {
-        match defect {
-            QualityDefect::TooFar => Self::ComeCloser,
-            QualityDefect::TooClose => Self::MoveBack,
-            QualityDefect::AtBorder => Self::MoveToCentre,
-            QualityDefect::TurnedAway => Self::FaceForward,
-            QualityDefect::TooDark => Self::MoreLight,
-            QualityDefect::TooBright => Self::LessLight,
-            QualityDefect::Blurred => Self::HoldStill,
-        }
-    }
-}
-
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a session only judges: whoever steps it has to act"]
@@ -260,10 +189,6 @@ pub struct Outputs(Vec<Output>);
 impl Outputs {
     pub(super) fn push(&mut self, output: Output) {
         self.0.push(output);
-    }
-
-    pub(super) fn extend(&mut self, outputs: impl IntoIterator<Item = Output>) {
-        self.0.extend(outputs);
     }
 
     /// The outputs, to look at.

@@ -26,14 +26,12 @@ mod tables;
 use std::collections::BTreeSet;
 
 use evidence::{Evidence, Finding};
-pub use io::{
-    Answer, Door, Enrolled, Fault, Hint, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason,
-};
+pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason};
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Credential, Decision, Event, EventId, EventKind, Exam, Invitation, Measured, MonoTime, Observation, Reason,
-    Student, Verification,
+    Answer, Credential, Decision, Event, EventId, EventKind, Exam, Hint, Invitation, Measured, MonoTime, Observation,
+    Reason, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -105,9 +103,13 @@ impl Session {
     }
 
     fn card_tapped(&mut self, now: Now, tap: Tap, out: &mut Outputs) {
-        match self.state {
-            // One at a time: whoever taps meanwhile taps again when the light is back to idle.
-            State::Looking(_) | State::Recording { .. } => out.push(Output::Guide(Hint::OneAtATime)),
+        match &mut self.state {
+            // One at a time: whoever taps meanwhile taps again when the light is back to idle. The next frame may say more.
+            State::Looking(look) => {
+                look.hint = Some(Hint::OneAtATime);
+                out.push(Output::Guide(look.hint));
+            }
+            State::Recording { .. } => {}
             State::Idle | State::Showing { .. } => {
                 if let Lookup::Proctor(invitation) = tap.lookup {
                     return self.invite(now, tap.event, invitation, out);
@@ -159,7 +161,7 @@ impl Session {
         }
         if hint != look.hint {
             look.hint = hint;
-            out.extend(hint.map(Output::Guide));
+            out.push(Output::Guide(hint));
         }
         // Only a frame that is itself evidence can admit.
         if hint.is_none() && look.evidence.finding(&self.policy) == Finding::Match {

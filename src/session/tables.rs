@@ -232,6 +232,26 @@ fn frames_from_before_the_tap_are_ignored() {
 }
 
 #[test]
+fn a_hint_is_given_once_and_taken_back() {
+    let mut session = Session::new(policy(), door());
+    let _ = session.step(now(0), Input::CardTapped(tap(1)));
+    let good = |t| Input::FaceObserved(face(t, 0.1, 0.9, Continuity::Same));
+    let steps = [
+        (Input::FaceObserved(faces(100, 0)), vec![Output::Guide(Some(Hint::LookAtCamera))]),
+        (Input::FaceObserved(faces(200, 0)), vec![]),
+        (Input::FaceObserved(faces(300, 2)), vec![Output::Guide(Some(Hint::OneAtATime))]),
+        (good(400), vec![Output::Guide(None)]),
+        (good(500), vec![]),
+        (Input::CardTapped(tap(2)), vec![Output::Guide(Some(Hint::OneAtATime))]),
+        (good(600), vec![Output::Guide(None)]),
+    ];
+    for (n, (input, expected)) in steps.into_iter().enumerate() {
+        let outputs: Vec<_> = session.step(now(100 * (n as u64 + 1)), input).into_iter().collect();
+        assert_eq!(outputs, expected, "step {n}");
+    }
+}
+
+#[test]
 fn the_answer_waits_for_the_record() {
     let mut session = Session::new(policy(), door());
     let outputs = session.step(now(0), Input::CardTapped(Tap { lookup: Lookup::Unknown, ..tap(1) }));
