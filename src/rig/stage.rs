@@ -6,6 +6,7 @@
 mod door;
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ pub use door::{DoorBox, Said};
 use super::{
     certificates::{Authority, Validity},
     mosquitto::{Memory, Mosquitto},
-    pcscd::Pcscd,
+    pcscd::{self, Pcscd},
     strings::{Lying, Strings},
     virtual_card::{Behaviour, VirtualCard},
 };
@@ -91,7 +92,7 @@ pub struct Stage {
     reader: Option<Pcscd>,
     collector: Option<Guard>,
     exam: ExamId,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, OsString)>,
     /// Whom everybody on the stage trusts.
     pub authority: Authority,
 }
@@ -133,6 +134,7 @@ impl Stage {
         fs::write(at("devices.toml"), format!("[[device]]\nid = \"{DEVICE}\"\npublic_key = \"{device}\"\n"))?;
         let strings = Strings::new(at("strings"));
         strings.set_card(&Lying::Nothing)?;
+        let environment = reader.iter().map(|reader| (pcscd::SOCKET, reader.socket().into())).collect();
         let exam = ExamId::new(exam).context("the exam's name")?;
         let stage = Self {
             folder,
@@ -143,7 +145,7 @@ impl Stage {
             reader,
             collector: None,
             exam,
-            environment: Vec::new(),
+            environment,
             authority,
         };
         fs::write(stage.at("door.toml"), stage.configuration()?)?;
@@ -247,7 +249,7 @@ impl Stage {
         ] {
             command.arg(option).arg(self.at(file));
         }
-        command.envs(self.environment.iter().copied());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = File::create(self.at("collector.log"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         self.collector = Some(Guard(child.context("the collector cannot be started")?));
@@ -274,7 +276,7 @@ impl Stage {
 
     /// Sets a variable in the environment of the box and the collector, when they are started from now on.
     pub fn set_environment(&mut self, name: &'static str, value: &'static str) {
-        self.environment.push((name, value));
+        self.environment.push((name, value.into()));
     }
 
     /// Lays a card on the reader.
