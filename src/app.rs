@@ -4,7 +4,7 @@
 //! Never judges and never transforms: it connects.
 
 pub mod doctor;
-mod settings;
+pub mod settings;
 mod stores;
 
 use std::{
