@@ -252,10 +252,12 @@ impl Room<'_> {
             events: to_record,
             happened: happened.clone(),
             recorded: Arc::clone(&recorded),
+            newest: watch::Sender::default(),
         };
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
-        let acts = Acts { looks, events, shown, alive: Box::new(|| Service.beat()) };
+        let invitations = watch::Sender::default();
+        let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
         let (card, taps) = (stage.card, happened.clone());

@@ -10,6 +10,7 @@ mod exact;
 mod exit;
 mod faces;
 mod models;
+mod proctor;
 mod roster;
 mod similarities;
 #[cfg(test)]
@@ -39,6 +40,9 @@ enum Command {
     /// Rosters: who sits which exam, with which card and which face.
     #[command(subcommand)]
     Roster(roster::Command),
+    /// Proctors: who may sign in at the console of an exam's box.
+    #[command(subcommand)]
+    Proctor(proctor::Command),
     Compare(compare::Args),
     /// Receives the boxes' events, keeps them, and tells the boxes so.
     Collect(collect::Arguments),
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Roster(command) => roster::run(command),
+        Command::Proctor(command) => proctor::run(&command),
         Command::Compare(args) => compare::run(&args),
         Command::Collect(arguments) => collect::run(&arguments),
         Command::Events(arguments) => collect::events::run(&arguments),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, EventId, MonoTime, QualityDefect, Reason};
+use super::{Decision, EventId, Invitation, MonoTime, QualityDefect, Reason};
 
 /// What is to be shown now. Light and screen both read it, so they cannot disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,13 @@ pub enum Answer {
         attempt: u32,
         /// Of how many.
         of: u32,
+    },
+    /// A proctor may sign in at the console with this code.
+    SignIn {
+        /// The tap.
+        event: EventId,
+        /// Who, with which code.
+        invitation: Invitation,
     },
     /// The recorded answer.
     Decided {

@@ -30,8 +30,8 @@ pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, Te
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Answer, Credential, Decision, Event, EventId, EventKind, Exam, Hint, Measured, MonoTime, Observation, Reason,
-    Student, Verification,
+    Answer, Credential, Decision, Event, EventId, EventKind, Exam, Hint, Invitation, Measured, MonoTime, Observation,
+    Reason, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -111,6 +111,9 @@ impl Session {
             }
             State::Recording { .. } => {}
             State::Idle | State::Showing { .. } => {
+                if let Lookup::Proctor(invitation) = tap.lookup {
+                    return self.invite(now, tap.event, invitation, out);
+                }
                 let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
                 let case = Case::new(now, tap);
                 match refused {
@@ -119,6 +122,14 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// A proctor's code is shown also when the box is unwell: then it is needed most. The tap itself opens nothing, so there is
+    /// nothing to record; the sign-in is.
+    fn invite(&mut self, now: Now, event: EventId, invitation: Invitation, out: &mut Outputs) {
+        out.push(Output::Show(Answer::SignIn { event, invitation }));
+        out.push(Output::WakeAt(now.mono.after(self.policy.show_code_for), WakeReason::ShownLongEnough { event }));
+        self.state = State::Showing { event };
     }
 
     fn look(&mut self, now: Now, case: Case, attempt: u32, first_usable: Option<MonoTime>, out: &mut Outputs) {
@@ -307,7 +318,7 @@ impl Case {
     fn new(now: Now, tap: Tap) -> Self {
         let student = match tap.lookup {
             Lookup::Enrolled(enrolled) => Some(enrolled.entry.student),
-            Lookup::Unknown | Lookup::Elsewhere | Lookup::Unavailable => None,
+            Lookup::Unknown | Lookup::Elsewhere | Lookup::Proctor(_) | Lookup::Unavailable => None,
         };
         Self { event: tap.event, tapped_at: now.mono, credential: tap.credential.ok(), student }
     }
@@ -327,6 +338,7 @@ const fn reason_to(reason: Reason) -> Decision {
         Reason::CardUnreadable
         | Reason::CardTooWeak
         | Reason::AlreadyAdmitted
+        | Reason::TurnedAway
         | Reason::NoTemplate
         | Reason::ModelMismatch
         | Reason::NoFace

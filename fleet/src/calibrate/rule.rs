@@ -16,7 +16,7 @@ use examgate::{
     domain::{
         CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Decision, Embedding,
         EmbeddingError, EventId, EventKind, Exam, ExamId, ExamWindow, FaceSeen, History, MonoTime, Observation, Pose,
-        RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp,
+        RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
     session::{Door, Enrolled, Input, Lookup, Now, Output, Policy, Session, Tap, TemplateStock, WakeReason},
     vision::Fusion,
@@ -110,8 +110,9 @@ fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<De
     let mut decided = None;
     let mut step = |at: Duration, input: Input| {
         for output in session.step(now(at), input) {
-            if let Output::Record(recorded) = output {
-                let EventKind::Verification(verification) = recorded.kind;
+            if let Output::Record(recorded) = output
+                && let EventKind::Verification(verification) = recorded.kind
+            {
                 decided = Some(verification.decision);
             }
         }
@@ -167,7 +168,7 @@ fn card(event: EventId) -> Tap {
         lookup: Lookup::Enrolled(Enrolled {
             entry: RosterEntry { student, card: pseudonym, standing: CardStanding::Active, room: room() },
             templates: TemplateStock::Usable,
-            admitted: false,
+            whereabouts: Whereabouts::Outside,
         }),
         history: History::default(),
     }
