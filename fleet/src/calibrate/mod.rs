@@ -6,7 +6,7 @@ mod bootstrap;
 mod labelled;
 mod measure;
 mod report;
-mod rule;
+pub(crate) mod rule;
 mod taps;
 
 use std::{

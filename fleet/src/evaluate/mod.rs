@@ -2,6 +2,7 @@
 //!
 //! It never knows a roster or a box.
 
+mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
@@ -11,10 +12,12 @@ mod verification;
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Verification(verification::Args),
+    Liveness(liveness::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
+        Command::Liveness(args) => liveness::run(&args),
     }
 }
