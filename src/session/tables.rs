@@ -361,6 +361,12 @@ fn a_failed_or_overdue_record_refers_and_alarms() {
         let decision = Decision::Refer(Reason::StorageFault);
         assert_eq!(outputs[0], Output::Alarm(Reason::StorageFault));
         assert_eq!(outputs[1], Output::Show(Answer::Decided { event: event(1), decision, given_name: None }));
+        // It may reach the disk all the same, too late. What was shown stands; the student's next tap is the proctor's too.
+        assert_eq!(session.step(now(3000), Input::Recorded { event: event(1) }), Outputs::default());
+        let again =
+            Tap { lookup: Lookup::Enrolled(Enrolled { whereabouts: Whereabouts::Inside, ..enrolled() }), ..tap(2) };
+        let decision = recorded(session.step(now(3100), Input::CardTapped(again))).map(|v| v.decision);
+        assert_eq!(decision, Some(Decision::Refer(Reason::AlreadyAdmitted)));
     }
 }
 
