@@ -10,7 +10,7 @@ FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models pictures demo test test-long soak fuzz lint gates audit bench docs release
+.PHONY: help setup models pictures demo test test-long soak fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -54,6 +54,9 @@ fuzz: ## Every parser of outside bytes under a fuzzer, FUZZ_SECONDS (60) each; n
 	    target/fuzz/found/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=4096 \
 	    -print_final_stats=1 -verbosity=0 || exit 1; \
 	done
+
+hw: setup ## Contracts of the edges on hardware: HW="card camera light --config FILE" (without it: on virtual hardware)
+	$(CARGO) run --quiet -p hw-tests -- $(or $(HW),card camera light --virtual)
 
 lint: gates ## Formatting, lints, house rules, licences
 	$(CARGO) fmt --all --check

@@ -5,7 +5,7 @@
 
 pub mod doctor;
 mod office;
-mod settings;
+pub mod settings;
 mod stores;
 
 use std::{

@@ -15,56 +15,14 @@ use std::{
 
 use examgate::{
     domain::{CardProblem, Pepper},
-    edge::card::{
-        CardError, CardEvent, CardReader, PcscCardReader,
-        contract::{self, Answer, Bench},
-    },
+    edge::card::{CardError, CardEvent, CardReader, PcscCardReader, contract},
     rig::{
         pcscd::{self, Pcscd},
         virtual_card::{Behaviour, VirtualCard},
+        virtual_reader::VirtualReader,
     },
     wire::uid::ReaderOrder,
 };
-
-struct PcscBench {
-    /// Before the daemon, so that cards go first.
-    cards: [Option<VirtualCard>; 2],
-    pcscd: Pcscd,
-}
-
-impl Bench for PcscBench {
-    fn quiet(&self) -> Duration {
-        // Twice as long as pcscd takes between two looks at the reader.
-        Duration::from_millis(800)
-    }
-
-    fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader> {
-        Box::new(PcscCardReader::open(order, pepper).expect("a thread starts"))
-    }
-
-    fn insert(&mut self, slot: u16, answer: Answer) {
-        let behaviour = match answer {
-            Answer::Uid(uid) => Behaviour::Uid(uid),
-            Answer::Bytes(bytes) => Behaviour::Answer(bytes),
-            Answer::Mute => Behaviour::Mute,
-            Answer::Pulled => Behaviour::Pulled,
-        };
-        self.cards[usize::from(slot)] =
-            Some(VirtualCard::insert(self.pcscd.port(slot), behaviour).expect("the slot listens"));
-    }
-
-    fn remove(&mut self, slot: u16) {
-        self.cards[usize::from(slot)] = None;
-    }
-
-    fn take_away(&mut self) {
-        self.pcscd.kill();
-    }
-
-    fn bring_back(&mut self) {
-        self.pcscd.restart().expect("it started before");
-    }
-}
 
 /// Told to a process that is to run one test, with the socket its pcscd is to serve.
 const ALONE: &str = "EXAMGATE_CARD_TEST";
@@ -99,13 +57,13 @@ macro_rules! cases {
         $(
             #[test]
             fn $case() {
-                alone(stringify!($case), |pcscd| contract::$case(&mut PcscBench { cards: [None, None], pcscd }));
+                alone(stringify!($case), |pcscd| contract::$case(&mut VirtualReader::new(pcscd)));
             }
         )*
 
         #[test]
         fn no_case_is_forgotten() {
-            assert_eq!([$(stringify!($case)),*].len(), contract::CASES.len());
+            assert_eq!([$(stringify!($case)),*], contract::CASES.map(|(name, _)| name));
         }
     };
 }

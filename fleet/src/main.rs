@@ -2,6 +2,7 @@
 //!
 //! It never knows what a command does.
 
+mod align;
 mod calibrate;
 mod collect;
 mod compare;
@@ -52,6 +53,7 @@ enum Command {
     #[command(subcommand)]
     Evaluate(evaluate::Command),
     Calibrate(calibrate::Args),
+    Align(align::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Events(arguments) => collect::events::run(&arguments),
         Command::Evaluate(command) => evaluate::run(command),
         Command::Calibrate(args) => calibrate::run(&args, now()),
+        Command::Align(args) => align::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

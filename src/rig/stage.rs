@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -34,6 +35,9 @@ use crate::{
 /// The room and the box of every stage.
 const ROOM: &str = "SILVER-207";
 const DEVICE: &str = "door-silver-207";
+
+/// How long the box may take to do what was pulled: a scene of large pictures, on a busy machine.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,10 +303,12 @@ impl Stage {
         Ok(Tapped { strings: &self.strings, _card: card })
     }
 
-    /// Lets the box see what was pulled last.
-    pub fn settle(&self) {
-        let (_keep, never) = std::sync::mpsc::channel::<()>();
-        let _ = never.recv_timeout(4 * super::strings::LOOK_EVERY);
+    /// Waits until the box has done all that was pulled.
+    ///
+    /// # Errors
+    /// When it does not, as when it does not run.
+    pub fn settle(&self) -> Result<()> {
+        Ok(self.strings.settle(SETTLED_WITHIN)?)
     }
 
     /// What the collector has committed: one JSON object a line, in the order of the box.

@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 1, provider: None, min_face: 80, quality: QualityLimits::default() }
+        Self { threads: 1, provider: None, min_face: 80, quality: QualityLimits::FRAME }
     }
 }
 

@@ -2,19 +2,23 @@
 //!
 //! It never knows a roster or a box.
 
+mod discard;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
+mod quality;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Verification(verification::Args),
+    Quality(quality::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
+        Command::Quality(args) => quality::run(&args),
     }
 }
