@@ -63,3 +63,32 @@ fn is_locked_out(policy: &Policy, history: &History, now: Now) -> bool {
         }
     }
 }
+
+/// Whether a reason denies or refers. What the box is sure of denies; everything else is for the proctor.
+pub(super) const fn answer_to(reason: Reason) -> Decision {
+    match reason {
+        Reason::CardUnknown
+        | Reason::CardRevoked
+        | Reason::CardUnstable
+        | Reason::NotOnRoster
+        | Reason::WrongRoom
+        | Reason::TooEarly
+        | Reason::TooLate
+        | Reason::FaceMismatch => Decision::Deny(reason),
+        Reason::CardUnreadable
+        | Reason::CardTooWeak
+        | Reason::AlreadyAdmitted
+        | Reason::TurnedAway
+        | Reason::NoTemplate
+        | Reason::ModelMismatch
+        | Reason::NoFace
+        | Reason::SeveralFaces
+        | Reason::PoorQuality(_)
+        | Reason::SpoofSuspected
+        | Reason::LockedOut
+        | Reason::CameraFault
+        | Reason::VisionFault
+        | Reason::ClockUntrusted
+        | Reason::StorageFault => Decision::Refer(reason),
+    }
+}

@@ -106,7 +106,14 @@ impl Room {
             match self.happened.recv_timeout(WITHIN).expect("something is told in time") {
                 Happened::Broke(fault) => return (fault, true),
                 Happened::Mended(fault) => return (fault, false),
-                _ => {}
+                Happened::Nothing
+                | Happened::Tapped(_)
+                | Happened::CardRemoved
+                | Happened::Seen(_)
+                | Happened::Recorded(_)
+                | Happened::RecordFailed(_)
+                | Happened::Roster(_)
+                | Happened::Stop => {}
             }
         }
     }
@@ -115,10 +122,11 @@ impl Room {
     #[track_caller]
     fn seen(&self) -> crate::domain::Observation {
         loop {
-            match self.happened.recv_timeout(WITHIN).expect("a frame is looked at in time") {
-                Happened::Seen(seen) => return seen,
-                happened => assert!(matches!(happened, Happened::Nothing), "{happened:?}"),
+            let happened = self.happened.recv_timeout(WITHIN).expect("a frame is looked at in time");
+            if let Happened::Seen(seen) = happened {
+                return seen;
             }
+            assert!(matches!(happened, Happened::Nothing), "{happened:?}");
         }
     }
 
