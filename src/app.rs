@@ -116,6 +116,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
             admit: thresholds.admit,
             refer: thresholds.refer,
             live: models.manifest().liveness.threshold,
+            sure: models.manifest().liveness.sure,
         },
     );
     let room = Room { config, policy, stage, stores, pipeline };
