@@ -3,7 +3,7 @@
 //! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
 
 use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, History, Reason, Whereabouts};
+use crate::domain::{CardProblem, CardStanding, Decision, History, Reason, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {

@@ -103,17 +103,9 @@ impl Room {
     #[track_caller]
     fn told(&self) -> (Fault, bool) {
         loop {
-            match self.happened.recv_timeout(WITHIN).expect("something is told in time") {
-                Happened::Broke(fault) => return (fault, true),
-                Happened::Mended(fault) => return (fault, false),
-                Happened::Nothing
-                | Happened::Tapped(_)
-                | Happened::CardRemoved
-                | Happened::Seen(_)
-                | Happened::Recorded(_)
-                | Happened::RecordFailed(_)
-                | Happened::Roster(_)
-                | Happened::Stop => {}
+            let happened = self.happened.recv_timeout(WITHIN).expect("something is told in time");
+            if let Happened::Broke(fault) | Happened::Mended(fault) = happened {
+                return (fault, matches!(happened, Happened::Broke(_)));
             }
         }
     }
