@@ -6,6 +6,7 @@ mod discard;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
+mod precision;
 mod quality;
 mod verification;
 
@@ -14,11 +15,13 @@ mod verification;
 pub(crate) enum Command {
     Verification(verification::Args),
     Quality(quality::Args),
+    Precision(precision::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
         Command::Quality(args) => quality::run(&args),
+        Command::Precision(args) => precision::run(&args),
     }
 }
