@@ -7,7 +7,7 @@ TOOLS := target/tools
 DENY_VERSION := 0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models pictures demo test test-long soak lint gates audit bench docs release
+.PHONY: help setup models pictures axe demo test test-long soak screenshots lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -21,12 +21,15 @@ models: setup ## Nets and the inference runtime: fetched, checked, prepared
 pictures: setup ## Faces and clips for the demonstration and the tests
 	@tests/pictures/fetch
 
+axe: setup ## axe-core, which the browser tests look at pages with
+	@tests/browser/fetch
+
 demo: models pictures ## A scripted exam morning: real reader service, real broker, real collector
 	@echo "demo: building (the first time takes several minutes)"
 	@$(BUILD)
 	@target/debug/examgate demo $(DEMO)
 
-test: models pictures ## Everything a change must pass
+test: models pictures axe ## Everything a change must pass
 	@echo "test: building and running (the first time takes several minutes)"
 	$(CARGO) test --workspace --features sim
 
@@ -37,6 +40,13 @@ soak: models pictures ## The demonstration again and again for an hour; stops at
 	@$(BUILD)
 	@end=$$(( $$(date +%s) + $${SOAK_SECONDS:-3600} )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do n=$$((n + 1)); echo "soak: morning $$n"; target/debug/examgate demo || exit 1; done
+
+screenshots: models pictures axe ## Every state of the student screen at every size, into target/screenshots
+	@rm -rf target/screenshots
+	@echo "screenshots: building and looking (some minutes)"
+	EXAMGATE_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test --workspace --features sim --test browser -- --nocapture every_state
+	@tests/browser/sheet
+	@echo "screenshots: in target/screenshots"
 
 lint: gates ## Formatting, lints, house rules, licences
 	$(CARGO) fmt --all --check

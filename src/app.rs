@@ -4,6 +4,7 @@
 //! Never judges and never transforms: it connects.
 
 pub mod doctor;
+mod screen;
 mod settings;
 mod stores;
 
@@ -37,12 +38,13 @@ use crate::{
         clock::{Clock, SystemClock},
         light,
         mqtt::{self, Tls},
+        screen::Follows,
         system::{BootId, Credentials, Service},
     },
     flow::{
         Acts, Happened, Observe, Record, Verify,
         deliver::{Deliver, Pace as DeliveryPace, Parties},
-        listen, show,
+        listen, mirror, show,
     },
     session::{Door, Policy, Session, Thresholds},
     store::{EventStore, read_secret},
@@ -240,6 +242,7 @@ impl Room<'_> {
         let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
         let camera = Camera::start(stage.camera, mono(Arc::clone(&stage.clock)), CameraSettings::default())?;
+        let frames = camera.view();
         let (happened, inbox) = sync_channel(HAPPENINGS);
         let (events, to_record) = sync_channel(RECORDS);
         let (looks, wanted) = watch::channel(None);
@@ -255,6 +258,9 @@ impl Room<'_> {
         };
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
+        let (pictures, mirrored) = watch::channel(None);
+        let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&stage.clock) };
+        let screen = screen::listen(config, &stores.exam, follows).await?;
         let acts = Acts { looks, events, shown, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
@@ -267,7 +273,11 @@ impl Room<'_> {
         ];
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(show(seen, light));
+        tasks.spawn(show(seen.clone(), light));
+        if let Some(screen) = screen {
+            tasks.spawn(mirror(seen, frames, pictures));
+            tasks.spawn(screen.run());
+        }
         let stop = Arc::new(Notify::new());
         let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
 

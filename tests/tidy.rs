@@ -33,6 +33,9 @@ const CRATES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["edge/light"]),
     ("rppal", &["edge/light"]),
     ("sd_notify", &["edge/system"]),
+    ("axum", &["edge/screen"]),
+    ("hyper", &["edge/screen"]),
+    ("hyper_util", &["edge/screen"]),
     ("anyhow", &["app", "main", "rig"]),
     ("rcgen", &["rig"]),
 ];

@@ -5,4 +5,5 @@ pub mod card;
 pub mod clock;
 pub mod light;
 pub mod mqtt;
+pub mod screen;
 pub mod system;

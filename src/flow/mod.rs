@@ -8,12 +8,14 @@
 
 pub mod deliver;
 mod listen;
+mod mirror;
 mod observe;
 mod record;
 mod show;
 mod verify;
 
 pub use listen::listen;
+pub use mirror::mirror;
 pub use observe::{Look, Observe};
 pub use record::Record;
 pub use show::show;

@@ -160,6 +160,15 @@ impl Stage {
         self.folder.path().join(name)
     }
 
+    /// Adds tables to the box's configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, tables: &str) -> Result<()> {
+        let mut file = File::options().append(true).open(self.at("door.toml"))?;
+        std::io::Write::write_all(&mut file, tables.as_bytes()).context("cannot write the configuration")
+    }
+
     fn configuration(&self) -> Result<String> {
         let at = |name: &str| self.at(name).display().to_string();
         let sim = toml::to_string(&Sim { strings: self.at("strings"), card: self.reader.is_none() })?;
