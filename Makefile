@@ -5,9 +5,12 @@ CARGO ?= cargo
 BUILD := $(CARGO) build --workspace --bins --features sim
 TOOLS := target/tools
 DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models pictures axe demo test test-long soak screenshots lint gates audit bench docs release
+.PHONY: help setup models pictures axe demo test test-long soak screenshots fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -47,6 +50,23 @@ screenshots: models pictures axe ## Every state of the student screen at every s
 	EXAMGATE_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test --workspace --features sim --test browser -- --nocapture every_state
 	@tests/browser/sheet
 	@echo "screenshots: in target/screenshots"
+
+fuzz: ## Every parser of outside bytes under a fuzzer, FUZZ_SECONDS (60) each; needs a nightly toolchain
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \
+	  echo "fuzz: there is no nightly toolchain: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	@test -x $(TOOLS)/bin/cargo-fuzz || { echo "fuzz: building cargo-fuzz $(FUZZ_VERSION) into $(TOOLS)"; \
+	  $(CARGO) install --quiet --locked --root $(TOOLS) --version $(FUZZ_VERSION) cargo-fuzz; }
+	@echo "fuzz: building (the first time takes several minutes)"
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) +nightly fuzz build --target-dir target/fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "fuzz: $$target, $(FUZZ_SECONDS) s"; mkdir -p target/fuzz/found/$$target; \
+	  PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz $$target \
+	    target/fuzz/found/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=4096 \
+	    -print_final_stats=1 -verbosity=0 || exit 1; \
+	done
+
+hw: setup ## Contracts of the edges on hardware: HW="card camera light --config FILE" (without it: on virtual hardware)
+	$(CARGO) run --quiet -p hw-tests -- $(or $(HW),card camera light --virtual)
 
 lint: gates ## Formatting, lints, house rules, licences
 	$(CARGO) fmt --all --check

@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         admissions.push(Duration::from_millis(said.since_tap_ms));
         drop(tapped);
         // The reader's string must be seen to be empty before the next card lies on it.
-        stage.settle();
+        stage.settle()?;
     }
     let status = fs::read_to_string(format!("/proc/{}/status", door.id()))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

@@ -1,5 +1,5 @@
-//! What a frame costs: each stage, how much of it is not inference, how that compares with the same work in Python, how much memory
-//! it takes, and how soon after its start a box looks at the first frame. Prints a table, writes `target/bench/summary.json`.
+//! What a frame costs: each stage, how much of it is not inference, and how that compares with the same work in Python. Prints a
+//! table, writes `target/bench/summary.json`.
 //!
 //! One thread, frames of 640x480 pixels with one face, full detection of faces from 80 pixels on, all nets.
 
@@ -8,7 +8,6 @@ use std::{
     error::Error,
     fs,
     hint::black_box,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -23,8 +22,7 @@ type Numbers = BTreeMap<String, f64>;
 /// One part of the bench: what it measures, and the function that does.
 type Section = (&'static str, fn(&Bench, &mut Numbers) -> Outcome);
 
-const SECTIONS: &[Section] =
-    &[("stages", stages), ("overhead", overhead), ("python peer", python), ("memory", memory), ("start", start)];
+const SECTIONS: &[Section] = &[("stages", stages), ("overhead", overhead), ("python peer", python)];
 const MIN_FACE: u32 = 80;
 /// Frames of the clip that are used: every third of 72.
 const FRAMES: usize = 24;
@@ -38,12 +36,6 @@ struct Bench {
 
 fn main() -> Outcome {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let child = std::env::args().skip_while(|argument| argument != "--child").nth(1);
-    match child.as_deref() {
-        Some("ready") => return child_ready(&root),
-        Some(folder) => return child_memory(&root, Path::new(folder)),
-        None => {}
-    }
     let bench = Bench::prepare(root)?;
     let mut numbers = Numbers::new();
     for (name, section) in SECTIONS {
@@ -288,49 +280,5 @@ fn python(bench: &Bench, numbers: &mut Numbers) -> Outcome {
     numbers.insert("python_peer_ratio".into(), prepared / bare);
     numbers.insert("python_published_ms".into(), published);
     numbers.insert("python_published_ratio".into(), published / shipped);
-    Ok(())
-}
-
-/// Most memory a process held (VmHWM) that opened the pipeline and looked at all frames.
-fn memory(bench: &Bench, numbers: &mut Numbers) -> Outcome {
-    let said = Command::new(std::env::current_exe()?).arg("--child").arg(&bench.folder).output()?;
-    let kib: f64 = String::from_utf8(said.stdout)?.trim().parse().map_err(|_| "the child said nothing")?;
-    numbers.insert("peak_rss_mib".into(), kib / 1024.0);
-    Ok(())
-}
-
-fn child_memory(root: &Path, folder: &Path) -> Outcome {
-    let mut pipeline = open(root, None)?;
-    let mut image = Image::empty();
-    for entry in fs::read_dir(folder)? {
-        decode_and_look(&mut pipeline, &mut image, &fs::read(entry?.path())?)?;
-    }
-    let status = fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
-    say(peak.trim().trim_end_matches(" kB"));
-    Ok(())
-}
-
-/// Seconds from the start of a process to its first frame: manifest read, all files hashed, all nets open.
-fn start(_: &Bench, numbers: &mut Numbers) -> Outcome {
-    let mut spent = Vec::new();
-    for _ in 0..5 {
-        let start = now();
-        let mut child =
-            Command::new(std::env::current_exe()?).args(["--child", "ready"]).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("the child has no output")?).read_line(&mut line)?;
-        spent.push(start.elapsed());
-        if !child.wait()?.success() || line.trim() != "ready" {
-            return Err("the child did not get ready".into());
-        }
-    }
-    numbers.insert("ready_s".into(), milliseconds(&spent) / 1e3);
-    Ok(())
-}
-
-fn child_ready(root: &Path) -> Outcome {
-    black_box(open(root, None)?);
-    say("ready");
     Ok(())
 }

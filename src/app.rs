@@ -5,7 +5,7 @@
 
 pub mod doctor;
 mod screen;
-mod settings;
+pub mod settings;
 mod stores;
 
 use std::{
@@ -118,6 +118,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
             admit: thresholds.admit,
             refer: thresholds.refer,
             live: models.manifest().liveness.threshold,
+            sure: models.manifest().liveness.sure,
         },
     );
     let room = Room { config, policy, stage, stores, pipeline };
@@ -255,13 +256,15 @@ impl Room<'_> {
             events: to_record,
             happened: happened.clone(),
             recorded: Arc::clone(&recorded),
+            newest: watch::Sender::default(),
         };
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (pictures, mirrored) = watch::channel(None);
         let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&stage.clock) };
         let screen = screen::listen(config, &stores.exam, follows).await?;
-        let acts = Acts { looks, events, shown, alive: Box::new(|| Service.beat()) };
+        let invitations = watch::Sender::default();
+        let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
         let (card, taps) = (stage.card, happened.clone());

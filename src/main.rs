@@ -1,7 +1,11 @@
 //! The binary at the door: arguments, configuration, then the box. Exit codes follow sysexits(3): 64 for a bad command line
 //! or configuration, 1 for everything else.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -60,7 +64,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
     };
-    log(arguments.log_json);
+    log(&arguments);
     match obey(arguments.command) {
         Ok(code) => code,
         Err(error) => {
@@ -98,9 +102,12 @@ fn surroundings() -> Surroundings {
     Surroundings { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
 }
 
-/// `RUST_LOG` chooses; without it, everything from `info` up, but the runtime's chatter only from `warn` up.
-fn log(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { lines.json().flatten_event(true).init() } else { lines.init() }
+/// `RUST_LOG` chooses; without it, everything from `info` up, but the runtime's chatter only from `warn` up. What `doctor` finds
+/// is its answer: the log stays silent.
+fn log(arguments: &Arguments) {
+    let usual = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "info,ort=warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let stderr = std::io::stderr;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
+    if arguments.log_json { lines.json().flatten_event(true).init() } else { lines.init() }
 }

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("session", &["session", "domain"]),
     ("wire", &["wire", "domain"]),
     ("config", &["config", "domain", "wire"]),
-    ("vision", &["vision", "domain"]),
+    ("vision", &["vision", "domain", "wire"]),
     ("store", &["store", "domain"]),
     ("flow", &["flow", "domain", "session", "wire", "vision", "store", "edge"]),
 ];

@@ -25,7 +25,12 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// Reads the manifest and checks the hash of every file it names.
     pub(crate) fn load(&self) -> anyhow::Result<VerifiedModels> {
-        let refused = || Refusal::Usage(format!("the models in {} cannot be used", self.models.display()));
+        let refused = || {
+            Refusal::Usage(format!(
+                "the models in {} cannot be used (another folder: --models DIR)",
+                self.models.display()
+            ))
+        };
         let manifest = Manifest::load(&self.models.join("manifest.toml")).with_context(refused)?;
         // An absolute path has a parent; "models" alone has an empty one.
         let folder = std::path::absolute(&self.models).with_context(refused)?;

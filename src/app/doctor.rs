@@ -17,7 +17,8 @@ use crate::{
         camera::{Camera, CameraSettings, CameraView, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
-        light, mqtt,
+        light::{self, LightKind},
+        mqtt,
         system::free_space,
     },
     store::{EventStore, Room, read_secret},
@@ -62,12 +63,13 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
     if let Some(models) = &models {
         store(config, surroundings, models, &mut findings);
         broker(config, models, &mut findings);
+    } else {
+        findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
     disk(&config.state, &mut findings);
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
-    let light = light::open(&light_kind(&config.light));
-    findings.push(of("light", light.map(|_| format!("{:?}", config.light))));
+    light(config, &mut findings);
     findings
 }
 
@@ -154,9 +156,9 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
             for report in pipeline.providers() {
                 let part = format!("provider of {}", report.net);
                 findings.push(match &report.why {
-                    None => finding(part, State::Well, format!("{:?}", report.used)),
+                    None => finding(part, State::Well, report.used.to_string()),
                     Some(why) => {
-                        let found = format!("{:?} instead of {:?}, which failed: {why}", report.used, report.asked);
+                        let found = format!("{} instead of {}, which failed: {why}", report.used, report.asked);
                         finding(part, State::Impaired, found)
                     }
                 });
@@ -242,7 +244,9 @@ fn reader(config: &Config, findings: &mut Vec<Finding>) {
     let pepper = match read_secret(&config.keys.join("pepper.key")) {
         Ok(pepper) => Pepper::from_bytes(*pepper),
         Err(error) => {
-            findings.push(finding("reader", State::Unwell, chain(&error)));
+            let found =
+                format!("the fleet's pepper, which turns card numbers into pseudonyms, is missing: {}", chain(&error));
+            findings.push(finding("reader", State::Unwell, found));
             return;
         }
     };
@@ -273,10 +277,22 @@ fn camera(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>
         })
     });
     findings.push(match seen {
-        Ok(Ok(Ok(CameraView::Streaming(frame)))) => finding("camera", State::Well, format!("{frame:?}")),
+        Ok(Ok(Ok(CameraView::Streaming(frame)))) => {
+            let found = format!("{} frames of {}x{} pixels", frame.format, frame.width, frame.height);
+            finding("camera", State::Well, found)
+        }
         Ok(Ok(Ok(CameraView::Faulted(fault)))) => finding("camera", State::Unwell, fault.to_string()),
         Ok(Ok(Ok(CameraView::Starting) | Err(_)) | Err(_)) | Err(_) => {
             finding("camera", State::Unwell, "it does not answer; replug it")
         }
+    });
+}
+
+fn light(config: &Config, findings: &mut Vec<Finding>) {
+    let kind = light_kind(&config.light);
+    findings.push(match light::open(&kind) {
+        Err(error) => finding("light", State::Unwell, chain(&error)),
+        Ok(_) if matches!(kind, LightKind::Simulated) => finding("light", State::Impaired, kind.to_string()),
+        Ok(_) => finding("light", State::Well, kind.to_string()),
     });
 }

@@ -60,6 +60,6 @@ impl Stores {
         let open = || EventStore::open(&layout.events(), &key, epoch, limits).context("the event store cannot be used");
         let (writer, reader, outbox) = (open()?, open()?, open()?);
         let space = models.manifest().embedder.space.clone();
-        Ok(Self { exam, desk: Desk { roster: current, others, events: reader, space }, writer, outbox })
+        Ok(Self { exam, desk: Desk { roster: current, others, events: reader, space, console: false }, writer, outbox })
     }
 }

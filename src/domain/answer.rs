@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, EventId, MonoTime, QualityDefect, Reason};
+use super::{Decision, EventId, Invitation, MonoTime, QualityDefect, Reason};
 
 /// What is to be shown now. Light and screen both read it, so they cannot disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,13 @@ pub enum Answer {
         /// Of how many.
         of: u32,
     },
+    /// A proctor may sign in at the console with this code.
+    SignIn {
+        /// The tap.
+        event: EventId,
+        /// Who, with which code.
+        invitation: Invitation,
+    },
     /// The recorded answer.
     Decided {
         /// Its event.
@@ -71,6 +78,10 @@ pub enum Hint {
     LessLight,
     /// Blurred.
     HoldStill,
+    /// A challenge: turn the head to your left, the picture's right.
+    TurnLeft,
+    /// A challenge: turn the head to your right, the picture's left.
+    TurnRight,
 }
 
 impl From<QualityDefect> for Hint {

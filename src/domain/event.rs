@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Decision, ExamId, RoomId, RosterVersion, Similarity,
-    StudentId, Timestamp,
+    Access, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, ExamId, RoomId, RosterVersion,
+    Ruling, Similarity, StudentId, Timestamp, Undo,
 };
 
 /// UUIDv7: unique for ever, also over lost state.
@@ -53,6 +53,9 @@ pub enum Liveness {
         score: f32,
         /// What it had to reach.
         threshold: f32,
+        /// What decided; events of older boxes do not say.
+        #[serde(default)]
+        cue: Cue,
     },
     /// No frame reached the net, or it was scripted by a simulation.
     NotAssessed,
@@ -113,6 +116,12 @@ pub struct History {
 pub enum EventKind {
     /// A student was verified.
     Verification(Verification),
+    /// A proctor decided.
+    Ruling(Ruling),
+    /// A ruling was taken back.
+    Undo(Undo),
+    /// Somebody came to the console, or went.
+    Access(Access),
 }
 
 /// One recorded event.

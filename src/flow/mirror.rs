@@ -25,8 +25,10 @@ pub async fn mirror(
             matches!(shown.answer, Answer::Looking { .. }).then_some(shown.since)
         };
         let changed = if let Some(since) = since {
-            let frame = frames.borrow_and_update().frame_after(since).cloned();
-            if let Some(frame) = frame.filter(|frame| frame.format == PixelFormat::Mjpeg) {
+            if let CameraView::Streaming(frame) = &*frames.borrow_and_update()
+                && frame.captured_at > since
+                && frame.format == PixelFormat::Mjpeg
+            {
                 pictures.send_replace(Some(Picture::copied(&frame.bytes)));
             }
             tokio::select! {

@@ -31,7 +31,8 @@ pub async fn show(mut shown: watch::Receiver<Shown>, mut light: impl Light) {
 
 const fn pattern_of(answer: &Answer) -> Pattern {
     match answer {
-        Answer::Idle => Pattern::Idle,
+        // A code is for the proctor's eyes on the screen: at the door nothing has changed.
+        Answer::Idle | Answer::SignIn { .. } => Pattern::Idle,
         Answer::Unwell(_) => Pattern::Fault,
         Answer::Looking { .. } => Pattern::Looking,
         Answer::Decided { decision: Decision::Admit, .. } => Pattern::Admit,
@@ -44,7 +45,7 @@ const fn pattern_of(answer: &Answer) -> Pattern {
 const fn event_of(answer: &Answer) -> Option<EventId> {
     match answer {
         Answer::Decided { event, .. } => Some(*event),
-        Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } => None,
+        Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } | Answer::SignIn { .. } => None,
     }
 }
 

@@ -10,3 +10,5 @@ pub mod stage;
 #[cfg(feature = "device")]
 pub mod strings;
 pub mod virtual_card;
+#[cfg(feature = "device")]
+pub mod virtual_reader;

@@ -4,22 +4,26 @@
 //! Used by the demonstration and by tests of the whole line. Never knows what is played on it.
 
 mod door;
+mod secrets;
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
 use door::Guard;
 pub use door::{DoorBox, Said};
+use secrets::{identity, secret, signing_key};
 
 use super::{
     certificates::{Authority, Validity},
     mosquitto::{Memory, Mosquitto},
-    pcscd::Pcscd,
+    pcscd::{self, Pcscd},
     strings::{Lying, Strings},
     virtual_card::{Behaviour, VirtualCard},
 };
@@ -27,12 +31,15 @@ use crate::{
     config::Sim,
     domain::{DeviceId, ExamId, RoomId, Timestamp},
     store::Key,
-    wire::{keys::SigningKey, seal::Identity},
+    wire::seal::Identity,
 };
 
 /// The room and the box of every stage.
 const ROOM: &str = "SILVER-207";
 const DEVICE: &str = "door-silver-207";
+
+/// How long the box may take to do what was pulled: a scene of large pictures, on a busy machine.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +98,7 @@ pub struct Stage {
     reader: Option<Pcscd>,
     collector: Option<Guard>,
     exam: ExamId,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, OsString)>,
     /// Whom everybody on the stage trusts.
     pub authority: Authority,
 }
@@ -133,6 +140,7 @@ impl Stage {
         fs::write(at("devices.toml"), format!("[[device]]\nid = \"{DEVICE}\"\npublic_key = \"{device}\"\n"))?;
         let strings = Strings::new(at("strings"));
         strings.set_card(&Lying::Nothing)?;
+        let environment = reader.iter().map(|reader| (pcscd::SOCKET, reader.socket().into())).collect();
         let exam = ExamId::new(exam).context("the exam's name")?;
         let stage = Self {
             folder,
@@ -143,7 +151,7 @@ impl Stage {
             reader,
             collector: None,
             exam,
-            environment: Vec::new(),
+            environment,
             authority,
         };
         fs::write(stage.at("door.toml"), stage.configuration()?)?;
@@ -256,7 +264,7 @@ impl Stage {
         ] {
             command.arg(option).arg(self.at(file));
         }
-        command.envs(self.environment.iter().copied());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = File::create(self.at("collector.log"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         self.collector = Some(Guard(child.context("the collector cannot be started")?));
@@ -283,7 +291,7 @@ impl Stage {
 
     /// Sets a variable in the environment of the box and the collector, when they are started from now on.
     pub fn set_environment(&mut self, name: &'static str, value: &'static str) {
-        self.environment.push((name, value));
+        self.environment.push((name, value.into()));
     }
 
     /// Lays a card on the reader.
@@ -306,10 +314,12 @@ impl Stage {
         Ok(Tapped { strings: &self.strings, _card: card })
     }
 
-    /// Lets the box see what was pulled last.
-    pub fn settle(&self) {
-        let (_keep, never) = std::sync::mpsc::channel::<()>();
-        let _ = never.recv_timeout(4 * super::strings::LOOK_EVERY);
+    /// Waits until the box has done all that was pulled.
+    ///
+    /// # Errors
+    /// When it does not, as when it does not run.
+    pub fn settle(&self) -> Result<()> {
+        Ok(self.strings.settle(SETTLED_WITHIN)?)
     }
 
     /// What the collector has committed: one JSON object a line, in the order of the box.
@@ -382,17 +392,4 @@ impl Drop for Tapped<'_> {
         // A string that cannot be pulled shows at the next tap.
         let _ = self.strings.set_card(&Lying::Nothing);
     }
-}
-
-fn secret(path: &Path, text: &str) -> Result<()> {
-    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn signing_key(path: &Path) -> Result<SigningKey> {
-    Ok(SigningKey::from_seed(&*crate::store::read_secret(path)?))
-}
-
-fn identity(path: &Path) -> Result<Identity> {
-    Ok(fs::read_to_string(path)?.parse()?)
 }

@@ -3,7 +3,7 @@
 //! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
 
 use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, History, Reason};
+use crate::domain::{CardProblem, CardStanding, History, Reason, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {
@@ -14,7 +14,8 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
     };
     let enrolled = match &tap.lookup {
         Lookup::Unavailable => return Some(Reason::StorageFault),
-        Lookup::Unknown => return Some(Reason::CardUnknown),
+        // A proctor is invited before it comes to this.
+        Lookup::Unknown | Lookup::Proctor(_) => return Some(Reason::CardUnknown),
         Lookup::Elsewhere => return Some(Reason::NotOnRoster),
         Lookup::Enrolled(enrolled) => enrolled,
     };
@@ -36,8 +37,10 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
     if now.wall >= door.exam.window.closes {
         return Some(Reason::TooLate);
     }
-    if enrolled.admitted {
-        return Some(Reason::AlreadyAdmitted);
+    match enrolled.whereabouts {
+        Whereabouts::Outside => {}
+        Whereabouts::Inside => return Some(Reason::AlreadyAdmitted),
+        Whereabouts::TurnedAway => return Some(Reason::TurnedAway),
     }
     if is_locked_out(policy, &tap.history, now) {
         return Some(Reason::LockedOut);

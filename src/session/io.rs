@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Answer, CardProblem, ClockTrust, Credential, Event, EventId, Exam, Hint, History, MonoTime, Observation, Reason,
-    RoomId, RosterEntry, StudentId, Timestamp,
+    Answer, CardProblem, ClockTrust, Credential, Event, EventId, Exam, Hint, History, Invitation, MonoTime,
+    Observation, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
 };
 
 /// The moment of an input, by both clocks.
@@ -80,6 +80,8 @@ pub enum Lookup {
     Elsewhere,
     /// On this exam's roster.
     Enrolled(Enrolled),
+    /// A proctor's card: they may sign in at the console with the code made for this tap.
+    Proctor(Invitation),
     /// The store could not be read.
     Unavailable,
 }
@@ -91,8 +93,8 @@ pub struct Enrolled {
     pub entry: RosterEntry,
     /// What there is to compare with.
     pub templates: TemplateStock,
-    /// Whether the events say they are inside already.
-    pub admitted: bool,
+    /// Where the events say they are.
+    pub whereabouts: Whereabouts,
 }
 
 /// What there is to compare a face with.

@@ -18,7 +18,7 @@ mod face;
 mod fusion;
 mod liveness;
 mod manifest;
-mod motion;
+mod pad;
 mod picture;
 mod pipeline;
 mod placement;
@@ -42,7 +42,7 @@ pub use manifest::{
 pub use picture::{Image, ImageView, PictureError};
 pub use pipeline::{Options, Pipeline, VisionError};
 pub use probe::Probe;
-pub use quality::{Quality, QualityLimits};
+pub use quality::{Best, Component, Quality, QualityLimits};
 #[cfg(feature = "sim")]
 pub use runtime::Tape;
 pub use runtime::{InferenceError, ProviderReport, Runtime, RuntimeError};

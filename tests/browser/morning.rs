@@ -55,7 +55,7 @@ impl Door<'_> {
     /// Taps, waits for the answer on both screens, and holds what was seen against what should have been.
     async fn tap(&mut self, door: &DoorBox, what: &str, card: &str, scene: &Scene, expected: Expected<'_>) {
         self.stage.strings.set_scene(scene).expect("the scene is set");
-        self.stage.settle();
+        self.stage.settle().expect("the box has seen it");
         for tab in self.tabs {
             let () = tab.get("(seen = [seen.at(-1)], null)").await;
         }
@@ -86,7 +86,7 @@ impl Door<'_> {
         }
         self.examine(what).await;
         drop(tapped);
-        self.stage.settle();
+        self.stage.settle().expect("the box has seen it");
     }
 
     async fn examine(&mut self, what: &str) {

@@ -4,7 +4,9 @@
 
 use std::{fs, path::PathBuf};
 
-use examgate::domain::{Answer, Decision, Hint, QualityDefect, Reason, Shown};
+use examgate::domain::{
+    Answer, Decision, EventId, Hint, Invitation, ProctorId, QualityDefect, Reason, Shown, SignInCode,
+};
 
 use super::{
     hall::{Hall, decided},
@@ -12,7 +14,7 @@ use super::{
     rig::{Surfer, Tab},
 };
 
-const HINTS: [Hint; 9] = [
+const HINTS: [Hint; 11] = [
     Hint::LookAtCamera,
     Hint::OneAtATime,
     Hint::ComeCloser,
@@ -22,6 +24,8 @@ const HINTS: [Hint; 9] = [
     Hint::MoreLight,
     Hint::LessLight,
     Hint::HoldStill,
+    Hint::TurnLeft,
+    Hint::TurnRight,
 ];
 
 const DENIALS: [Reason; 8] = [
@@ -35,10 +39,11 @@ const DENIALS: [Reason; 8] = [
     Reason::FaceMismatch,
 ];
 
-const REFERRALS: [Reason; 15] = [
+const REFERRALS: [Reason; 16] = [
     Reason::CardUnreadable,
     Reason::CardTooWeak,
     Reason::AlreadyAdmitted,
+    Reason::TurnedAway,
     Reason::NoTemplate,
     Reason::ModelMismatch,
     Reason::NoFace,
@@ -63,10 +68,14 @@ const SCRIPT: &str = "<img src=x onerror=alert(1)>";
 /// What is shown, under a name. Hints and answers alternate: an answer is never held back by a hint.
 fn states() -> Vec<(String, Answer, Option<Hint>)> {
     let looking = |attempt| Answer::Looking { attempt, of: 3 };
+    let invitation =
+        Invitation { proctor: ProctorId::new("okafor").expect("valid"), code: SignInCode::from_random(123_456) };
+    let sign_in = Answer::SignIn { event: EventId(uuid::Uuid::nil()), invitation };
     let mut states = vec![
         ("idle".to_owned(), Answer::Idle, None),
         ("looking".into(), looking(1), None),
         ("admitted".into(), decided(Decision::Admit, Some("Noah")), None),
+        ("sign-in".into(), sign_in, None),
         ("looking-again".into(), looking(2), None),
         ("admitted-long".into(), decided(Decision::Admit, Some("Maximiliane Aurelia")), None),
         ("unwell".into(), Answer::Unwell(Reason::CameraFault), None),

@@ -2,11 +2,11 @@
 //!
 //! It never knows a roster; embeddings live only while it runs. Nothing it says about one face is a probability.
 
-mod bootstrap;
-mod labelled;
+pub(crate) mod bootstrap;
+pub(crate) mod labelled;
 mod measure;
 mod report;
-mod rule;
+pub(crate) mod rule;
 mod taps;
 
 use std::{

@@ -2,19 +2,26 @@
 //!
 //! It never knows a roster or a box.
 
+mod discard;
+mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
+mod quality;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Verification(verification::Args),
+    Quality(quality::Args),
+    Liveness(liveness::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
+        Command::Quality(args) => quality::run(&args),
+        Command::Liveness(args) => liveness::run(&args),
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{Answer, Decision, Hint, Shown, Timestamp};
 
-/// How the page looks: its ground, its shape, its motion. One for each pattern of the light.
+/// How the page looks: its ground, its shape, its motion. One for each pattern of the light, and one for the proctor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Look {
@@ -21,6 +21,8 @@ pub enum Look {
     Unwell,
     /// Please look at the camera.
     Looking,
+    /// A proctor's code.
+    SignIn,
     /// Come in.
     Admitted,
     /// Not with this card, or not now.
@@ -37,6 +39,7 @@ impl Look {
             Answer::Idle => Self::Idle,
             Answer::Unwell(_) => Self::Unwell,
             Answer::Looking { .. } => Self::Looking,
+            Answer::SignIn { .. } => Self::SignIn,
             Answer::Decided { decision: Decision::Admit, .. } => Self::Admitted,
             Answer::Decided { decision: Decision::Deny(_), .. } => Self::Denied,
             Answer::Decided { decision: Decision::Refer(_), .. } => Self::Referred,
@@ -97,8 +100,10 @@ impl<'a> Sheet<'a> {
         let own = words.first().expect("the configuration names a language");
         let progress = match shown.answer {
             Answer::Looking { attempt, of } => Some(Progress { attempt, of, text: own.progress(attempt, of) }),
-            Answer::Idle | Answer::Unwell(_) | Answer::Decided { .. } => None,
+            Answer::Idle | Answer::Unwell(_) | Answer::SignIn { .. } | Answer::Decided { .. } => None,
         };
+        // A code is the same in every language.
+        let spoken = if matches!(shown.answer, Answer::SignIn { .. }) { 1 } else { words.len() };
         let line = |words: &'a Words, Pair { title, detail }: Pair| Line {
             lang: words.tag(),
             dir: words.direction(),
@@ -107,7 +112,7 @@ impl<'a> Sheet<'a> {
         };
         Self {
             look: Look::of(&shown.answer),
-            lines: words.iter().map(|words| line(words, words.say(shown, door))).collect(),
+            lines: words[..spoken].iter().map(|words| line(words, words.say(shown, door))).collect(),
             waiting: words.iter().map(|words| line(words, words.waiting().clone())).collect(),
             hint: shown.hint.filter(|_| progress.is_some()),
             progress,

@@ -68,6 +68,7 @@ pub struct Words {
     admitted: AdmittedWords,
     proctor: ProctorWords,
     reasons: Reasons,
+    sign_in: SignInWords,
     unwell: Pair,
     waiting: Pair,
 }
@@ -108,6 +109,12 @@ struct AdmittedWords {
 #[serde(deny_unknown_fields)]
 struct ProctorWords {
     title: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignInWords {
+    detail: String,
 }
 
 impl Words {
@@ -165,6 +172,12 @@ impl Words {
         match &shown.answer {
             Answer::Idle => self.invitation(door),
             Answer::Unwell(_) => self.unwell.clone(),
+            // In two halves, as people read six digits out.
+            Answer::SignIn { invitation, .. } => {
+                let digits = invitation.code.digits();
+                let (left, right) = digits.split_at_checked(3).unwrap_or((&digits, ""));
+                Pair { title: format!("{left} {right}"), detail: self.sign_in.detail.clone() }
+            }
             Answer::Looking { .. } => Pair {
                 title: shown.hint.map_or(&self.looking.title, |hint| self.hints.of(hint)).clone(),
                 detail: self.looking.detail.clone(),

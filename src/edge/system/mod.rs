@@ -7,5 +7,5 @@ mod machine;
 mod service;
 
 pub use credentials::{CredentialError, Credentials};
-pub use machine::{BootId, FreeSpace, MachineError, Versions, free_space};
+pub use machine::{BootId, FreeSpace, MachineError, free_space};
 pub use service::Service;

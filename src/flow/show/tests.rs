@@ -8,9 +8,9 @@ use std::{
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Exam, ExamId,
-        ExamWindow, FaceSeen, Hint, History, MonoTime, Observation, Pose, Reason, RoomId, RosterEntry, RosterVersion,
-        Similarity, Student, StudentId, Timestamp,
+        ArtifactId, CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, Exam,
+        ExamId, ExamWindow, FaceSeen, Hint, History, Invitation, MonoTime, Observation, Pose, ProctorId, Reason,
+        RoomId, RosterEntry, RosterVersion, SignInCode, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
     edge::{light::LightError, screen::Look},
     session::{
@@ -92,6 +92,7 @@ fn a_whole_life() -> Vec<Shown> {
         admit: Similarity::new(0.5),
         refer: Similarity::new(0.3),
         live: 0.6,
+        sure: 0.8,
     });
     let enrolled = Enrolled {
         entry: RosterEntry {
@@ -101,8 +102,9 @@ fn a_whole_life() -> Vec<Shown> {
             room: room.clone(),
         },
         templates: TemplateStock::Usable,
-        admitted: false,
+        whereabouts: Whereabouts::default(),
     };
+    let invitation = Invitation { proctor: ProctorId::new("okafor").expect("valid"), code: SignInCode::from_random(7) };
     let event = |n| EventId(uuid::Uuid::from_u128(n));
     let credential = Ok(Credential { pseudonym: CardPseudonym::from_bytes([9; 32]), profile: CredentialProfile::Uid });
     let tap = |n, lookup| {
@@ -118,6 +120,7 @@ fn a_whole_life() -> Vec<Shown> {
                 pose: Pose::default(),
                 defect: None,
                 liveness: 0.9,
+                cue: Cue::default(),
                 similarity: Similarity::new(similarity),
                 continuity: Continuity::Same,
             }),
@@ -125,15 +128,16 @@ fn a_whole_life() -> Vec<Shown> {
     };
     let mut session = Session::new(policy, Door { room, exam });
     let mut shown = vec![Shown::new(Answer::Idle, mono(0))];
-    let inputs = [
+    let mut inputs = vec![
         tap(1, Lookup::Enrolled(enrolled.clone())),
         seen(150, 0.9, 0),
         seen(250, 0.9, 2),
         seen(350, 0.9, 1),
         Input::TimerFired(WakeReason::AttemptOver { event: event(1), attempt: 1 }),
-        seen(550, 0.9, 1),
-        seen(650, 0.9, 1),
-        seen(750, 0.9, 1),
+    ];
+    // Frames and time enough to be sure.
+    inputs.extend((6..18).map(|n| seen(100 * n, 0.9, 1)));
+    inputs.extend([
         Input::Recorded { event: event(1) },
         tap(2, Lookup::Unknown),
         Input::Recorded { event: event(2) },
@@ -142,7 +146,8 @@ fn a_whole_life() -> Vec<Shown> {
         Input::EdgeFault(Fault::Camera),
         Input::TimerFired(WakeReason::ShownLongEnough { event: event(3) }),
         Input::EdgeRecovered(Fault::Camera),
-    ];
+        tap(4, Lookup::Proctor(invitation)),
+    ]);
     for (n, input) in inputs.into_iter().enumerate() {
         let now = Now { mono: mono(100 * (n as u64 + 1)), wall: at(60), clock: ClockTrust::Synchronised };
         for output in session.step(now, input) {
@@ -165,6 +170,7 @@ fn light_and_screen_agree_through_a_whole_life() {
     let shown = a_whole_life();
     let agreed = [
         (Look::Idle, Pattern::Idle),
+        (Look::SignIn, Pattern::Idle),
         (Look::Looking, Pattern::Looking),
         (Look::Admitted, Pattern::Admit),
         (Look::Denied, Pattern::Deny),

@@ -4,6 +4,7 @@
 //! It never judges: whether a card is good, the room right or the window open is the session's business.
 
 mod content;
+mod proctors;
 
 use std::{borrow::Borrow, path::Path};
 
@@ -22,7 +23,10 @@ use crate::domain::{
 const ROSTER: Kind = Kind {
     application_id: i32::from_be_bytes(*b"EgRo"),
     name: "a roster",
-    migrations: &[Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") }],
+    migrations: &[
+        Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") },
+        Migration { name: "proctors", sql: include_str!("roster_2.sql") },
+    ],
 };
 
 /// Page cache while a roster is written, KiB: cards come in random order.
@@ -94,6 +98,9 @@ pub enum RosterError {
         /// Who came second.
         student: StudentId,
     },
+    /// A proctor's card is somebody else's on this roster.
+    #[error("a student or another proctor has this card: give the proctor another one")]
+    CardTaken,
     /// More templates than a student can have. `Display` names the student: it is for the tool that builds rosters.
     #[error("student {} has {count} templates, 256 are allowed", student.as_str())]
     TooManyTemplates {
@@ -185,6 +192,21 @@ impl RosterStore {
         let numbers: Vec<String> = query.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(&fault)?;
         let student = |number| StudentId::new(number).map_err(|_| RosterError::Nonsense { what: "a student" });
         numbers.into_iter().map(student).collect()
+    }
+
+    /// Every student's place, in order of their numbers.
+    ///
+    /// # Errors
+    /// When the database fails or a value makes no sense.
+    pub fn entries(&self) -> Result<Vec<RosterEntry>, RosterError> {
+        let fault = self.sealed.fault("list students");
+        let mut query = self
+            .sealed
+            .connection()
+            .prepare_cached("SELECT student, given_name, card, revoked, room, templates FROM entries ORDER BY student")
+            .map_err(&fault)?;
+        let rows: Vec<_> = query.query_map([], RawEntry::read).and_then(Iterator::collect).map_err(&fault)?;
+        rows.into_iter().map(|raw| Ok(raw.check()?.entry)).collect()
     }
 
     /// How many students.

@@ -19,6 +19,8 @@ pub(super) struct Hints {
     more_light: String,
     less_light: String,
     hold_still: String,
+    turn_left: String,
+    turn_right: String,
 }
 
 impl Hints {
@@ -33,6 +35,8 @@ impl Hints {
             Hint::MoreLight => &self.more_light,
             Hint::LessLight => &self.less_light,
             Hint::HoldStill => &self.hold_still,
+            Hint::TurnLeft => &self.turn_left,
+            Hint::TurnRight => &self.turn_right,
         }
     }
 }
@@ -59,6 +63,7 @@ pub(super) struct Reasons {
     too_early: Said,
     too_late: Said,
     already_admitted: Said,
+    turned_away: Said,
     no_template: Said,
     model_mismatch: Said,
     no_face: Said,
@@ -86,6 +91,7 @@ impl Reasons {
             Reason::TooEarly => &self.too_early,
             Reason::TooLate => &self.too_late,
             Reason::AlreadyAdmitted => &self.already_admitted,
+            Reason::TurnedAway => &self.turned_away,
             Reason::NoTemplate => &self.no_template,
             Reason::ModelMismatch => &self.model_mismatch,
             Reason::NoFace => &self.no_face,

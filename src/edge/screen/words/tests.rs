@@ -10,7 +10,7 @@ use crate::{
 
 const TAGS: [&str; 3] = ["en", "es", "zh-Hans"];
 
-const REASONS: [Reason; 22] = [
+const REASONS: [Reason; 23] = [
     Reason::CardUnknown,
     Reason::CardRevoked,
     Reason::CardUnreadable,
@@ -21,6 +21,7 @@ const REASONS: [Reason; 22] = [
     Reason::TooEarly,
     Reason::TooLate,
     Reason::AlreadyAdmitted,
+    Reason::TurnedAway,
     Reason::NoTemplate,
     Reason::ModelMismatch,
     Reason::NoFace,
