@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 CLIPS := tests/pictures/cache/clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models quantize pictures demo test test-long soak fuzz hw lint gates audit bench docs release
+.PHONY: help setup models quantize pictures axe demo test test-long soak screenshots fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -36,12 +36,15 @@ faces:
 pictures: setup ## Faces and clips for the demonstration and the tests
 	@tests/pictures/fetch
 
+axe: setup ## axe-core, which the browser tests look at pages with
+	@tests/browser/fetch
+
 demo: models pictures ## A scripted exam morning: real reader service, real broker, real collector
 	@echo "demo: building (the first time takes several minutes)"
 	@$(BUILD)
 	@target/debug/examgate demo $(DEMO)
 
-test: models pictures ## Everything a change must pass
+test: models pictures axe ## Everything a change must pass
 	@echo "test: building and running (the first time takes several minutes)"
 	$(CARGO) test --workspace --features sim
 
@@ -52,6 +55,13 @@ soak: models pictures ## The demonstration again and again for an hour; stops at
 	@$(BUILD)
 	@end=$$(( $$(date +%s) + $${SOAK_SECONDS:-3600} )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do n=$$((n + 1)); echo "soak: morning $$n"; target/debug/examgate demo || exit 1; done
+
+screenshots: models pictures axe ## Every state of the student screen at every size, into target/screenshots
+	@rm -rf target/screenshots
+	@echo "screenshots: building and looking (some minutes)"
+	EXAMGATE_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test --workspace --features sim --test browser -- --nocapture every_state
+	@tests/browser/sheet
+	@echo "screenshots: in target/screenshots"
 
 fuzz: ## Every parser of outside bytes under a fuzzer, FUZZ_SECONDS (60) each; needs a nightly toolchain
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \

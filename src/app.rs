@@ -3,8 +3,10 @@
 //!
 //! Never judges and never transforms: it connects.
 
+mod broker;
 pub mod doctor;
 mod office;
+mod screen;
 pub mod settings;
 mod stores;
 pub mod tune;
@@ -12,7 +14,7 @@ pub mod tune;
 use std::{
     error::Error,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc::sync_channel},
+    sync::{Arc, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -25,6 +27,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use broker::Broker;
 use office::Office;
 #[cfg(feature = "sim")]
 use settings::stream;
@@ -32,28 +35,23 @@ use settings::{camera_settings, light_kind, mono, policy};
 pub use stores::Stores;
 
 use crate::{
-    config::{self, Config},
-    domain::{Answer, Exam, Pepper, Seq, Shown},
+    config::Config,
+    domain::{Answer, Pepper, Seq, Shown},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
         light,
-        mqtt::{self, Tls},
-        system::{BootId, Credentials, Service, Tail},
+        screen::Follows,
+        system::{Service, Tail},
     },
     flow::{
         Acts, Happened, Observe, Record, Verify,
-        deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
-        listen, show,
+        listen, mirror, show,
     },
     session::{Door, Policy, Session, Thresholds},
-    store::{EventStore, read_secret},
+    store::read_secret,
     vision::{Manifest, Options, Pipeline, Tuning, VerifiedModels},
-    wire::{
-        keys::SigningKey,
-        state::{DeviceState, Status, Versions},
-    },
 };
 
 /// What reaches the verification and waits: far more than arrives while it takes one step.
@@ -196,62 +194,6 @@ impl Stage {
     }
 }
 
-/// The line to the broker, prepared.
-struct Broker {
-    line: mqtt::Uplink,
-    polling: mqtt::UplinkLoop,
-    parties: Parties,
-    clock: Arc<dyn Clock>,
-}
-
-impl Broker {
-    /// Where and as whom to connect.
-    fn settings(
-        config: &Config,
-        uplink: &config::Uplink,
-        exam: Option<&Exam>,
-        models: &VerifiedModels,
-    ) -> Result<mqtt::Settings> {
-        let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let versions = Versions {
-            software: env!("CARGO_PKG_VERSION").into(),
-            models: [("embedder".to_owned(), models.manifest().embedder.artifact().to_string())].into(),
-            rosters: exam.map(|exam| (exam.id.clone(), exam.version)).into_iter().collect(),
-        };
-        let boot = BootId::read().context("this boot has no name")?;
-        Ok(mqtt::Settings {
-            host: uplink.host.clone(),
-            port: uplink.port,
-            device: config.device.clone(),
-            tls: Tls {
-                authority: read(&uplink.ca)?,
-                certificate: read(&uplink.certificate)?,
-                key: Credentials::locate(None, Some(config.keys.clone()))?.read("tls.key")?,
-            },
-            state: DeviceState::new(Status::Online, boot.0, versions),
-        })
-    }
-
-    fn prepare(
-        config: &Config,
-        uplink: &config::Uplink,
-        exam: &Exam,
-        models: &VerifiedModels,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
-        let seed = read_secret(&config.keys.join("device.key")).context("the box's signing key cannot be read")?;
-        let parties = Parties {
-            device: config.device.clone(),
-            key: SigningKey::from_seed(&seed),
-            collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
-            receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
-        };
-        let settings = Self::settings(config, uplink, Some(exam), models)?;
-        let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
-        Ok(Self { line, polling, parties, clock })
-    }
-}
-
 /// Everything built; nothing running yet but the card reader's and the strings' threads.
 struct Room<'a> {
     config: &'a Config,
@@ -289,6 +231,9 @@ impl Room<'_> {
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (invitations, invited) = watch::channel(None);
+        let (pictures, mirrored) = watch::channel(None);
+        let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&stage.clock) };
+        let screen = screen::listen(config, &stores.exam, follows).await?;
         let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
@@ -301,7 +246,11 @@ impl Room<'_> {
         ];
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(show(seen, light));
+        tasks.spawn(show(seen.clone(), light));
+        if let Some(screen) = screen {
+            tasks.spawn(mirror(seen, frames.clone(), pictures));
+            tasks.spawn(screen.run());
+        }
         let stop = Arc::new(Notify::new());
         let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
         let (delivering, delivery) = delivering.unzip();
@@ -349,35 +298,6 @@ impl Room<'_> {
             let _ = tokio::time::timeout(GRACE, async { while delivering.join_next().await.is_some() {} }).await;
         }
         outcome
-    }
-}
-
-impl Broker {
-    /// Starts polling and delivering, until `stop`.
-    fn start(
-        self,
-        outbox: EventStore,
-        recorded: Arc<Notify>,
-        stop: Arc<Notify>,
-    ) -> (JoinSet<()>, watch::Receiver<Delivery>) {
-        let (deliver, mut stands) = Deliver::new(
-            Arc::new(Mutex::new(outbox)),
-            self.parties,
-            self.line,
-            recorded,
-            self.clock,
-            DeliveryPace::default(),
-        );
-        let delivery = stands.clone();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(self.polling.run(async move { stop.notified().await }));
-        tasks.spawn(deliver.run());
-        tasks.spawn(async move {
-            while stands.changed().await.is_ok() {
-                tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
-            }
-        });
-        (tasks, delivery)
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Config {
     /// The light.
     #[serde(default)]
     pub light: Light,
+    /// The student screen. Left out: there is none.
+    pub screen: Option<Screen>,
     /// The line to the broker. Left out: events wait in the outbox.
     pub uplink: Option<Uplink>,
     /// The proctor's console. Left out: none.
@@ -204,6 +206,33 @@ pub enum Light {
     },
 }
 
+/// The student screen: a page that a browser on the box shows.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Screen {
+    /// TCP port on 127.0.0.1, the only address it is served on.
+    #[serde(default = "Screen::default_port")]
+    pub port: u16,
+    /// What it speaks, as BCP 47 tags, the door's own language first.
+    #[serde(default = "Screen::default_languages")]
+    pub languages: Vec<String>,
+    /// A folder of further message files, `<tag>.toml`; they go before those that come with the box.
+    pub messages: Option<PathBuf>,
+    /// Whether answers are heard too.
+    #[serde(default)]
+    pub sound: bool,
+}
+
+impl Screen {
+    const fn default_port() -> u16 {
+        8080
+    }
+
+    fn default_languages() -> Vec<String> {
+        vec!["en".into()]
+    }
+}
+
 /// The line to the broker.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -314,6 +343,15 @@ impl Config {
         within("camera.fps", self.camera.fps, 5, 60, "5 to 60 frames a second")?;
         within("clock.holdover_hours", self.clock.holdover_hours, 1, 720, "1 to 720 hours")?;
         within("outbox.max_events", self.outbox.max_events, 1_000, 10_000_000, "1,000 to 10,000,000 events")?;
+        if let Some(screen) = &self.screen {
+            within("screen.port", screen.port, 1024, u16::MAX, "1024 to 65535")?;
+            within("screen.languages", screen.languages.len(), 1, 3, "one to three languages")?;
+            let plain = |tag: &String| !tag.is_empty() && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if let Some(tag) = screen.languages.iter().find(|tag| !plain(tag)) {
+                let allowed = "BCP 47 tags, such as en or zh-Hans";
+                return Err(ConfigError::Value { key: "screen.languages", value: format!("{tag:?}"), allowed });
+            }
+        }
         let policy = &self.policy;
         for (key, set, least, most, allowed) in [
             ("policy.attempts", policy.attempts.map(u64::from), 1, 5, "1 to 5"),

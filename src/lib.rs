@@ -3,7 +3,7 @@
 //! The rooms, in the order of the line out:
 //!
 //! ```text
-//! tap -> edge::card -> session -> edge::camera -> vision -> session -> store -> edge::light
+//! tap -> edge::card -> session -> edge::camera -> vision -> session -> store -> edge::{light, screen}
 //!     -> flow::deliver -> wire -> edge::mqtt -> broker -> collector
 //! ```
 //!

@@ -19,6 +19,8 @@ chip = "/dev/gpiochip0"
 red = 17
 amber = 27
 green = 22
+[screen]
+languages = ["en", "es", "zh-Hans"]
 [uplink]
 host = "broker.example.edu"
 ca = "/etc/examgate/ca.pem"
@@ -36,7 +38,7 @@ fn a_good_text_is_read() {
 
 #[test]
 fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
-    let cases: [(&str, &str, &[&str]); 9] = [
+    let cases: [(&str, &str, &[&str]); 13] = [
         ("device = \"door-7\"", "device = \"door/7\"", &["door/7", "letters"]),
         ("room = \"SILVER-207\"\n", "", &["room"]),
         ("[camera]", "[camera]\nfps = 0", &["camera.fps", "0", "5 to 60"]),
@@ -44,6 +46,10 @@ fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
         ("046d:0825", "46d:825", &["usb", "46d:825", "four hex digits"]),
         ("kind = \"gpio\"", "kind = \"gipo\"", &["gipo", "raspberry-pi"]),
         ("red = 17", "red = \"seventeen\"", &["seventeen", "u32"]),
+        ("[screen]", "[screen]\nport = 80", &["screen.port", "80", "1024 to 65535"]),
+        ("[\"en\", \"es\", \"zh-Hans\"]", "[]", &["screen.languages", "0", "one to three"]),
+        ("\"es\"", "\"../es\"", &["screen.languages", "../es", "BCP 47"]),
+        ("[screen]", "[screen]\naddress = \"0.0.0.0\"", &["address", "port"]),
         ("age1qqqq", "AGE-SECRET", &["uplink.collector.recipient", "age recipient"]),
         ("broker.example.edu", "10.0.0.1:8883", &["uplink.host", "10.0.0.1:8883", "uplink.port"]),
     ];

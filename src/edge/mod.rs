@@ -6,4 +6,5 @@ pub mod clock;
 pub mod console;
 pub mod light;
 pub mod mqtt;
+pub mod screen;
 pub mod system;

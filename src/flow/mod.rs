@@ -8,6 +8,7 @@
 
 pub mod deliver;
 mod listen;
+mod mirror;
 mod observe;
 mod oversee;
 mod record;
@@ -15,6 +16,7 @@ mod show;
 mod verify;
 
 pub use listen::listen;
+pub use mirror::mirror;
 pub use observe::{Look, Observe};
 pub use oversee::Oversee;
 pub use record::{By, Record, Submitted};

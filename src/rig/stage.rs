@@ -4,11 +4,12 @@
 //! Used by the demonstration and by tests of the whole line. Never knows what is played on it.
 
 mod door;
+mod secrets;
 
 use std::{
     ffi::OsString,
     fs::{self, File},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -17,6 +18,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use door::Guard;
 pub use door::{DoorBox, Said};
+use secrets::{identity, secret, signing_key};
 
 use super::{
     certificates::{Authority, Validity},
@@ -29,7 +31,7 @@ use crate::{
     config::Sim,
     domain::{DeviceId, ExamId, RoomId, Timestamp},
     store::Key,
-    wire::{keys::SigningKey, seal::Identity},
+    wire::seal::Identity,
 };
 
 /// The room and the box of every stage.
@@ -164,6 +166,15 @@ impl Stage {
 
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Adds tables to the box's configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn configure(&self, tables: &str) -> Result<()> {
+        let mut file = File::options().append(true).open(self.at("door.toml"))?;
+        std::io::Write::write_all(&mut file, tables.as_bytes()).context("cannot write the configuration")
     }
 
     fn configuration(&self) -> Result<String> {
@@ -381,17 +392,4 @@ impl Drop for Tapped<'_> {
         // A string that cannot be pulled shows at the next tap.
         let _ = self.strings.set_card(&Lying::Nothing);
     }
-}
-
-fn secret(path: &Path, text: &str) -> Result<()> {
-    let mut file = File::options().create_new(true).write(true).mode(0o600).open(path)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn signing_key(path: &Path) -> Result<SigningKey> {
-    Ok(SigningKey::from_seed(&*crate::store::read_secret(path)?))
-}
-
-fn identity(path: &Path) -> Result<Identity> {
-    Ok(fs::read_to_string(path)?.parse()?)
 }

@@ -1,0 +1,154 @@
+//! The student screen: a page on loopback that says what the light says, in words and shapes.
+//!
+//! Pages follow the same [`Shown`] as the light, over server-sent events, and live [`Picture`]s over a multipart stream. Latest
+//! wins throughout: a slow page never holds up whoever publishes. Never knows how a decision came about, keeps no picture, and
+//! serves nobody but this machine.
+
+mod guard;
+mod pages;
+mod serve;
+mod sheet;
+mod words;
+
+use std::{fmt, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
+
+use jiff::tz::TimeZone;
+use tokio::{net::TcpListener, sync::watch};
+use zeroize::Zeroizing;
+
+pub use serve::Limits;
+pub use sheet::Look;
+pub use words::{Words, WordsError};
+
+use self::pages::Pages;
+use crate::{
+    domain::{ExamWindow, RoomId, Shown},
+    edge::clock::Clock,
+};
+
+/// The screen cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    /// The port cannot be had.
+    #[error("cannot listen on 127.0.0.1:{port}; choose another [screen] port, or stop what uses it (`ss -ltnp`)")]
+    Listen {
+        /// Which.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
+    /// A message file cannot be read.
+    #[error("cannot read {}; correct [screen] messages or languages", path.display())]
+    ReadMessages {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A language cannot be spoken.
+    #[error("the language {tag:?} of [screen] cannot be spoken")]
+    Words {
+        /// Which.
+        tag: String,
+        /// Why.
+        source: WordsError,
+    },
+}
+
+/// One live picture: a JPEG, from SOI to EOI. Wiped with its last holder; its `Debug` shows no byte.
+#[derive(Clone)]
+pub struct Picture(Arc<Zeroizing<Vec<u8>>>);
+
+impl Picture {
+    /// A copy of its own, so that it can be wiped.
+    #[must_use]
+    pub fn copied(jpeg: &[u8]) -> Self {
+        Self(Arc::new(Zeroizing::new(jpeg.to_vec())))
+    }
+}
+
+impl AsRef<[u8]> for Picture {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({} bytes)", self.0.len())
+    }
+}
+
+/// What stands on the door: which exam, where, when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plate {
+    /// The exam's title, as students know it.
+    pub exam: String,
+    /// The room.
+    pub room: RoomId,
+    /// When students are admitted.
+    pub window: ExamWindow,
+}
+
+/// What the screen shows and how.
+#[derive(Debug)]
+pub struct Settings {
+    /// The languages' words, the door's own first; at least one.
+    pub words: Vec<Words>,
+    /// What stands on the door.
+    pub plate: Plate,
+    /// Where the door's clock stands.
+    pub zone: TimeZone,
+    /// Whether answers are heard too.
+    pub sound: bool,
+    /// How much is borne.
+    pub limits: Limits,
+}
+
+/// What the screen follows.
+pub struct Follows {
+    /// What is said.
+    pub shown: watch::Receiver<Shown>,
+    /// The latest live picture; `None` when nobody is looked at.
+    pub pictures: watch::Receiver<Option<Picture>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A screen that listens. Pages are served while [`Screen::run`] is polled.
+pub struct Screen {
+    listener: TcpListener,
+    pages: Arc<Pages>,
+}
+
+impl Screen {
+    /// Listens on loopback; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The port cannot be had.
+    pub async fn listen(port: u16, settings: Settings, follows: Follows) -> Result<Self, ScreenError> {
+        let failed = |source| ScreenError::Listen { port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?.port();
+        Ok(Self { listener, pages: Arc::new(Pages::new(settings, bound, follows)) })
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.pages.port()
+    }
+
+    /// Serves pages until dropped. Ends by itself when nothing is published any more.
+    pub async fn run(self) {
+        let writing = Arc::clone(&self.pages);
+        let limits = *self.pages.limits();
+        tokio::select! {
+            () = writing.write_sheets() => {}
+            () = serve::serve(self.listener, pages::router(self.pages), limits) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The sheet: all that a page shows at a moment, in finished text.
+//!
+//! Never knows a font, a colour or a layout.
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::{
+    Plate,
+    words::{Direction, Pair, Words},
+};
+use crate::domain::{Answer, Decision, Hint, Shown, Timestamp};
+
+/// How the page looks: its ground, its shape, its motion. One for each pattern of the light, and one for the proctor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// Please tap.
+    Idle,
+    /// The box is unwell; the proctor takes over.
+    Unwell,
+    /// Please look at the camera.
+    Looking,
+    /// A proctor's code.
+    SignIn,
+    /// Come in.
+    Admitted,
+    /// Not with this card, or not now.
+    Denied,
+    /// The proctor decides.
+    Referred,
+}
+
+impl Look {
+    /// How `answer` looks.
+    #[must_use]
+    pub const fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Idle => Self::Idle,
+            Answer::Unwell(_) => Self::Unwell,
+            Answer::Looking { .. } => Self::Looking,
+            Answer::SignIn { .. } => Self::SignIn,
+            Answer::Decided { decision: Decision::Admit, .. } => Self::Admitted,
+            Answer::Decided { decision: Decision::Deny(_), .. } => Self::Denied,
+            Answer::Decided { decision: Decision::Refer(_), .. } => Self::Referred,
+        }
+    }
+}
+
+/// What words depend on besides what is shown.
+pub(super) struct Door<'a> {
+    pub(super) plate: &'a Plate,
+    pub(super) now: Timestamp,
+    pub(super) zone: &'a TimeZone,
+    pub(super) sound: bool,
+}
+
+/// What is said, in one language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Line<'a> {
+    lang: &'a str,
+    dir: Direction,
+    title: String,
+    detail: String,
+}
+
+/// Which capture window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Progress {
+    attempt: u32,
+    of: u32,
+    text: String,
+}
+
+/// All that a page shows. The first line's language is the door's own.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Sheet<'a> {
+    look: Look,
+    lines: Vec<Line<'a>>,
+    /// What is said when the box cannot be reached.
+    waiting: Vec<Line<'a>>,
+    /// What the guide around the face turns to.
+    hint: Option<Hint>,
+    progress: Option<Progress>,
+    exam: &'a str,
+    room: String,
+    clock: String,
+    /// What the live picture is, for whoever cannot see it.
+    picture: &'a str,
+    sound: bool,
+    /// The box's monotonic milliseconds at which the answer was given.
+    since: f64,
+    /// Which program says it: a page of another one loads itself again.
+    program: &'static str,
+}
+
+impl<'a> Sheet<'a> {
+    /// Puts `shown` into words. `words` is never empty.
+    pub(super) fn write(words: &'a [Words], shown: &Shown, door: &Door<'a>) -> Self {
+        let own = words.first().expect("the configuration names a language");
+        let progress = match shown.answer {
+            Answer::Looking { attempt, of } => Some(Progress { attempt, of, text: own.progress(attempt, of) }),
+            Answer::Idle | Answer::Unwell(_) | Answer::SignIn { .. } | Answer::Decided { .. } => None,
+        };
+        // A code is the same in every language.
+        let spoken = if matches!(shown.answer, Answer::SignIn { .. }) { 1 } else { words.len() };
+        let line = |words: &'a Words, Pair { title, detail }: Pair| Line {
+            lang: words.tag(),
+            dir: words.direction(),
+            title,
+            detail,
+        };
+        Self {
+            look: Look::of(&shown.answer),
+            lines: words[..spoken].iter().map(|words| line(words, words.say(shown, door))).collect(),
+            waiting: words.iter().map(|words| line(words, words.waiting().clone())).collect(),
+            hint: shown.hint.filter(|_| progress.is_some()),
+            progress,
+            exam: &door.plate.exam,
+            room: own.room(&door.plate.room),
+            clock: own.time(door.now, door.zone),
+            picture: own.picture(),
+            sound: door.sound,
+            since: shown.since.since_start().as_secs_f64() * 1e3,
+            program: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Words for what is said, in each of the door's languages, out of plain message files.
+//!
+//! Each hint and each reason has a place of its own here, so a file that lacks one is refused, and a new one without words does
+//! not compile. Never knows a font, a colour or a layout: a page gets finished text.
+
+mod files;
+mod said;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use self::said::{Hints, Reasons};
+use super::sheet::Door;
+use crate::domain::{Answer, Decision, Reason, RoomId, Shown, Timestamp};
+
+/// Why a language cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum WordsError {
+    /// There are no such messages.
+    #[error(
+        "there are no messages for it: the screen comes with {spoken}, and [screen] messages may name a folder of others"
+    )]
+    Unknown {
+        /// What there is.
+        spoken: String,
+    },
+    /// A file is not as it should be.
+    #[error("its messages are not complete and correct")]
+    Syntax(#[source] Box<toml::de::Error>),
+    /// A text lacks what the box fills in.
+    #[error("its {key} lacks {{{holder}}}")]
+    Placeholder {
+        /// Which text.
+        key: &'static str,
+        /// What is missing.
+        holder: &'static str,
+    },
+}
+
+/// A title and what is said below it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pair {
+    pub(super) title: String,
+    pub(super) detail: String,
+}
+
+/// Which way a language is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Direction {
+    Ltr,
+    Rtl,
+}
+
+/// The words of one language.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    #[serde(skip)]
+    tag: String,
+    dir: Direction,
+    clock: String,
+    plate: PlateWords,
+    idle: IdleWords,
+    looking: LookingWords,
+    hints: Hints,
+    admitted: AdmittedWords,
+    proctor: ProctorWords,
+    reasons: Reasons,
+    sign_in: SignInWords,
+    unwell: Pair,
+    waiting: Pair,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlateWords {
+    room: String,
+    picture: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdleWords {
+    title: String,
+    detail: String,
+    early: String,
+    closed: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LookingWords {
+    title: String,
+    detail: String,
+    progress: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdmittedWords {
+    title: String,
+    nameless: String,
+    detail: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProctorWords {
+    title: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignInWords {
+    detail: String,
+}
+
+impl Words {
+    /// Reads the message file of the language `tag` (BCP 47).
+    ///
+    /// # Errors
+    /// When it is not TOML of the right shape, or a text lacks what the box fills in.
+    pub fn parse(tag: &str, text: &str) -> Result<Self, WordsError> {
+        let read: Self = toml::from_str(text).map_err(|error| WordsError::Syntax(Box::new(error)))?;
+        let words = Self { tag: tag.into(), ..read };
+        for (key, text, holder) in [
+            ("plate.room", &words.plate.room, "room"),
+            ("idle.early", &words.idle.early, "opens"),
+            ("looking.progress", &words.looking.progress, "attempt"),
+            ("looking.progress", &words.looking.progress, "of"),
+            ("admitted.title", &words.admitted.title, "name"),
+        ] {
+            if !text.contains(&format!("{{{holder}}}")) {
+                return Err(WordsError::Placeholder { key, holder });
+            }
+        }
+        Ok(words)
+    }
+
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    pub(super) const fn direction(&self) -> Direction {
+        self.dir
+    }
+
+    pub(super) const fn waiting(&self) -> &Pair {
+        &self.waiting
+    }
+
+    pub(super) fn picture(&self) -> &str {
+        &self.plate.picture
+    }
+
+    pub(super) fn room(&self, room: &RoomId) -> String {
+        self.plate.room.replace("{room}", room.as_str())
+    }
+
+    pub(super) fn progress(&self, attempt: u32, of: u32) -> String {
+        self.looking.progress.replace("{attempt}", &attempt.to_string()).replace("{of}", &of.to_string())
+    }
+
+    pub(super) fn time(&self, at: Timestamp, zone: &TimeZone) -> String {
+        at.to_zoned_datetime(zone.clone()).strftime(&self.clock).to_string()
+    }
+
+    /// What is said.
+    pub(super) fn say(&self, shown: &Shown, door: &Door<'_>) -> Pair {
+        match &shown.answer {
+            Answer::Idle => self.invitation(door),
+            Answer::Unwell(_) => self.unwell.clone(),
+            // In two halves, as people read six digits out.
+            Answer::SignIn { invitation, .. } => {
+                let digits = invitation.code.digits();
+                let (left, right) = digits.split_at_checked(3).unwrap_or((&digits, ""));
+                Pair { title: format!("{left} {right}"), detail: self.sign_in.detail.clone() }
+            }
+            Answer::Looking { .. } => Pair {
+                title: shown.hint.map_or(&self.looking.title, |hint| self.hints.of(hint)).clone(),
+                detail: self.looking.detail.clone(),
+            },
+            Answer::Decided { decision: Decision::Admit, given_name, .. } => Pair {
+                title: given_name.as_ref().map_or_else(
+                    || self.admitted.nameless.clone(),
+                    |name| self.admitted.title.replace("{name}", name.trim()),
+                ),
+                detail: self.admitted.detail.clone(),
+            },
+            Answer::Decided { decision: Decision::Deny(reason) | Decision::Refer(reason), .. } => {
+                self.reason(*reason, door)
+            }
+        }
+    }
+
+    fn invitation(&self, door: &Door<'_>) -> Pair {
+        let window = door.plate.window;
+        let detail = if door.now < window.opens {
+            self.idle.early.replace("{opens}", &self.time(window.opens, door.zone))
+        } else if door.now >= window.closes {
+            self.idle.closed.clone()
+        } else {
+            self.idle.detail.clone()
+        };
+        Pair { title: self.idle.title.clone(), detail }
+    }
+
+    fn reason(&self, reason: Reason, door: &Door<'_>) -> Pair {
+        let said = self.reasons.of(reason);
+        let opens = self.time(door.plate.window.opens, door.zone);
+        Pair {
+            title: said.title.as_ref().unwrap_or(&self.proctor.title).clone(),
+            detail: said.detail.replace("{opens}", &opens),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

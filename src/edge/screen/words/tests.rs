@@ -1,0 +1,182 @@
+//! What is said about what, in each language.
+
+use std::{fs, time::Duration};
+
+use super::*;
+use crate::{
+    domain::{EventId, ExamWindow, MonoTime, QualityDefect},
+    edge::screen::{Plate, ScreenError},
+};
+
+const TAGS: [&str; 3] = ["en", "es", "zh-Hans"];
+
+const REASONS: [Reason; 23] = [
+    Reason::CardUnknown,
+    Reason::CardRevoked,
+    Reason::CardUnreadable,
+    Reason::CardTooWeak,
+    Reason::CardUnstable,
+    Reason::NotOnRoster,
+    Reason::WrongRoom,
+    Reason::TooEarly,
+    Reason::TooLate,
+    Reason::AlreadyAdmitted,
+    Reason::TurnedAway,
+    Reason::NoTemplate,
+    Reason::ModelMismatch,
+    Reason::NoFace,
+    Reason::SeveralFaces,
+    Reason::PoorQuality(QualityDefect::TooDark),
+    Reason::SpoofSuspected,
+    Reason::FaceMismatch,
+    Reason::LockedOut,
+    Reason::CameraFault,
+    Reason::VisionFault,
+    Reason::ClockUntrusted,
+    Reason::StorageFault,
+];
+
+/// Words that accuse, or that speak of machinery.
+const UNSAID: &[&str] = &[
+    "fraud",
+    "fake",
+    "cheat",
+    "spoof",
+    "suspicious",
+    "denied",
+    "rejected",
+    "refused",
+    "invalid",
+    "mismatch",
+    "score",
+    "error",
+    "fraude",
+    "falso",
+    "trampa",
+    "sospech",
+    "denegad",
+    "rechazad",
+    "inválid",
+    "欺诈",
+    "假",
+    "作弊",
+    "可疑",
+    "拒绝",
+    "错误",
+    "分数",
+];
+
+fn words(tag: &str) -> Words {
+    Words::of(&[tag], None).expect("it comes with the box").remove(0)
+}
+
+fn shown(answer: Answer) -> Shown {
+    Shown::new(answer, MonoTime::from_start(Duration::from_secs(1)))
+}
+
+fn decided(decision: Decision, name: Option<&str>) -> Shown {
+    shown(Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, given_name: name.map(Into::into) })
+}
+
+fn said(words: &Words, shown: &Shown, now: &str) -> Pair {
+    let at = |text: &str| text.parse::<Timestamp>().expect("valid");
+    let plate = Plate {
+        exam: "Linear Algebra".into(),
+        room: RoomId::new("S207").expect("valid"),
+        window: ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") },
+    };
+    let zone = TimeZone::fixed(jiff::tz::offset(-5));
+    words.say(shown, &Door { plate: &plate, now: at(now), zone: &zone, sound: false })
+}
+
+#[test]
+fn every_reason_is_said_whole_and_with_respect_in_every_language() {
+    for tag in TAGS {
+        let words = words(tag);
+        let answers = REASONS.iter().flat_map(|reason| {
+            [decided(Decision::Deny(*reason), Some("Noah")), decided(Decision::Refer(*reason), Some("Noah"))]
+        });
+        for shown in answers.chain([shown(Answer::Unwell(Reason::CameraFault))]) {
+            let Pair { title, detail } = said(&words, &shown, "2026-12-14T13:40:00Z");
+            let all = format!("{title} {detail}").to_lowercase();
+            assert!(!title.trim().is_empty() && !detail.trim().is_empty(), "{tag}: {shown:?}");
+            assert!(!all.contains(['{', '}']), "{tag}: a blank was not filled in: {all}");
+            assert!(!all.contains("noah"), "{tag}: only who is admitted is named: {all}");
+            let unsaid: Vec<_> = UNSAID.iter().filter(|word| all.contains(**word)).collect();
+            assert!(unsaid.is_empty(), "{tag}: {unsaid:?} in {all}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_when() {
+    let early = "2026-12-14T13:05:00Z";
+    let (open, closed) = ("2026-12-14T13:40:00Z", "2026-12-14T14:15:00Z");
+    let idle = || shown(Answer::Idle);
+    let looking = |hint| Shown { hint, ..shown(Answer::Looking { attempt: 2, of: 3 }) };
+    let cases = [
+        ("en", idle(), early, "Tap your card", "Doors open at 8:30 AM."),
+        ("en", idle(), open, "Tap your card", "Then look at the camera."),
+        ("en", idle(), closed, "Tap your card", "The doors are closed now."),
+        ("es", idle(), early, "Acerca tu tarjeta", "Se abre a las 8:30."),
+        ("zh-Hans", idle(), early, "请刷卡", "08:30 开始入场。"),
+        ("en", looking(None), open, "Look at the camera", "This takes about a second."),
+        (
+            "en",
+            looking(Some(crate::domain::Hint::ComeCloser)),
+            open,
+            "Come a little closer",
+            "This takes about a second.",
+        ),
+        ("es", decided(Decision::Admit, Some("Noah")), open, "¡Hola, Noah!", "Adelante, ¡y mucha suerte!"),
+        ("en", decided(Decision::Admit, None), open, "Welcome", "Come in, and good luck!"),
+        (
+            "en",
+            decided(Decision::Deny(Reason::TooEarly), None),
+            early,
+            "You are nice and early",
+            "Doors open at 8:30 AM. Please tap again then.",
+        ),
+        (
+            "en",
+            decided(Decision::Refer(Reason::FaceMismatch), None),
+            open,
+            "Please see the proctor",
+            "They will check your ID with you.",
+        ),
+    ];
+    for (tag, shown, now, title, detail) in cases {
+        assert_eq!(said(&words(tag), &shown, now), Pair { title: title.into(), detail: detail.into() });
+    }
+    assert_eq!(words("en").progress(2, 3), "Try 2 of 3");
+}
+
+#[test]
+fn a_folder_of_messages_goes_first_and_a_torn_file_is_refused_by_name() {
+    let english = include_str!("../messages/en.toml");
+    let with = |from: &str, to: &str| english.replacen(from, to, 1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cases: [(&str, String, &[&str]); 4] = [
+        ("aa", with("hold_still = \"Hold still for a moment\"\n", ""), &["aa", "hold_still"]),
+        ("bb", with("[unwell]", "[unwel]"), &["bb", "unwel"]),
+        ("cc", with("Welcome, {name}", "Welcome, you"), &["cc", "admitted.title", "{name}"]),
+        ("dd", with("dir = \"ltr\"", "dir = \"up\""), &["dd", "up", "ltr"]),
+    ];
+    for (tag, text, told) in cases {
+        fs::write(folder.path().join(format!("{tag}.toml")), text).expect("it can be written");
+        let refused = Words::of(&[tag], Some(folder.path())).expect_err("it is torn");
+        let mut all = refused.to_string();
+        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&refused);
+        while let Some(error) = cause {
+            all += &format!(": {error}");
+            cause = error.source();
+        }
+        for word in told {
+            assert!(all.contains(word), "without {word:?}: {all}");
+        }
+    }
+    fs::write(folder.path().join("es.toml"), with("Tap your card", "Tap, amigo")).expect("it can be written");
+    let spoken = Words::of(&["es", "en"], Some(folder.path())).expect("both are whole");
+    assert_eq!(spoken.iter().map(|words| &words.idle.title[..]).collect::<Vec<_>>(), ["Tap, amigo", "Tap your card"]);
+    assert!(matches!(Words::of(&["tlh"], None), Err(ScreenError::Words { source: WordsError::Unknown { .. }, .. })));
+}
