@@ -6,7 +6,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod labelled;
 pub(crate) mod measure;
 mod report;
-mod rule;
+pub(crate) mod rule;
 mod taps;
 
 use std::{

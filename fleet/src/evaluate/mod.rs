@@ -3,6 +3,7 @@
 //! It never knows a roster or a box.
 
 mod discard;
+mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     Verification(verification::Args),
     Quality(quality::Args),
     Precision(precision::Args),
+    Liveness(liveness::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -23,5 +25,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Verification(args) => verification::run(&args),
         Command::Quality(args) => quality::run(&args),
         Command::Precision(args) => precision::run(&args),
+        Command::Liveness(args) => liveness::run(&args),
     }
 }
