@@ -5,6 +5,7 @@
 
 mod broker;
 pub mod doctor;
+mod models;
 mod office;
 mod screen;
 pub mod settings;
@@ -28,6 +29,7 @@ use tokio::{
 };
 
 use broker::Broker;
+pub use models::verified_models;
 use office::Office;
 #[cfg(feature = "sim")]
 use settings::stream;
@@ -51,7 +53,7 @@ use crate::{
     },
     session::{Door, Policy, Session, Thresholds},
     store::read_secret,
-    vision::{Manifest, Options, Pipeline, Tuning, VerifiedModels},
+    vision::{Options, Pipeline, VerifiedModels},
 };
 
 /// What reaches the verification and waits: far more than arrives while it takes one step.
@@ -73,35 +75,6 @@ pub struct Surroundings {
     pub credentials: Option<PathBuf>,
     /// The end of the log, for the console.
     pub log: Option<Tail>,
-}
-
-/// Loads the manifest in `folder`.
-///
-/// # Errors
-/// Names what is wrong in it.
-fn manifest(folder: &Path) -> Result<Manifest> {
-    Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")
-}
-
-/// Loads the manifest as it suits this machine and checks every file it names. The first thing a box does. What keeps a tuning from
-/// being used comes with the models: the manifest holds then.
-///
-/// # Errors
-/// Names the file that is missing or differs.
-pub fn verified_models(config: &Config) -> Result<(VerifiedModels, Option<String>)> {
-    let mut manifest = manifest(&config.models)?;
-    let mut untuned = None;
-    if let Some(path) = config.tuning.as_ref().filter(|path| path.exists()) {
-        let tuning = std::fs::read_to_string(path).map_err(anyhow::Error::from);
-        let tuned = tuning.and_then(|text| Ok(manifest.clone().tuned(&Tuning::parse(&text)?, &tune::machine())?));
-        match tuned {
-            Ok(tuned) => manifest = tuned,
-            Err(why) => {
-                untuned = Some(format!("{} is not used: {why:#}; run `examgate doctor --tune`", path.display()))
-            }
-        }
-    }
-    Ok((manifest.verify(&config.models).context("the models cannot be used")?, untuned))
 }
 
 /// Runs the box until SIGTERM or SIGINT.

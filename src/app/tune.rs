@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::manifest;
+use super::models::manifest;
 use crate::{
     config::Config,
     vision::{NetSpec, Provider, Trial, Tuned, Tuning, VerifiedModels},
