@@ -120,6 +120,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
             admit: thresholds.admit,
             refer: thresholds.refer,
             live: models.manifest().liveness.threshold,
+            sure: models.manifest().liveness.sure,
         },
     );
     let room = Room { config, surroundings, policy, stage, stores, pipeline };

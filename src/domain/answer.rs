@@ -78,6 +78,10 @@ pub enum Hint {
     LessLight,
     /// Blurred.
     HoldStill,
+    /// A challenge: turn the head to your left, the picture's right.
+    TurnLeft,
+    /// A challenge: turn the head to your right, the picture's left.
+    TurnRight,
 }
 
 impl From<QualityDefect> for Hint {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Access, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Decision, ExamId, RoomId, RosterVersion, Ruling,
-    Similarity, StudentId, Timestamp, Undo,
+    Access, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, ExamId, RoomId, RosterVersion,
+    Ruling, Similarity, StudentId, Timestamp, Undo,
 };
 
 /// UUIDv7: unique for ever, also over lost state.
@@ -53,6 +53,9 @@ pub enum Liveness {
         score: f32,
         /// What it had to reach.
         threshold: f32,
+        /// What decided; events of older boxes do not say.
+        #[serde(default)]
+        cue: Cue,
     },
     /// No frame reached the net, or it was scripted by a simulation.
     NotAssessed,

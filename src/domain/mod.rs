@@ -20,7 +20,7 @@ pub use chain::{EventHash, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};
-pub use observation::{Continuity, FaceSeen, Observation, Pose};
+pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
 pub use pepper::Pepper;
 pub use proctor::{Invitation, Proctor, SignInCode};
 pub use roster::{

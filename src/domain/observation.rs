@@ -29,6 +29,23 @@ pub enum Continuity {
     Changed,
 }
 
+/// The cue that a liveness verdict hangs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cue {
+    /// The presentation-attack net's mean over the frames.
+    #[default]
+    Net,
+    /// Single frames that the net takes for an attack, though the mean is high.
+    Dips,
+    /// Nothing has moved.
+    Stillness,
+    /// What has moved, moved as something flat may.
+    Plane,
+    /// The turns that were asked for.
+    Challenge,
+}
+
 /// The one face in a frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaceSeen {
@@ -40,6 +57,8 @@ pub struct FaceSeen {
     pub defect: Option<QualityDefect>,
     /// Probability of a live face, 0..=1, fused over this face's frames so far, this one included.
     pub liveness: f32,
+    /// What that probability hangs on.
+    pub cue: Cue,
     /// Similarity of the session's fused probe, this frame included, to the student's templates.
     pub similarity: Similarity,
     /// Whether it is still one and the same face.

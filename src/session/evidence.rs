@@ -4,14 +4,23 @@
 //! another face appears it starts again, so nobody is admitted on somebody else's liveness or likeness. Blocks admission
 //! on a single lucky frame; does not by itself tell a good replay from a face (that is the liveness score's part).
 
-use super::{Hint, Policy};
-use crate::domain::{Continuity, Decision, Liveness, Observation, QualityDefect, Reason, Similarity};
+use std::time::Duration;
+
+use super::{Hint, Policy, Thresholds};
+use crate::domain::{Continuity, Cue, Decision, Liveness, MonoTime, Observation, QualityDefect, Reason, Similarity};
 
 /// The frames of one capture window, added up.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     frames: u32,
+    /// Capture of the first and the last of them.
+    span: Option<(MonoTime, MonoTime)>,
     liveness: f32,
+    cue: Cue,
+    /// Whether a challenge was asked for, and met.
+    challenge: Option<bool>,
+    /// Sum of the head's yaw over the frames, degrees.
+    yaw: f32,
     similarity: Option<Similarity>,
     /// The last thing that kept a frame from being evidence.
     obstacle: Option<Obstacle>,
@@ -29,6 +38,8 @@ enum Obstacle {
 pub(super) enum Finding {
     /// Live, and the student.
     Match,
+    /// The student, who may or may not be live.
+    Unsure,
     /// Live, and clearly somebody else.
     Mismatch,
     /// Live, and too close to call.
@@ -46,7 +57,7 @@ impl Finding {
             Self::Match => Decision::Admit,
             Self::Mismatch => Decision::Deny(Reason::FaceMismatch),
             Self::Borderline => Decision::Refer(Reason::FaceMismatch),
-            Self::NotLive => Decision::Refer(Reason::SpoofSuspected),
+            Self::Unsure | Self::NotLive => Decision::Refer(Reason::SpoofSuspected),
             Self::Insufficient(reason) => Decision::Refer(reason),
         }
     }
@@ -68,7 +79,11 @@ impl Evidence {
         self.frames += 1;
         // A score that is not a number is no sign of life.
         self.liveness = if face.liveness.is_nan() { 0.0 } else { face.liveness.clamp(0.0, 1.0) };
+        self.cue = face.cue;
+        self.yaw += face.pose.yaw;
         self.similarity = Some(face.similarity);
+        let first = self.span.map_or(seen.captured_at, |(first, _)| first);
+        self.span = Some((first, seen.captured_at));
         None
     }
 
@@ -93,13 +108,40 @@ impl Evidence {
         };
         if self.liveness < thresholds.live {
             Finding::NotLive
-        } else if similarity >= thresholds.admit {
-            Finding::Match
-        } else if similarity >= thresholds.refer {
-            Finding::Borderline
-        } else {
+        } else if similarity < thresholds.refer {
             Finding::Mismatch
+        } else if similarity < thresholds.admit {
+            Finding::Borderline
+        } else if self.challenge == Some(true) || self.is_sure(policy) {
+            Finding::Match
+        } else {
+            Finding::Unsure
         }
+    }
+
+    /// Whether nothing needs to be asked.
+    fn is_sure(&self, policy: &Policy) -> bool {
+        !policy.always_challenge && self.liveness >= policy.thresholds.sure && self.lasted() >= policy.min_look
+    }
+
+    /// From the first of the frames to the last.
+    fn lasted(&self) -> Duration {
+        self.span.map_or(Duration::ZERO, |(first, last)| last.since(first))
+    }
+
+    /// The face was asked to turn and did not.
+    pub(super) const fn challenged(&mut self) {
+        self.challenge = Some(false);
+    }
+
+    /// The face did what it was asked to do.
+    pub(super) const fn challenge_met(&mut self) {
+        self.challenge = Some(true);
+    }
+
+    /// Mean yaw of the head, degrees.
+    pub(super) fn yaw(&self) -> f32 {
+        self.yaw / self.frames.max(1) as f32
     }
 
     pub(super) const fn frames_used(&self) -> u32 {
@@ -111,7 +153,15 @@ impl Evidence {
     }
 
     /// The verdict for the event.
-    pub(super) const fn liveness(&self, threshold: f32) -> Liveness {
-        if self.frames == 0 { Liveness::NotAssessed } else { Liveness::Scored { score: self.liveness, threshold } }
+    pub(super) const fn liveness(&self, thresholds: &Thresholds) -> Liveness {
+        if self.frames == 0 {
+            return Liveness::NotAssessed;
+        }
+        let (threshold, cue) = match self.challenge {
+            // Who is challenged needs no more than to pass for live.
+            Some(_) => (thresholds.live, Cue::Challenge),
+            None => (thresholds.sure, self.cue),
+        };
+        Liveness::Scored { score: self.liveness, threshold, cue }
     }
 }

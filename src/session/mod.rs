@@ -10,9 +10,12 @@
 //!     └── refused at the tap ────────────────────────────────►┘
 //! ```
 //!
+//! Where the window shows the student but leaves unsure whether alive, `Looking` goes on with a challenge.
+//!
 //! Persist, then tell: a decision is shown only after its event was recorded. If recording fails, the student is
 //! referred and an alarm is raised, whatever the decision was.
 
+mod challenge;
 mod evidence;
 mod gate;
 mod io;
@@ -25,13 +28,14 @@ mod tables;
 
 use std::collections::BTreeSet;
 
+use challenge::{Dialogue, Progress};
 use evidence::{Evidence, Finding};
 pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason};
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Answer, Credential, Decision, Event, EventId, EventKind, Exam, Hint, Invitation, Measured, MonoTime, Observation,
-    Reason, Student, Verification,
+    Answer, Continuity, Credential, Decision, Event, EventId, EventKind, Exam, FaceSeen, Hint, Invitation, Measured,
+    MonoTime, Observation, Reason, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -69,6 +73,8 @@ struct Look {
     evidence: Evidence,
     first_usable: Option<MonoTime>,
     hint: Option<Hint>,
+    /// What the student is being asked to do.
+    challenge: Option<Dialogue>,
 }
 
 impl Session {
@@ -147,6 +153,7 @@ impl Session {
             evidence: Evidence::default(),
             first_usable,
             hint: None,
+            challenge: None,
         });
     }
 
@@ -155,17 +162,22 @@ impl Session {
         if seen.captured_at < look.since {
             return;
         }
-        let hint = look.evidence.take(&seen);
+        let unfit = look.evidence.take(&seen);
         if look.evidence.frames_used() > 0 && look.first_usable.is_none() {
             look.first_usable = Some(seen.captured_at);
         }
+        // Only a frame that is itself evidence can admit.
+        let decision = match (unfit, &seen.face) {
+            (None, Some(face)) => look.judge(face, &self.policy),
+            (Some(_), _) | (None, None) => None,
+        };
+        if let Some(decision) = decision {
+            return self.end_look(now, decision, out);
+        }
+        let hint = unfit.or_else(|| look.challenge.as_ref()?.asked());
         if hint != look.hint {
             look.hint = hint;
             out.push(Output::Guide(hint));
-        }
-        // Only a frame that is itself evidence can admit.
-        if hint.is_none() && look.evidence.finding(&self.policy) == Finding::Match {
-            self.end_look(now, Decision::Admit, out);
         }
     }
 
@@ -173,14 +185,37 @@ impl Session {
     fn attempt_over(&mut self, now: Now, out: &mut Outputs) {
         let State::Looking(look) = &mut self.state else { return };
         let finding = look.evidence.finding(&self.policy);
-        // A face that is clearly another one is not looked at again: every further look is a further chance.
-        let again = look.attempt < self.policy.attempts && finding != Finding::Mismatch;
+        if look.challenge.is_some() {
+            // Not met in time.
+            look.evidence.challenged();
+            return self.end_look(now, Decision::Refer(Reason::SpoofSuspected), out);
+        }
+        if finding == Finding::Unsure {
+            return self.challenge(now, out);
+        }
+        // What is clearly another face, or no live one, is not looked at again: every further look is a further chance.
+        let settled = matches!(finding, Finding::Mismatch | Finding::NotLive);
+        let again = look.attempt < self.policy.attempts && !settled;
         if !again {
             return self.end_look(now, finding.decision(), out);
         }
         let State::Looking(look) = std::mem::replace(&mut self.state, State::Idle) else { return };
         out.push(Output::StopCapture);
         self.look(now, look.case, look.attempt + 1, look.first_usable, out);
+    }
+
+    /// Goes on looking at the same face, and asks it to turn.
+    fn challenge(&mut self, now: Now, out: &mut Outputs) {
+        let State::Looking(look) = &mut self.state else { return };
+        let dialogue = Dialogue::new(look.case.event, look.evidence.yaw());
+        look.attempt += 1;
+        look.hint = dialogue.asked();
+        out.push(Output::Guide(look.hint));
+        out.push(Output::WakeAt(
+            now.mono.after(self.policy.challenge_window),
+            WakeReason::AttemptOver { event: look.case.event, attempt: look.attempt },
+        ));
+        look.challenge = Some(dialogue);
     }
 
     fn end_look(&mut self, now: Now, decision: Decision, out: &mut Outputs) {
@@ -214,7 +249,7 @@ impl Session {
             measured: Measured {
                 similarity: evidence.similarity(),
                 threshold: thresholds.admit,
-                liveness: evidence.liveness(thresholds.live),
+                liveness: evidence.liveness(thresholds),
                 artifact: (evidence.frames_used() > 0).then_some(thresholds.artifact),
                 frames_used: evidence.frames_used(),
                 attempts,
@@ -311,6 +346,26 @@ impl Session {
             None => Answer::Idle,
             Some(fault) => Answer::Unwell(fault.reason()),
         }
+    }
+}
+
+impl Look {
+    /// What a frame that is evidence decides, if anything.
+    fn judge(&mut self, face: &FaceSeen, policy: &Policy) -> Option<Decision> {
+        if let Some(dialogue) = &mut self.challenge {
+            // Whoever steps in while it is being met has not met it: the evidence is new, and so is the doubt.
+            let progress = if face.continuity == Continuity::Same { dialogue.take(face) } else { Progress::Failed };
+            match progress {
+                Progress::Waiting | Progress::Next => return None,
+                Progress::Failed => {
+                    self.evidence.challenged();
+                    return Some(Decision::Refer(Reason::SpoofSuspected));
+                }
+                Progress::Met => self.evidence.challenge_met(),
+            }
+            return Some(self.evidence.finding(policy).decision());
+        }
+        (self.evidence.finding(policy) == Finding::Match).then_some(Decision::Admit)
     }
 }
 

@@ -15,8 +15,10 @@ pub struct Thresholds {
     pub admit: Similarity,
     /// From here to `admit` the proctor decides; below, it is another face.
     pub refer: Similarity,
-    /// What the fused liveness must reach, 0..=1.
+    /// Below it the face is taken for a spoof; the fused liveness, 0..=1.
     pub live: f32,
+    /// From here on it is believed to be live; from `live` to here it is challenged. At least `live`.
+    pub sure: f32,
 }
 
 /// How a student is verified.
@@ -26,6 +28,12 @@ pub struct Policy {
     pub thresholds: Thresholds,
     /// Usable frames of one continuous face that a decision needs.
     pub min_frames: u32,
+    /// How long the frames must reach: a lucky moment is no evidence of life.
+    pub min_look: Duration,
+    /// Whether everybody is challenged, not only whom the passive evidence leaves unsure.
+    pub always_challenge: bool,
+    /// How long a challenge may take.
+    pub challenge_window: Duration,
     /// Capture windows in one tap.
     pub attempts: u32,
     /// How long one capture window is open.
@@ -54,7 +62,10 @@ impl Policy {
     pub const fn with(thresholds: Thresholds) -> Self {
         Self {
             thresholds,
-            min_frames: 3,
+            min_frames: 5,
+            min_look: Duration::from_millis(700),
+            always_challenge: false,
+            challenge_window: Duration::from_secs(10),
             attempts: 3,
             attempt_window: Duration::from_millis(2500),
             record_within: Duration::from_secs(2),

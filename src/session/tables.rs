@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::{
-    ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, CredentialProfile, Exam, ExamId,
-    ExamWindow, FaceSeen, History, Pose, ProctorId, QualityDefect, RoomId, RosterEntry, RosterVersion, SignInCode,
-    Similarity, StudentId, Timestamp, Whereabouts,
+    ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, CredentialProfile, Cue, Exam, ExamId,
+    ExamWindow, FaceSeen, History, Liveness, Pose, ProctorId, QualityDefect, RoomId, RosterEntry, RosterVersion,
+    SignInCode, Similarity, StudentId, Timestamp, Whereabouts,
 };
 
 pub(super) const OPENS: i64 = 1_800_000_000;
@@ -18,6 +18,7 @@ pub(super) fn policy() -> Policy {
         admit: Similarity::new(0.5),
         refer: Similarity::new(0.3),
         live: 0.6,
+        sure: 0.8,
     })
 }
 
@@ -78,6 +79,7 @@ pub(super) fn face(millis: u64, similarity: f32, liveness: f32, continuity: Cont
             pose: Pose::default(),
             defect: None,
             liveness,
+            cue: Cue::Net,
             similarity: Similarity::new(similarity),
             continuity,
         }),
@@ -198,7 +200,7 @@ fn what_each_look_ends_in() {
         ("the student", &|t| Some(face(t, 0.7, 0.9, Continuity::Same)), Decision::Admit, 1),
         ("somebody else", &|t| Some(face(t, 0.1, 0.9, Continuity::Same)), Decision::Deny(Reason::FaceMismatch), 1),
         ("borderline", &|t| Some(face(t, 0.4, 0.9, Continuity::Same)), Decision::Refer(Reason::FaceMismatch), 3),
-        ("not live", &|t| Some(face(t, 0.9, 0.2, Continuity::Same)), Decision::Refer(Reason::SpoofSuspected), 3),
+        ("not live", &|t| Some(face(t, 0.9, 0.2, Continuity::Same)), Decision::Refer(Reason::SpoofSuspected), 1),
         ("nobody", &|t| Some(faces(t, 0)), Decision::Refer(Reason::NoFace), 3),
         ("no frames at all", &|_| None, Decision::Refer(Reason::NoFace), 3),
         ("two people", &|t| Some(faces(t, 2)), Decision::Refer(Reason::SeveralFaces), 3),
@@ -208,6 +210,88 @@ fn what_each_look_ends_in() {
         let verification = play(&mut Session::new(policy(), door()), tap(1), see);
         assert_eq!((verification.decision, verification.measured.attempts), (decision, attempts), "{name}");
     }
+}
+
+/// Plays a student whom the passive evidence leaves unsure, and who turns as `yaw` says: (asked, time since) -> degrees.
+fn challenged(policy: Policy, liveness: f32, yaw: impl Fn(Hint, u64) -> f32) -> (Verification, usize) {
+    let mut session = Session::new(policy, door());
+    let (mut asked, mut timers, mut count) = (None, Vec::new(), 0);
+    for millis in (0..20_000).step_by(100) {
+        let at = MonoTime::from_start(Duration::from_millis(millis));
+        let mut inputs: Vec<_> =
+            timers.extract_if(.., |(due, _)| *due <= at).map(|(_, reason)| Input::TimerFired(reason)).collect();
+        let mut seen = face(millis, 0.9, liveness, Continuity::Same);
+        if let (Some(face), Some((challenge, since))) = (&mut seen.face, asked) {
+            face.pose.yaw = yaw(challenge, millis - since);
+        }
+        inputs.push(if millis == 0 { Input::CardTapped(tap(0b10)) } else { Input::FaceObserved(seen) });
+        for input in inputs {
+            let outputs = session.step(now(millis), input);
+            for output in outputs.iter() {
+                match output {
+                    Output::WakeAt(due, reason) => timers.push((*due, *reason)),
+                    Output::Guide(Some(challenge)) => (asked, count) = (Some((*challenge, millis)), count + 1),
+                    Output::StartCapture { .. }
+                    | Output::StopCapture
+                    | Output::Guide(None)
+                    | Output::Record(_)
+                    | Output::Show(_)
+                    | Output::Alarm(_) => {}
+                }
+            }
+            if let Some(verification) = recorded(outputs) {
+                return (verification, count);
+            }
+        }
+    }
+    panic!("no decision within 20 s");
+}
+
+#[test]
+fn what_each_challenge_ends_in() {
+    let obey = |asked: Hint, since: u64| match (asked, since) {
+        (Hint::TurnLeft, 400..) => 25.0,
+        (Hint::TurnRight, 400..) => -25.0,
+        _ => 0.0,
+    };
+    let spoof = Decision::Refer(Reason::SpoofSuspected);
+    let always = Policy { always_challenge: true, ..policy() };
+    type Turns<'a> = &'a dyn Fn(Hint, u64) -> f32;
+    let cases: [(&str, Policy, f32, Turns<'_>, Decision, usize); 5] = [
+        ("obeys", policy(), 0.7, &obey, Decision::Admit, 4),
+        ("obeys, though sure", always, 0.9, &obey, Decision::Admit, 4),
+        ("does nothing", policy(), 0.7, &|_, _| 0.0, spoof, 1),
+        ("turns the other way", policy(), 0.7, &|asked, since| -obey(asked, since), spoof, 1),
+        ("is no face at all", policy(), 0.5, &obey, spoof, 0),
+    ];
+    for (name, policy, liveness, yaw, decision, asked) in cases {
+        let (verification, count) = challenged(policy, liveness, yaw);
+        assert_eq!((verification.decision, count), (decision, asked), "{name}");
+        let by_challenge = matches!(verification.measured.liveness, Liveness::Scored { cue: Cue::Challenge, .. });
+        assert_eq!(by_challenge, asked > 0, "{name}: the cue that decided");
+    }
+}
+
+#[test]
+fn whoever_steps_in_during_a_challenge_has_not_met_it() {
+    let mut session = Session::new(policy(), door());
+    let _ = session.step(now(0), Input::CardTapped(tap(0b11)));
+    let show = |session: &mut Session, millis, yaw, continuity| {
+        let mut seen = face(millis, 0.9, 0.7, continuity);
+        seen.face.as_mut().expect("has one").pose.yaw = yaw;
+        recorded(session.step(now(millis), Input::FaceObserved(seen))).map(|v| v.decision)
+    };
+    for millis in (100..2500).step_by(100) {
+        assert_eq!(show(&mut session, millis, 0.0, Continuity::Same), None);
+    }
+    let over = WakeReason::AttemptOver { event: event(0b11), attempt: 1 };
+    let _ = session.step(now(2500), Input::TimerFired(over));
+    for (millis, yaw) in
+        [(2600, -20.0), (2700, -20.0), (2800, 0.0), (2900, 0.0), (3000, -20.0), (3100, -20.0), (3200, 0.0)]
+    {
+        assert_eq!(show(&mut session, millis, yaw, Continuity::Same), None);
+    }
+    assert_eq!(show(&mut session, 3300, 0.0, Continuity::Changed), Some(Decision::Refer(Reason::SpoofSuspected)));
 }
 
 #[test]
@@ -270,13 +354,19 @@ fn a_failed_or_overdue_record_refers_and_alarms() {
     {
         let mut session = Session::new(policy(), door());
         let _ = session.step(now(0), Input::CardTapped(tap(1)));
-        for t in [100, 200, 300] {
+        for t in [100, 200, 300, 400, 800] {
             let _ = session.step(now(t), Input::FaceObserved(face(t, 0.9, 0.9, Continuity::Same)));
         }
-        let outputs: Vec<_> = session.step(now(400), failure).into_iter().collect();
+        let outputs: Vec<_> = session.step(now(900), failure).into_iter().collect();
         let decision = Decision::Refer(Reason::StorageFault);
         assert_eq!(outputs[0], Output::Alarm(Reason::StorageFault));
         assert_eq!(outputs[1], Output::Show(Answer::Decided { event: event(1), decision, given_name: None }));
+        // It may reach the disk all the same, too late. What was shown stands; the student's next tap is the proctor's too.
+        assert_eq!(session.step(now(3000), Input::Recorded { event: event(1) }), Outputs::default());
+        let again =
+            Tap { lookup: Lookup::Enrolled(Enrolled { whereabouts: Whereabouts::Inside, ..enrolled() }), ..tap(2) };
+        let decision = recorded(session.step(now(3100), Input::CardTapped(again))).map(|v| v.decision);
+        assert_eq!(decision, Some(Decision::Refer(Reason::AlreadyAdmitted)));
     }
 }
 

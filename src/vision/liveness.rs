@@ -57,10 +57,10 @@ impl LivenessNet {
         Ok(softmax(logits, spec.live_index))
     }
 
-    /// Least mean probability over the frames used, by the manifest.
+    /// What its probabilities mean, by the manifest.
     #[must_use]
-    pub const fn threshold(&self) -> f32 {
-        self.spec.threshold
+    pub const fn spec(&self) -> &LivenessSpec {
+        &self.spec
     }
 
     #[cfg(feature = "sim")]

@@ -18,7 +18,7 @@ mod face;
 mod fusion;
 mod liveness;
 mod manifest;
-mod motion;
+mod pad;
 mod picture;
 mod pipeline;
 mod placement;

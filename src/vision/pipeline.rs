@@ -5,8 +5,8 @@
 use std::thread;
 
 use super::{
-    DecodeError, Detector, Embedder, Face, ImageView, InferenceError, LivenessNet, NetSpec, PictureError, Provider,
-    ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels,
+    DecodeError, Detector, Embedder, Face, ImageView, InferenceError, LivenessNet, LivenessSpec, NetSpec, PictureError,
+    Provider, ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels,
 };
 use crate::domain::{ArtifactId, EmbeddingError, EmbeddingSpaceId, SpaceMismatch, Template};
 
@@ -184,6 +184,12 @@ impl Pipeline {
     /// When the net fails or the face has no extent.
     pub fn liveness(&mut self, view: &ImageView<'_>, face: &Face) -> Result<f32, VisionError> {
         self.liveness.assess(view, face)
+    }
+
+    /// What a probability of [`Self::liveness`] means.
+    #[must_use]
+    pub const fn liveness_spec(&self) -> &LivenessSpec {
+        self.liveness.spec()
     }
 
     /// How fit `face` is for a comparison. Leaves it aligned: [`Embedder::embed_aligned`] may follow.

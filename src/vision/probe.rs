@@ -2,12 +2,11 @@
 //!
 //! How frames are fused, and when it is another face, is told in `fusion.rs`. On a change of face all evidence is void, liveness too.
 //!
-//! Liveness is fused too: the mean of the presentation-attack net over the face's fit frames, and nothing as long as nothing has
-//! moved, since the net alone calls a still picture live.
+//! Liveness is fused too, over all fit frames of the face: `pad` says from which cues.
 //!
 //! Never knows who the student is, nor which similarity suffices.
 
-use super::{Face, Fusion, ImageView, Pipeline, VisionError, motion::Motion};
+use super::{Fusion, ImageView, Pipeline, VisionError, pad::Life};
 use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Similarity, SpaceMismatch, Template};
 
 /// One session's probe. Its embeddings and templates are wiped when it is dropped.
@@ -16,27 +15,6 @@ pub struct Probe {
     templates: Vec<Template>,
     fusion: Fusion,
     life: Life,
-}
-
-/// Signs of life of one continuous face.
-#[derive(Debug, Default)]
-struct Life {
-    /// Sum of the net's probabilities, and of how many frames.
-    net: (f64, u32),
-    motion: Motion,
-}
-
-impl Life {
-    fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face) {
-        self.net.0 += f64::from(probability);
-        self.net.1 += 1;
-        self.motion.observe(view, face);
-    }
-
-    /// The fused probability of a live face; 0 before anything has moved.
-    fn probability(&self) -> f32 {
-        if self.motion.seen() { (self.net.0 / f64::from(self.net.1.max(1))) as f32 } else { 0.0 }
-    }
 }
 
 impl Probe {
@@ -79,11 +57,13 @@ impl Probe {
                 } else {
                     Continuity::Same
                 };
+                let (liveness, cue) = self.life.verdict(pipeline.liveness_spec());
                 Some(FaceSeen {
                     eye_distance: quality.eye_distance,
                     pose: quality.pose,
                     defect: quality.defect,
-                    liveness: self.life.probability(),
+                    liveness,
+                    cue,
                     similarity: self.similarity(),
                     continuity,
                 })

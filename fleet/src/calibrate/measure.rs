@@ -108,6 +108,7 @@ pub(super) fn measure(
         refer: used.refer,
         // Taken as passed: what a live impostor achieves is asked.
         live: 0.0,
+        sure: 0.0,
     });
     let proposal = propose(&people, count, &refer, asked, &shipped, used.same_face, &draws)?;
     let mut accepts = Vec::new();

@@ -6,7 +6,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod labelled;
 mod measure;
 mod report;
-mod rule;
+pub(crate) mod rule;
 mod taps;
 
 use std::{

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use examgate::{
     domain::{
-        CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Decision, Embedding,
+        CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, Decision, Embedding,
         EmbeddingError, EventId, EventKind, Exam, ExamId, ExamWindow, FaceSeen, History, MonoTime, Observation, Pose,
         RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
@@ -54,8 +54,9 @@ impl Shown {
             let looks = match playing {
                 Playing::Held => {
                     order = vec![number % pictures.len()];
-                    // The same picture again and again adds nothing once there are enough frames.
-                    policy.min_frames as usize
+                    // The same picture again and again adds nothing once they suffice.
+                    let lasting = (policy.min_look.as_secs_f32() * LOOKS_A_SECOND as f32).ceil() as usize + 1;
+                    lasting.max(policy.min_frames as usize)
                 }
                 Playing::Varied => {
                     random.shuffle(&mut order);
@@ -129,6 +130,7 @@ fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<De
                 pose: Pose::default(),
                 defect: None,
                 liveness: 1.0,
+                cue: Cue::Net,
                 similarity,
                 continuity,
             };
@@ -145,7 +147,7 @@ fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<De
     None
 }
 
-fn door(at: Timestamp) -> Door {
+pub(crate) fn door(at: Timestamp) -> Door {
     let exam = Exam {
         id: ExamId::new("CALIBRATION").expect("a valid name"),
         title: String::new(),
@@ -160,7 +162,7 @@ fn room() -> RoomId {
 }
 
 /// A good card of somebody who is expected.
-fn card(event: EventId) -> Tap {
+pub(crate) fn card(event: EventId) -> Tap {
     let pseudonym = CardPseudonym::from_bytes([0; 32]);
     let student = Student { id: StudentId::new("S").expect("a valid name"), given_name: String::new() };
     Tap {
@@ -178,9 +180,10 @@ fn card(event: EventId) -> Tap {
 /// Names the rule: what else than the thresholds a false accept of a whole tap depends on.
 pub(crate) fn name(policy: &Policy) -> String {
     format!(
-        "weighted mean of the best {} frames, at least {}, admits at the first that suffices; nearest template; {} attempts of {} ms, none after a clear mismatch",
+        "weighted mean of the best {} frames, at least {} over {} ms, admits at the first that suffices; nearest template; {} attempts of {} ms, none after a clear mismatch",
         Fusion::WINDOW,
         policy.min_frames,
+        policy.min_look.as_millis(),
         policy.attempts,
         policy.attempt_window.as_millis(),
     )
@@ -198,6 +201,7 @@ mod tests {
             admit: Similarity::new(0.5),
             refer: Similarity::new(0.3),
             live: 0.5,
+            sure: 0.9,
         })
     }
 

@@ -166,6 +166,7 @@ mod tests {
             admit: Similarity::new(admit),
             refer: Similarity::new(0.3),
             live: 0.5,
+            sure: 0.9,
         })
     }
 

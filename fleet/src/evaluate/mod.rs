@@ -3,6 +3,7 @@
 //! It never knows a roster or a box.
 
 mod discard;
+mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
@@ -14,11 +15,13 @@ mod verification;
 pub(crate) enum Command {
     Verification(verification::Args),
     Quality(quality::Args),
+    Liveness(liveness::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
         Command::Quality(args) => quality::run(&args),
+        Command::Liveness(args) => liveness::run(&args),
     }
 }

@@ -173,12 +173,19 @@ fn liveness(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<Liven
     if !(1.0..=10.0).contains(&crop.scale) {
         return Err(refused(&format!("{key}.crop.scale"), crop.scale, "1 to 10"));
     }
+    let threshold = probability(&key, "live", model.thresholds.as_ref().and_then(|t| t.live))?;
+    let sure = probability(&key, "sure", model.thresholds.as_ref().and_then(|t| t.sure))?;
+    if sure < threshold {
+        return Err(refused(&format!("{key}.thresholds.sure"), sure, "at least `live`"));
+    }
     Ok(LivenessSpec {
         net: net(&key, name, model)?,
         logits: needed(&key, "output.logits", model.output.logits.clone())?,
         crop_scale: crop.scale,
         live_index: crop.live_index,
-        threshold: probability(&key, "live", model.thresholds.as_ref().and_then(|t| t.live))?,
+        threshold,
+        sure,
+        dip: probability(&key, "dip", model.thresholds.as_ref().and_then(|t| t.dip))?,
     })
 }
 

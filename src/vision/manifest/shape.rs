@@ -81,6 +81,8 @@ pub(super) struct Thresholds {
     pub(super) refer: Option<f32>,
     pub(super) same_face: Option<f32>,
     pub(super) live: Option<f32>,
+    pub(super) sure: Option<f32>,
+    pub(super) dip: Option<f32>,
     pub(super) source: String,
 }
 

@@ -273,6 +273,10 @@ pub struct LivenessSpec {
     pub crop_scale: f32,
     /// Which class is a live face.
     pub live_index: usize,
-    /// Least mean probability over the frames used.
+    /// Below it the fused liveness is that of an attack.
     pub threshold: f32,
+    /// From here on, at least `threshold`, it is believed without a challenge.
+    pub sure: f32,
+    /// What the lowest tenth of the frames must reach for that.
+    pub dip: f32,
 }

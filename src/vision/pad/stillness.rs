@@ -7,7 +7,7 @@
 //! Blocks: a photo on a stand or fed into the camera's line as it is. Does not block: a photo or a screen that is moved,
 //! a replayed clip, or a shaken camera.
 
-use super::{Face, ImageView};
+use super::super::{Face, ImageView};
 
 /// Blocks a side.
 const SIDE: usize = 16;
@@ -19,7 +19,7 @@ const MOTION: f32 = 0.045;
 
 /// Follows one region over the frames of a session.
 #[derive(Debug, Default)]
-pub(super) struct Motion {
+pub(super) struct Stillness {
     first: Option<(Region, Grid)>,
     largest: f32,
 }
@@ -35,7 +35,7 @@ struct Region {
     bottom: usize,
 }
 
-impl Motion {
+impl Stillness {
     /// Takes one frame with `face` in it.
     pub(super) fn observe(&mut self, view: &ImageView<'_>, face: &Face) {
         match &self.first {
@@ -50,7 +50,7 @@ impl Motion {
     }
 
     /// Whether anything has moved so far.
-    pub(super) fn seen(&self) -> bool {
+    pub(super) fn moved(&self) -> bool {
         self.largest >= MOTION
     }
 }
@@ -102,7 +102,7 @@ fn difference(a: &Grid, b: &Grid) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Bounds, Colour, Image, Landmarks},
+        super::super::{Bounds, Colour, Image, Landmarks},
         *,
     };
 
@@ -127,11 +127,11 @@ mod tests {
     fn seen(frames: &[Image]) -> bool {
         let bounds = Bounds { left: 30.0, top: 20.0, right: 170.0, bottom: 230.0 };
         let face = Face { bounds, score: 1.0, landmarks: Landmarks::default() };
-        let mut motion = Motion::default();
+        let mut stillness = Stillness::default();
         for frame in frames {
-            motion.observe(&frame.view().expect("whole"), &face);
+            stillness.observe(&frame.view().expect("whole"), &face);
         }
-        motion.seen()
+        stillness.moved()
     }
 
     #[test]
@@ -145,12 +145,12 @@ mod tests {
     #[test]
     fn a_face_outside_or_too_small_is_survived() {
         let frame = picture(0, 1.0, 0);
-        let mut motion = Motion::default();
+        let mut stillness = Stillness::default();
         for (left, right) in [(-50.0, -10.0), (195.0, 400.0), (f32::NAN, 100.0), (10.0, 12.0)] {
             let bounds = Bounds { left, top: 0.0, right, bottom: 100.0 };
-            motion
+            stillness
                 .observe(&frame.view().expect("whole"), &Face { bounds, score: 1.0, landmarks: Landmarks::default() });
         }
-        assert!(!motion.seen());
+        assert!(!stillness.moved());
     }
 }

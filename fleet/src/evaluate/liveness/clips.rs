@@ -1,0 +1,227 @@
+//! Finds what is to be played below a folder, and turns it into frames.
+//!
+//! It never knows what a frame shows.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail};
+
+use crate::exit::Refusal;
+
+/// Seconds of a clip that are decoded: more than any session looks.
+const SECONDS: u32 = 18;
+/// Longer side of a decoded frame, pixels: what a door's camera delivers.
+const SIDE: u32 = 640;
+/// Frames a second of what does not say.
+const RATE: f64 = 30.0;
+/// Numbered pictures from which on a folder is one clip and not several stills.
+const CLIP_FROM: usize = 5;
+
+const VIDEOS: [&str; 9] = ["mp4", "mov", "avi", "mkv", "webm", "m4v", "mpg", "mjpeg", "ts"];
+const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
+
+/// What is played as one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Clip {
+    /// Its path below the folder given, without the extension.
+    pub(super) name: String,
+    /// Folders between the folder given and the clip, outermost first.
+    pub(super) folders: Vec<String>,
+    source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Video(PathBuf),
+    Frames(Vec<PathBuf>),
+    Still(PathBuf),
+}
+
+/// The frames of a clip, in order; a still has one.
+pub(super) struct Frames {
+    pub(super) paths: Vec<PathBuf>,
+    /// A second.
+    pub(super) rate: f64,
+    /// What the decoder complained about, though frames came out.
+    pub(super) damaged: Option<String>,
+    /// Where they lie, if we decoded them.
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// Every clip, folder of frames and still below `root`, by name.
+pub(super) fn find(root: &Path) -> anyhow::Result<Vec<Clip>> {
+    let mut clips = Vec::new();
+    walk(root, root, &mut clips).with_context(|| Refusal::Usage(format!("{} cannot be listed", root.display())))?;
+    if clips.is_empty() {
+        bail!(Refusal::Data(format!(
+            "{} holds nothing to play: clips ({}), folders of numbered frames, or stills",
+            root.display(),
+            VIDEOS.join(", ")
+        )));
+    }
+    clips.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(clips)
+}
+
+fn walk(root: &Path, folder: &Path, clips: &mut Vec<Clip>) -> io::Result<()> {
+    let mut paths = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    let (pictures, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| ends_in(path, &PICTURES));
+    if folder != root && are_frames(&pictures) {
+        clips.push(clip(root, folder, Source::Frames(pictures)));
+    } else {
+        clips.extend(pictures.into_iter().map(|path| clip(root, &path.clone(), Source::Still(path))));
+    }
+    let videos = others.into_iter().filter(|path| ends_in(path, &VIDEOS));
+    clips.extend(videos.map(|path| clip(root, &path.clone(), Source::Video(path))));
+    folders.iter().try_for_each(|folder| walk(root, folder, clips))
+}
+
+fn ends_in(path: &Path, endings: &[&str]) -> bool {
+    path.extension()
+        .and_then(|end| end.to_str())
+        .is_some_and(|end| endings.contains(&end.to_ascii_lowercase().as_str()))
+}
+
+/// Pictures of one clip are named alike but for a number.
+fn are_frames(pictures: &[PathBuf]) -> bool {
+    let prefix = |path: &PathBuf| {
+        let stem = path.file_stem()?.to_str()?;
+        let prefix = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+        (prefix.len() < stem.len()).then(|| prefix.to_owned())
+    };
+    let first = pictures.first().and_then(prefix);
+    pictures.len() >= CLIP_FROM && first.is_some() && pictures.iter().all(|path| prefix(path) == first)
+}
+
+fn clip(root: &Path, path: &Path, source: Source) -> Clip {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let name = match source {
+        Source::Frames(_) => below.to_path_buf(),
+        Source::Video(_) | Source::Still(_) => below.with_extension(""),
+    };
+    let folders = below.parent().into_iter().flatten().map(|part| part.to_string_lossy().into_owned()).collect();
+    Clip { name: name.to_string_lossy().into_owned(), folders, source }
+}
+
+impl Clip {
+    /// Whether a program is needed to decode it.
+    pub(super) fn is_video(&self) -> bool {
+        matches!(self.source, Source::Video(_))
+    }
+
+    /// Its frames. The error says in one line why there are none.
+    pub(super) fn frames(&self) -> Result<Frames, String> {
+        let ready = |paths| Frames { paths, rate: RATE, damaged: None, _folder: None };
+        match &self.source {
+            Source::Video(path) => decode(path),
+            Source::Frames(paths) => Ok(ready(paths.clone())),
+            Source::Still(path) => Ok(ready(vec![path.clone()])),
+        }
+    }
+}
+
+/// Fails with the package's name if the decoder is not there.
+pub(super) fn need_decoder() -> anyhow::Result<()> {
+    for program in ["ffmpeg", "ffprobe"] {
+        Command::new(program)
+            .arg("-version")
+            .output()
+            .with_context(|| format!("{program} is missing: install the package ffmpeg (`provisioning/setup` does)"))?;
+    }
+    Ok(())
+}
+
+fn decode(video: &Path) -> Result<Frames, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    // -vsync is the older name of -fps_mode; all of ffmpeg 4.4 to 7 know it.
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-t", &SECONDS.to_string(), "-i"])
+        .arg(video)
+        .args(["-map", "0:v:0", "-vf"])
+        .arg(format!("scale='if(gt(iw,ih),min({SIDE},iw),-2)':'if(gt(iw,ih),-2,min({SIDE},ih))'"))
+        .args(["-vsync", "passthrough", "-q:v", "2"])
+        .arg(folder.path().join("%06d.jpg"))
+        .output()
+        .map_err(|error| format!("ffmpeg: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let complaint = said.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned());
+    let mut paths = fs::read_dir(folder.path())
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+        .map_err(|error| format!("the decoded frames cannot be listed: {error}"))?;
+    paths.sort();
+    if paths.is_empty() {
+        return Err(complaint.unwrap_or_else(|| "it holds no picture".into()));
+    }
+    Ok(Frames { paths, rate: rate(video).unwrap_or(RATE), damaged: complaint, _folder: Some(folder) })
+}
+
+/// Frames a second, as the container says.
+fn rate(video: &Path) -> Option<f64> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=avg_frame_rate", "-of", "csv=p=0"])
+        .arg(video)
+        .output()
+        .ok()?;
+    parse_rate(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_rate(text: &str) -> Option<f64> {
+    let (frames, seconds) = text.lines().next()?.trim().trim_end_matches(',').split_once('/')?;
+    let rate = frames.parse::<f64>().ok()? / seconds.parse::<f64>().ok()?;
+    (1.0..=240.0).contains(&rate).then_some(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clips_frames_and_stills_are_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let touch = |name: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        (0..6).for_each(|n| touch(&format!("replay/ada/{n:04}.jpg")));
+        (0..6).for_each(|n| touch(&format!("odd/{}.jpg", "x".repeat(n + 1))));
+        for name in ["a.MP4", "m-1.jpg", "m-2.jpg", "readme.txt", "print/n1.png", "print/n2.png"] {
+            touch(name);
+        }
+        let found: Vec<_> = find(root.path()).unwrap();
+        let kind = |clip: &Clip| match &clip.source {
+            Source::Video(_) => "video",
+            Source::Frames(_) => "frames",
+            Source::Still(_) => "still",
+        };
+        let names: Vec<_> =
+            found.iter().filter(|c| !c.name.starts_with("odd")).map(|c| (c.name.as_str(), kind(c))).collect();
+        let wanted = [
+            ("a", "video"),
+            ("m-1", "still"),
+            ("m-2", "still"),
+            ("print/n1", "still"),
+            ("print/n2", "still"),
+            ("replay/ada", "frames"),
+        ];
+        assert_eq!(names, wanted);
+        assert_eq!(found.iter().filter(|c| c.name.starts_with("odd/")).count(), 6);
+        assert_eq!(found.last().unwrap().folders, ["replay"]);
+        assert!(find(&root.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn rates() {
+        for (text, wanted) in
+            [("30/1\n", Some(30.0)), ("30000/1001,\n", Some(30000.0 / 1001.0)), ("0/0", None), ("", None), ("9", None)]
+        {
+            assert_eq!(parse_rate(text), wanted, "{text}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Plays one clip as one tap: the shipped session, the shipped probe, the clip's own time.
+//!
+//! It never knows whether the clip shows a person or an attack.
+
+use std::{fs, time::Duration};
+
+use examgate::{
+    domain::{Cue, Decision, EventId, EventKind, Hint, Liveness, MonoTime, Reason, Template, Timestamp, Verification},
+    session::{Input, Now, Output, Outputs, Policy, Session, WakeReason},
+    vision::{Image, Pipeline, Probe, decode_file},
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::clips::Frames;
+use crate::calibrate::rule;
+
+/// Pictures an attack or a person is enrolled from, at most.
+const ENROLLED: usize = 3;
+/// Pictures looked at to find them.
+const CANDIDATES: usize = 12;
+
+/// What a session came to.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) decision: Decision,
+    /// Whether a challenge was asked for.
+    pub(super) challenged: bool,
+    pub(super) liveness: Liveness,
+    pub(super) frames_used: u32,
+    /// First usable frame to decision.
+    pub(super) decided_in: Option<Duration>,
+    /// The fused liveness and how long the face has been looked at, frame by frame, until the decision.
+    pub(super) passive: Vec<(Duration, f32)>,
+}
+
+impl Ended {
+    pub(super) fn admitted(&self) -> bool {
+        self.decision == Decision::Admit
+    }
+
+    /// Neither admitted nor taken for an attack or for somebody else: asked for what a clip cannot do, or saw too little.
+    pub(super) fn undecided(&self) -> bool {
+        let saw_too_little =
+            matches!(self.decision.reason(), Some(Reason::NoFace | Reason::SeveralFaces | Reason::PoorQuality(_)));
+        !self.admitted() && (self.challenged || saw_too_little)
+    }
+
+    /// Whether it was taken for live, whoever it is.
+    pub(super) fn taken_for_live(&self) -> bool {
+        match self.liveness {
+            Liveness::Scored { score, threshold, cue: _ } => {
+                score >= threshold && self.decision != Decision::Refer(Reason::SpoofSuspected)
+            }
+            Liveness::NotAssessed => false,
+        }
+    }
+
+    /// Whether it was taken for an attack without being asked for anything.
+    pub(super) fn taken_for_an_attack(&self) -> bool {
+        self.decision == Decision::Refer(Reason::SpoofSuspected) && !self.challenged
+    }
+
+    pub(super) fn cue(&self) -> Option<Cue> {
+        match self.liveness {
+            Liveness::Scored { cue, .. } => Some(cue),
+            Liveness::NotAssessed => None,
+        }
+    }
+}
+
+/// Which frames are played, and the templates of the others.
+pub(super) struct Enrolment {
+    pub(super) templates: Vec<Template>,
+    /// Frames played: from the first, so many.
+    pub(super) played: usize,
+}
+
+/// Enrols from the last quarter, which is then not played.
+pub(super) fn enrol_unplayed(pipeline: &mut Pipeline, frames: &Frames) -> anyhow::Result<Enrolment> {
+    let all = frames.paths.len();
+    let played = all - all / 4;
+    Ok(Enrolment { templates: enrol(pipeline, frames, played..all)?, played })
+}
+
+/// Enrols from the clip itself, all of which is played.
+pub(super) fn enrol_from_itself(pipeline: &mut Pipeline, frames: &Frames) -> anyhow::Result<Enrolment> {
+    let played = frames.paths.len();
+    Ok(Enrolment { templates: enrol(pipeline, frames, 0..played)?, played })
+}
+
+/// The most frontal of the usable frames.
+fn enrol(pipeline: &mut Pipeline, frames: &Frames, range: std::ops::Range<usize>) -> anyhow::Result<Vec<Template>> {
+    let mut fit = Vec::new();
+    let step = (range.len() / CANDIDATES).max(1);
+    for path in frames.paths[range].iter().step_by(step) {
+        let Some(image) = read(path) else { continue };
+        let Ok(view) = image.view() else { continue };
+        let mut faces = pipeline.detect(&view)?;
+        // A still may be a photo with a small face: it is enrolled as a photo is.
+        if faces.is_empty() && frames.paths.len() == 1 {
+            faces = pipeline.detect_photo(&view)?;
+        }
+        let [face] = faces.as_slice() else { continue };
+        let quality = pipeline.quality(&view, face)?;
+        if quality.defect.is_none() || frames.paths.len() == 1 {
+            let turned = quality.pose.yaw.abs() + quality.pose.pitch.abs();
+            fit.push((turned, pipeline.embed_photo(&view, face)?));
+        }
+    }
+    fit.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    Ok(fit.into_iter().take(ENROLLED).map(|(_, template)| template).collect())
+}
+
+fn read(path: &std::path::Path) -> Option<Image> {
+    decode_file(&fs::read(path).ok()?).ok()
+}
+
+/// Plays the first `played` frames against `templates`, until the session has decided. A still is shown for as long as it takes.
+///
+/// `name` is where the session's randomness comes from, so that a run can be repeated.
+pub(super) fn play(
+    pipeline: &mut Pipeline,
+    policy: &Policy,
+    name: &str,
+    frames: &Frames,
+    enrolment: &Enrolment,
+) -> anyhow::Result<Ended> {
+    let digest: [u8; 32] = Sha256::digest(name).into();
+    let event = EventId(Uuid::from_bytes(*digest.first_chunk().expect("32 bytes hold 16")));
+    let mut table = Table::new(policy, event, &enrolment.templates);
+    let still = frames.paths.len() == 1;
+    for at in 0_u32.. {
+        let path = match frames.paths[..enrolment.played].get(at as usize) {
+            Some(path) => path,
+            None if still => &frames.paths[0],
+            None => break,
+        };
+        let captured_at = Duration::from_secs_f64(1.0 + f64::from(at) / frames.rate);
+        table.until(captured_at);
+        if table.ended.is_some() {
+            break;
+        }
+        let Some(probe) = &mut table.probe else { continue };
+        // A frame that cannot be decoded is skipped, as at the door.
+        let Some(image) = read(path) else { continue };
+        let seen = probe.observe(pipeline, &image.view()?, MonoTime::from_start(captured_at))?;
+        if let (Some(face), false) = (&seen.face, table.challenged) {
+            let since = table.first_face.get_or_insert(captured_at);
+            table.passive.push((captured_at.saturating_sub(*since), face.liveness));
+        }
+        table.step(captured_at, Input::FaceObserved(seen));
+    }
+    // Nothing more is shown: what is due comes to pass.
+    while table.ended.is_none() {
+        let Some(due) = table.timers.iter().map(|(at, _)| at.since_start()).min() else { break };
+        table.until(due);
+    }
+    let verification = table.ended.expect("every session ends when its time is over");
+    Ok(Ended {
+        decision: verification.decision,
+        challenged: table.challenged,
+        liveness: verification.measured.liveness,
+        frames_used: verification.measured.frames_used,
+        decided_in: verification.measured.since_first_usable_frame,
+        passive: table.passive,
+    })
+}
+
+/// A session, its timers, and what it asked for.
+struct Table<'t> {
+    session: Session,
+    templates: &'t [Template],
+    timers: Vec<(MonoTime, WakeReason)>,
+    probe: Option<Probe>,
+    challenged: bool,
+    first_face: Option<Duration>,
+    passive: Vec<(Duration, f32)>,
+    ended: Option<Verification>,
+}
+
+impl<'t> Table<'t> {
+    fn new(policy: &Policy, event: EventId, templates: &'t [Template]) -> Self {
+        let session = Session::new(policy.clone(), rule::door(Timestamp::UNIX_EPOCH));
+        let mut table = Self {
+            session,
+            templates,
+            timers: Vec::new(),
+            probe: None,
+            challenged: false,
+            first_face: None,
+            passive: Vec::new(),
+            ended: None,
+        };
+        table.step(Duration::from_secs(1), Input::CardTapped(rule::card(event)));
+        table
+    }
+
+    /// Lets every timer fire that is due at `at`, in order.
+    fn until(&mut self, at: Duration) {
+        while let Some(first) = (0..self.timers.len()).min_by_key(|&n| self.timers[n].0) {
+            let (due, reason) = self.timers[first];
+            if due.since_start() > at || self.ended.is_some() {
+                break;
+            }
+            self.timers.swap_remove(first);
+            self.step(due.since_start(), Input::TimerFired(reason));
+        }
+    }
+
+    fn step(&mut self, at: Duration, input: Input) {
+        let now = Now {
+            mono: MonoTime::from_start(at),
+            wall: Timestamp::UNIX_EPOCH,
+            clock: examgate::domain::ClockTrust::Synchronised,
+        };
+        let outputs = self.session.step(now, input);
+        self.act(outputs);
+    }
+
+    fn act(&mut self, outputs: Outputs) {
+        for output in outputs {
+            match output {
+                Output::StartCapture { .. } => self.probe = Some(Probe::new(self.templates.to_vec())),
+                Output::StopCapture => self.probe = None,
+                Output::Guide(Some(Hint::TurnLeft | Hint::TurnRight)) => self.challenged = true,
+                Output::Record(event) => {
+                    if let EventKind::Verification(verification) = event.kind {
+                        self.ended = Some(verification);
+                    }
+                }
+                Output::WakeAt(at, reason) => self.timers.push((at, reason)),
+                Output::Guide(_) | Output::Show(_) | Output::Alarm(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Presentation-attack detection: what one continuous face has shown so far, fused over its frames.
+//!
+//! | cue | blocks | does not block |
+//! |---|---|---|
+//! | [`LivenessNet`](super::LivenessNet), mean and lowest tenth of the frames | prints and screens whose edges, texture or surroundings show | a screen close to the lens, a still fed as the picture |
+//! | `stillness` | what never moves at all: a photo on a stand, a picture fed into the line | anything that is moved |
+//! | `plane` | a print or a still on a screen, however it is waved, tilted or brought close | a replayed clip, a bent print |
+//! | continuity (in the probe) | another face taking over the evidence | |
+//! | a challenge (asked by the session) | a replayed clip that does not obey | a live person's mask, a puppet made by software |
+//!
+//! Passive cues only take away: all must speak for life, and the first that does not is named. A face that they leave in doubt is
+//! held in the band where the session asks for a turn.
+//!
+//! Never knows whose face it is, nor what is decided.
+
+mod plane;
+mod stillness;
+
+use self::{plane::Plane, stillness::Stillness};
+use super::{Face, ImageView, LivenessSpec};
+use crate::domain::Cue;
+
+/// Signs of life of one continuous face.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// The net's probabilities, upwards.
+    net: Vec<f32>,
+    stillness: Stillness,
+    plane: Plane,
+}
+
+impl Life {
+    /// Takes one fit frame with `face` in it, which the net gave `probability`.
+    pub(super) fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face) {
+        self.net.insert(self.net.partition_point(|&other| other < probability), probability);
+        self.stillness.observe(view, face);
+        self.plane.observe(view, face);
+    }
+
+    /// The fused probability of a live face, and the cue that holds it there: 0 before anything has moved; between `threshold` and
+    /// `sure` as long as any cue is in doubt.
+    pub(super) fn verdict(&self, spec: &LivenessSpec) -> (f32, Cue) {
+        let mean = self.net.iter().sum::<f32>() / self.net.len().max(1) as f32;
+        let lowest_tenth = self.net.get(self.net.len() / 10).copied().unwrap_or(0.0);
+        let in_doubt = mean.min(f32::midpoint(spec.threshold, spec.sure));
+        if mean < spec.threshold {
+            (mean, Cue::Net)
+        } else if !self.stillness.moved() {
+            (0.0, Cue::Stillness)
+        } else if lowest_tenth < spec.dip {
+            (in_doubt, Cue::Dips)
+        } else if !self.plane.left() {
+            (in_doubt, Cue::Plane)
+        } else {
+            (mean, Cue::Net)
+        }
+    }
+}
