@@ -7,6 +7,7 @@ pub mod doctor;
 mod office;
 pub mod settings;
 mod stores;
+pub mod tune;
 
 use std::{
     error::Error,
@@ -48,7 +49,7 @@ use crate::{
     },
     session::{Door, Policy, Session, Thresholds},
     store::{EventStore, read_secret},
-    vision::{Manifest, Options, Pipeline, VerifiedModels},
+    vision::{Manifest, Options, Pipeline, Tuning, VerifiedModels},
     wire::{
         keys::SigningKey,
         state::{DeviceState, Status, Versions},
@@ -76,13 +77,33 @@ pub struct Surroundings {
     pub log: Option<Tail>,
 }
 
-/// Loads the manifest and checks every file it names. The first thing a box does.
+/// Loads the manifest in `folder`.
+///
+/// # Errors
+/// Names what is wrong in it.
+fn manifest(folder: &Path) -> Result<Manifest> {
+    Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")
+}
+
+/// Loads the manifest as it suits this machine and checks every file it names. The first thing a box does. What keeps a tuning from
+/// being used comes with the models: the manifest holds then.
 ///
 /// # Errors
 /// Names the file that is missing or differs.
-pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
-    let manifest = Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")?;
-    manifest.verify(folder).context("the models cannot be used")
+pub fn verified_models(config: &Config) -> Result<(VerifiedModels, Option<String>)> {
+    let mut manifest = manifest(&config.models)?;
+    let mut untuned = None;
+    if let Some(path) = config.tuning.as_ref().filter(|path| path.exists()) {
+        let tuning = std::fs::read_to_string(path).map_err(anyhow::Error::from);
+        let tuned = tuning.and_then(|text| Ok(manifest.clone().tuned(&Tuning::parse(&text)?, &tune::machine())?));
+        match tuned {
+            Ok(tuned) => manifest = tuned,
+            Err(why) => {
+                untuned = Some(format!("{} is not used: {why:#}; run `examgate doctor --tune`", path.display()))
+            }
+        }
+    }
+    Ok((manifest.verify(&config.models).context("the models cannot be used")?, untuned))
 }
 
 /// Runs the box until SIGTERM or SIGINT.
@@ -90,7 +111,10 @@ pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
 /// # Errors
 /// What could not be built, with its cause and how to mend it; nothing was started then.
 pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
-    let models = verified_models(&config.models)?;
+    let (models, untuned) = verified_models(config)?;
+    if let Some(why) = untuned {
+        tracing::warn!(why, "the manifest's own choice of nets and providers holds");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("examgate-tokio")

@@ -45,6 +45,9 @@ pub struct Config {
     pub keys: PathBuf,
     /// The folder that holds `models/` and `runtime/`, as `models/fetch` makes them.
     pub models: PathBuf,
+    /// Where `examgate doctor --tune` writes which net, provider and threads suit this machine, and from where they are read. Left out
+    /// or not there: what the manifest says.
+    pub tuning: Option<PathBuf>,
     /// The card reader.
     #[serde(default)]
     pub card: Card,

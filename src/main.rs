@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use examgate::{
-    app::{self, Surroundings, doctor},
+    app::{self, Surroundings, doctor, tune},
     config::{Config, ConfigError},
     domain::Timestamp,
     edge::system::Tail,
@@ -51,6 +51,10 @@ enum Command {
         /// One JSON array instead of lines.
         #[arg(long)]
         json: bool,
+        /// Measure instead which version of the embedder, which provider and how many threads suit this machine, and write it to the file
+        /// that `tuning` in the configuration names. Stop the box first: nothing is written where the times scatter.
+        #[arg(long, conflicts_with = "json")]
+        tune: bool,
     },
     /// Play a scripted exam morning: real reader service, real broker, real collector.
     #[cfg(feature = "sim")]
@@ -80,7 +84,11 @@ fn main() -> ExitCode {
 fn obey(command: Command, log: Tail) -> Result<ExitCode> {
     match command {
         Command::Run { config } => app::run(&read(&config)?, &surroundings(log)).map(|()| ExitCode::SUCCESS),
-        Command::Doctor { config, json } => {
+        Command::Doctor { config, json: _, tune: true } => {
+            writeln!(std::io::stdout(), "{}", tune::tune(&read(&config)?)?.join("\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor { config, json, tune: false } => {
             let findings = doctor::examine(&read(&config)?, &surroundings(log));
             let text = if json { doctor::as_json(&findings) } else { doctor::as_text(&findings) };
             writeln!(std::io::stdout(), "{text}")?;

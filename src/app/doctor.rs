@@ -134,8 +134,11 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
 }
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
-    let models = match verified_models(&config.models) {
-        Ok(models) => models,
+    let models = match verified_models(config) {
+        Ok((models, untuned)) => {
+            findings.extend(untuned.map(|why| finding("tuning", State::Impaired, why)));
+            models
+        }
         Err(error) => {
             findings.push(finding("models", State::Unwell, format!("{error:#}")));
             return None;
