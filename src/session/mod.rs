@@ -22,6 +22,8 @@ mod io;
 mod policy;
 
 #[cfg(test)]
+mod proctors;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tables;
