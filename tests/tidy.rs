@@ -33,6 +33,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["edge/light"]),
     ("rppal", &["edge/light"]),
     ("sd_notify", &["edge/system"]),
+    ("axum", &["edge/console"]),
+    ("hyper", &["edge/console"]),
+    ("hyper_util", &["edge/console"]),
+    ("openssl", &["edge/console"]),
+    ("tokio_openssl", &["edge/console"]),
     ("anyhow", &["app", "main", "rig"]),
     ("rcgen", &["rig"]),
 ];
