@@ -7,7 +7,9 @@ use zune_jpeg::JpegDecoder;
 
 /// Mean and variance of the luma of a JPEG picture, 0..=255 and its square. `None` if it cannot be decoded.
 pub(super) fn of_jpeg(bytes: &[u8]) -> Option<(f32, f32)> {
-    let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma);
+    // The largest frame that can be asked of a camera: what claims more is no frame.
+    let options =
+        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::Luma).set_max_width(1920).set_max_height(1080);
     let luma = JpegDecoder::new_with_options(ZCursor::new(bytes), options).decode().ok()?;
     spread(luma.into_iter())
 }

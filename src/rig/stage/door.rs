@@ -6,7 +6,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::{self, JoinHandle},
@@ -48,6 +48,7 @@ pub struct DoorBox {
     process: Guard,
     heard: Receiver<String>,
     log: JoinHandle<()>,
+    path: PathBuf,
 }
 
 impl DoorBox {
@@ -60,7 +61,7 @@ impl DoorBox {
     pub(super) fn start(
         examgate: &Path,
         configuration: &Path,
-        log: &Path,
+        path: &Path,
         environment: &[(impl AsRef<OsStr>, impl AsRef<OsStr>)],
     ) -> Result<Self> {
         let mut child = Command::new(examgate)
@@ -74,7 +75,7 @@ impl DoorBox {
             .context("the box cannot be started")?;
         let says = child.stderr.take().context("the box's log is piped")?;
         let process = Guard(child);
-        let mut file = File::options().create(true).append(true).open(log)?;
+        let mut file = File::options().create(true).append(true).open(path)?;
         let (send, heard) = channel();
         let log = thread::Builder::new().name("door-log".into()).spawn(move || {
             // Libraries below may write what is no text: a line is kept all the same.
@@ -85,7 +86,7 @@ impl DoorBox {
                 let _ = send.send(line);
             }
         })?;
-        Ok(Self { process, heard, log })
+        Ok(Self { process, heard, log, path: path.to_owned() })
     }
 
     /// Waits until it serves.
@@ -127,7 +128,11 @@ impl DoorBox {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
-                Err(RecvTimeoutError::Disconnected) => bail!("the box has ended"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let log = std::fs::read_to_string(&self.path).unwrap_or_default();
+                    let last: Vec<_> = log.lines().rev().take(5).collect();
+                    bail!("the box has ended; it said last, newest first:\n{}", last.join("\n"));
+                }
             }
         }
     }
