@@ -5,9 +5,13 @@ CARGO ?= cargo
 BUILD := $(CARGO) build --workspace --bins --features sim
 TOOLS := target/tools
 DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+FUZZ_SECONDS ?= 60
+CLIPS := tests/pictures/cache/clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models pictures demo test test-long soak lint gates audit bench docs release
+.PHONY: help setup models quantize pictures demo test test-long soak fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -17,6 +21,17 @@ setup: ## System packages this machine lacks (sudo where not root)
 
 models: setup ## Nets and the inference runtime: fetched, checked, prepared
 	@models/fetch
+
+quantize: models pictures ## The 8-bit embedder, calibrated on the test pictures; `examgate doctor --tune` decides about its use
+	@models/quantize --check || { $(MAKE) --no-print-directory faces && models/quantize; }
+
+.PHONY: faces
+faces:
+	@$(CARGO) build --workspace --bins --features sim
+	@rm -rf models/cache/faces
+	@target/debug/examgate-fleet align --images $(CLIPS)/../photos --out models/cache/faces/photos
+	@target/debug/examgate-fleet align --every 3 --images $(CLIPS)/single_face --images $(CLIPS)/WolfgangLanger_Pexels \
+	  --out models/cache/faces/clips
 
 pictures: setup ## Faces and clips for the demonstration and the tests
 	@tests/pictures/fetch
@@ -38,6 +53,23 @@ soak: models pictures ## The demonstration again and again for an hour; stops at
 	@end=$$(( $$(date +%s) + $${SOAK_SECONDS:-3600} )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do n=$$((n + 1)); echo "soak: morning $$n"; target/debug/examgate demo || exit 1; done
 
+fuzz: ## Every parser of outside bytes under a fuzzer, FUZZ_SECONDS (60) each; needs a nightly toolchain
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \
+	  echo "fuzz: there is no nightly toolchain: rustup toolchain install nightly --profile minimal" >&2; exit 1; }
+	@test -x $(TOOLS)/bin/cargo-fuzz || { echo "fuzz: building cargo-fuzz $(FUZZ_VERSION) into $(TOOLS)"; \
+	  $(CARGO) install --quiet --locked --root $(TOOLS) --version $(FUZZ_VERSION) cargo-fuzz; }
+	@echo "fuzz: building (the first time takes several minutes)"
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) +nightly fuzz build --target-dir target/fuzz
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "fuzz: $$target, $(FUZZ_SECONDS) s"; mkdir -p target/fuzz/found/$$target; \
+	  PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz $$target \
+	    target/fuzz/found/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=30 -rss_limit_mb=4096 \
+	    -print_final_stats=1 -verbosity=0 || exit 1; \
+	done
+
+hw: setup ## Contracts of the edges on hardware: HW="card camera light --config FILE" (without it: on virtual hardware)
+	$(CARGO) run --quiet -p hw-tests -- $(or $(HW),card camera light --virtual)
+
 lint: gates ## Formatting, lints, house rules, licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features sim -- -D warnings
@@ -54,8 +86,9 @@ gates: ## What ships builds alone, and the pure rooms build without the rest
 audit: ## Known vulnerabilities (fetches the advisory database)
 	$(TOOLS)/bin/cargo-deny check advisories
 
-bench: models pictures ## Measures; writes target/bench/summary.json
+bench: quantize ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
+	@models/quantize --bench
 	$(CARGO) build --release --workspace --bins --features sim
 	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench duplicates
 

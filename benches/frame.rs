@@ -1,5 +1,5 @@
-//! What a frame costs: each stage, how much of it is not inference, how that compares with the same work in Python, how much memory
-//! it takes, and how soon after its start a box looks at the first frame. Prints a table, writes `target/bench/summary.json`.
+//! What a frame costs: each stage, how much of it is not inference, and how that compares with the same work in Python. Prints a
+//! table, writes `target/bench/summary.json`.
 //!
 //! One thread, frames of 640x480 pixels with one face, full detection of faces from 80 pixels on, all nets.
 
@@ -8,13 +8,17 @@ use std::{
     error::Error,
     fs,
     hint::black_box,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use examgate::vision::{Detector, Image, Manifest, Options, Pipeline, Provider, VerifiedModels, decode_mjpeg};
+use examgate::{
+    domain::MonoTime,
+    vision::{
+        Detector, Image, Manifest, NetSpec, Options, Pipeline, Probe, Provider, Trial, VerifiedModels, decode_mjpeg,
+    },
+};
 use image::{DynamicImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -23,8 +27,14 @@ type Numbers = BTreeMap<String, f64>;
 /// One part of the bench: what it measures, and the function that does.
 type Section = (&'static str, fn(&Bench, &mut Numbers) -> Outcome);
 
-const SECTIONS: &[Section] =
-    &[("stages", stages), ("overhead", overhead), ("python peer", python), ("memory", memory), ("start", start)];
+const SECTIONS: &[Section] = &[
+    ("stages", stages),
+    ("overhead", overhead),
+    ("everything on", everything),
+    ("precision", precision),
+    ("iresnet50", iresnet50),
+    ("python peer", python),
+];
 const MIN_FACE: u32 = 80;
 /// Frames of the clip that are used: every third of 72.
 const FRAMES: usize = 24;
@@ -38,12 +48,6 @@ struct Bench {
 
 fn main() -> Outcome {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let child = std::env::args().skip_while(|argument| argument != "--child").nth(1);
-    match child.as_deref() {
-        Some("ready") => return child_ready(&root),
-        Some(folder) => return child_memory(&root, Path::new(folder)),
-        None => {}
-    }
     let bench = Bench::prepare(root)?;
     let mut numbers = Numbers::new();
     for (name, section) in SECTIONS {
@@ -245,6 +249,92 @@ fn overhead(bench: &Bench, numbers: &mut Numbers) -> Outcome {
     Ok(())
 }
 
+/// The same with all that a session's probe does: quality, fusion, comparison with two templates, liveness and every cue between frames.
+fn everything(bench: &Bench, numbers: &mut Numbers) -> Outcome {
+    let mut pipeline = bench.open(None)?;
+    let images = bench.images()?;
+    let mut templates = Vec::new();
+    for image in &images[..2] {
+        let view = image.view()?;
+        let faces = pipeline.detect(&view)?;
+        templates.push(pipeline.embed_photo(&view, faces.first().ok_or("a face is expected")?)?);
+    }
+    let at = |frame: usize| MonoTime::from_start(Duration::from_millis(33) * frame as u32);
+    let mut tapes = Vec::new();
+    let mut probe = Probe::new(templates.clone());
+    for (frame, image) in images.iter().enumerate() {
+        let view = image.view()?;
+        let (observed, tape) = pipeline.record(|pipeline| probe.observe(pipeline, &view, at(frame)));
+        observed?;
+        tapes.push(tape);
+    }
+    let mut ratios = Vec::new();
+    for round in 0..2 * ROUNDS {
+        let mut probe = Probe::new(templates.clone());
+        for (frame, (image, tape)) in images.iter().zip(&tapes).enumerate() {
+            let view = image.view()?;
+            let (observed, whole) = timed(|| probe.observe(&mut pipeline, &view, at(frame)));
+            black_box(observed?);
+            let (replayed, inference) = timed(|| (0..5).try_for_each(|net| pipeline.replay(tape, net)));
+            replayed?;
+            if round > 0 {
+                ratios.push(whole.as_secs_f64() / inference.as_secs_f64());
+            }
+        }
+    }
+    numbers.insert("frame_all_on_ratio".into(), median(ratios));
+    Ok(())
+}
+
+/// Milliseconds of each net on OpenVINO with one thread, run in turns.
+fn in_turns(models: &VerifiedModels, nets: &[(&NetSpec, PathBuf)], rounds: usize) -> Outcome<Vec<f64>> {
+    let mut trials = Vec::new();
+    for (spec, path) in nets {
+        if !path.is_file() {
+            return Err(format!("{} is missing: `models/quantize --bench` makes it", path.display()).into());
+        }
+        trials.push((Trial::open(models, spec, path, Provider::Openvino, 1)?, Vec::new()));
+    }
+    for round in 0..=rounds {
+        for (trial, spent) in &mut trials {
+            let (ran, duration) = timed(|| trial.run());
+            ran?;
+            if round > 0 {
+                spent.push(duration);
+            }
+        }
+    }
+    Ok(trials.iter().map(|(_, spent)| milliseconds(spent)).collect())
+}
+
+/// How many times faster the 8-bit embedder is.
+fn precision(bench: &Bench, numbers: &mut Numbers) -> Outcome {
+    let models = verified(&bench.root)?;
+    let manifest = models.manifest();
+    let stand_in = manifest.stand_ins.first().ok_or("the manifest has a stand-in")?;
+    let nets = [&manifest.embedder.net, &stand_in.embedder.net];
+    let nets = nets.map(|net| (net, bench.root.join("models/ready").join(&net.file)));
+    let spent = in_turns(&models, &nets, 10 * ROUNDS)?;
+    numbers.insert("embed_fp32_ms".into(), spent[0]);
+    numbers.insert("embed_int8_ms".into(), spent[1]);
+    numbers.insert("int8_ratio".into(), spent[0] / spent[1]);
+    Ok(())
+}
+
+/// iResNet-50 of the true architecture with random weights, in both precisions.
+fn iresnet50(bench: &Bench, numbers: &mut Numbers) -> Outcome {
+    let models = verified(&bench.root)?;
+    let mut spec = models.manifest().embedder.net.clone();
+    spec.name = "iresnet50".into();
+    spec.input.name = "input.1".into();
+    let nets =
+        ["iresnet50.onnx", "iresnet50-int8.onnx"].map(|file| (&spec, bench.root.join("target/bench").join(file)));
+    let spent = in_turns(&models, &nets, ROUNDS)?;
+    numbers.insert("r50_ms".into(), spent[0]);
+    numbers.insert("r50_int8_ms".into(), spent[1]);
+    Ok(())
+}
+
 /// The same frames through Python, OpenCV and the Python package of the detector.
 fn python(bench: &Bench, numbers: &mut Numbers) -> Outcome {
     let python = bench.root.join("target/peer/bin/python");
@@ -288,49 +378,5 @@ fn python(bench: &Bench, numbers: &mut Numbers) -> Outcome {
     numbers.insert("python_peer_ratio".into(), prepared / bare);
     numbers.insert("python_published_ms".into(), published);
     numbers.insert("python_published_ratio".into(), published / shipped);
-    Ok(())
-}
-
-/// Most memory a process held (VmHWM) that opened the pipeline and looked at all frames.
-fn memory(bench: &Bench, numbers: &mut Numbers) -> Outcome {
-    let said = Command::new(std::env::current_exe()?).arg("--child").arg(&bench.folder).output()?;
-    let kib: f64 = String::from_utf8(said.stdout)?.trim().parse().map_err(|_| "the child said nothing")?;
-    numbers.insert("peak_rss_mib".into(), kib / 1024.0);
-    Ok(())
-}
-
-fn child_memory(root: &Path, folder: &Path) -> Outcome {
-    let mut pipeline = open(root, None)?;
-    let mut image = Image::empty();
-    for entry in fs::read_dir(folder)? {
-        decode_and_look(&mut pipeline, &mut image, &fs::read(entry?.path())?)?;
-    }
-    let status = fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
-    say(peak.trim().trim_end_matches(" kB"));
-    Ok(())
-}
-
-/// Seconds from the start of a process to its first frame: manifest read, all files hashed, all nets open.
-fn start(_: &Bench, numbers: &mut Numbers) -> Outcome {
-    let mut spent = Vec::new();
-    for _ in 0..5 {
-        let start = now();
-        let mut child =
-            Command::new(std::env::current_exe()?).args(["--child", "ready"]).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("the child has no output")?).read_line(&mut line)?;
-        spent.push(start.elapsed());
-        if !child.wait()?.success() || line.trim() != "ready" {
-            return Err("the child did not get ready".into());
-        }
-    }
-    numbers.insert("ready_s".into(), milliseconds(&spent) / 1e3);
-    Ok(())
-}
-
-fn child_ready(root: &Path) -> Outcome {
-    black_box(open(root, None)?);
-    say("ready");
     Ok(())
 }

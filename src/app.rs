@@ -4,8 +4,10 @@
 //! Never judges and never transforms: it connects.
 
 pub mod doctor;
-mod settings;
+mod office;
+pub mod settings;
 mod stores;
+pub mod tune;
 
 use std::{
     error::Error,
@@ -23,6 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use office::Office;
 #[cfg(feature = "sim")]
 use settings::stream;
 use settings::{camera_settings, light_kind, mono, policy};
@@ -30,23 +33,23 @@ pub use stores::Stores;
 
 use crate::{
     config::{self, Config},
-    domain::{Exam, Pepper},
+    domain::{Answer, Exam, Pepper, Seq, Shown},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
         light,
         mqtt::{self, Tls},
-        system::{BootId, Credentials, Service},
+        system::{BootId, Credentials, Service, Tail},
     },
     flow::{
         Acts, Happened, Observe, Record, Verify,
-        deliver::{Deliver, Pace as DeliveryPace, Parties},
+        deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
         listen, show,
     },
-    session::{Answer, Door, Policy, Session, Thresholds},
+    session::{Door, Policy, Session, Thresholds},
     store::{EventStore, read_secret},
-    vision::{Manifest, Options, Pipeline, VerifiedModels},
+    vision::{Manifest, Options, Pipeline, Tuning, VerifiedModels},
     wire::{
         keys::SigningKey,
         state::{DeviceState, Status, Versions},
@@ -70,15 +73,37 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 pub struct Surroundings {
     /// systemd's `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,
+    /// The end of the log, for the console.
+    pub log: Option<Tail>,
 }
 
-/// Loads the manifest and checks every file it names. The first thing a box does.
+/// Loads the manifest in `folder`.
+///
+/// # Errors
+/// Names what is wrong in it.
+fn manifest(folder: &Path) -> Result<Manifest> {
+    Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")
+}
+
+/// Loads the manifest as it suits this machine and checks every file it names. The first thing a box does. What keeps a tuning from
+/// being used comes with the models: the manifest holds then.
 ///
 /// # Errors
 /// Names the file that is missing or differs.
-pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
-    let manifest = Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")?;
-    manifest.verify(folder).context("the models cannot be used")
+pub fn verified_models(config: &Config) -> Result<(VerifiedModels, Option<String>)> {
+    let mut manifest = manifest(&config.models)?;
+    let mut untuned = None;
+    if let Some(path) = config.tuning.as_ref().filter(|path| path.exists()) {
+        let tuning = std::fs::read_to_string(path).map_err(anyhow::Error::from);
+        let tuned = tuning.and_then(|text| Ok(manifest.clone().tuned(&Tuning::parse(&text)?, &tune::machine())?));
+        match tuned {
+            Ok(tuned) => manifest = tuned,
+            Err(why) => {
+                untuned = Some(format!("{} is not used: {why:#}; run `examgate doctor --tune`", path.display()))
+            }
+        }
+    }
+    Ok((manifest.verify(&config.models).context("the models cannot be used")?, untuned))
 }
 
 /// Runs the box until SIGTERM or SIGINT.
@@ -86,7 +111,10 @@ pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
 /// # Errors
 /// What could not be built, with its cause and how to mend it; nothing was started then.
 pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
-    let models = verified_models(&config.models)?;
+    let (models, untuned) = verified_models(config)?;
+    if let Some(why) = untuned {
+        tracing::warn!(why, "the manifest's own choice of nets and providers holds");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("examgate-tokio")
@@ -119,7 +147,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
             sure: models.manifest().liveness.sure,
         },
     );
-    let room = Room { config, policy, stage, stores, pipeline };
+    let room = Room { config, surroundings, policy, stage, stores, pipeline };
     runtime.block_on(room.serve(uplink))
 }
 
@@ -227,6 +255,7 @@ impl Broker {
 /// Everything built; nothing running yet but the card reader's and the strings' threads.
 struct Room<'a> {
     config: &'a Config,
+    surroundings: &'a Surroundings,
     policy: Policy,
     stage: Stage,
     stores: Stores,
@@ -235,7 +264,7 @@ struct Room<'a> {
 
 impl Room<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
-        let Self { config, policy, stage, stores, pipeline } = self;
+        let Self { config, surroundings, policy, stage, stores, pipeline } = self;
         // First of all: whoever reads "ready" may stop the box at once, and it stops in order.
         let wait_for = |kind| signal(kind).context("signals cannot be waited for");
         let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
@@ -244,8 +273,10 @@ impl Room<'_> {
         let (happened, inbox) = sync_channel(HAPPENINGS);
         let (events, to_record) = sync_channel(RECORDS);
         let (looks, wanted) = watch::channel(None);
-        let (answers, shown) = watch::channel(Answer::Idle);
+        let (shown, seen) = watch::channel(Shown::new(Answer::Idle, stage.clock.mono()));
         let recorded = Arc::new(Notify::new());
+        let (newest, last_recorded) = watch::channel(Seq::default());
+        let (frames, clock, submit) = (camera.view(), Arc::clone(&stage.clock), events.clone());
         let (fatal, mut died) = mpsc::channel::<anyhow::Error>(4);
 
         let record = Record {
@@ -253,10 +284,12 @@ impl Room<'_> {
             events: to_record,
             happened: happened.clone(),
             recorded: Arc::clone(&recorded),
+            newest,
         };
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
-        let acts = Acts { looks, events, answers, alive: Box::new(|| Service.beat()) };
+        let (invitations, invited) = watch::channel(None);
+        let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
         let (card, taps) = (stage.card, happened.clone());
@@ -268,9 +301,33 @@ impl Room<'_> {
         ];
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(show(shown, light));
+        tasks.spawn(show(seen, light));
         let stop = Arc::new(Notify::new());
         let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
+        let (delivering, delivery) = delivering.unzip();
+        let close = Arc::new(Notify::new());
+        let console = match (&config.console, stores.reading) {
+            (Some(console), Some(reading)) => {
+                let office = Office {
+                    exam: stores.exam.clone(),
+                    clock,
+                    reading,
+                    submit,
+                    invitations: invited,
+                    newest: last_recorded,
+                    camera: frames,
+                    delivery,
+                    log: surroundings.log.clone(),
+                };
+                let stop = Arc::clone(&close);
+                Some(office.open(config, surroundings, console.listen, &console.certificate, stop).await?)
+            }
+            (Some(_) | None, None) | (None, Some(_)) => {
+                // Whoever records ends when nobody submits any more.
+                drop(submit);
+                None
+            }
+        };
 
         Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
         tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
@@ -278,9 +335,12 @@ impl Room<'_> {
         Service.stopping("draining");
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.
+        close.notify_one();
         let _ = happened.send(Happened::Stop);
         drop(happened);
-        let joined = tokio::time::timeout(GRACE, tokio::task::spawn_blocking(move || join(threads))).await;
+        let joined =
+            tokio::time::timeout(GRACE, tokio::task::spawn_blocking(move || join(threads.into_iter().chain(console))))
+                .await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::warn!("not every thread ended in time");
         }
@@ -294,7 +354,12 @@ impl Room<'_> {
 
 impl Broker {
     /// Starts polling and delivering, until `stop`.
-    fn start(self, outbox: EventStore, recorded: Arc<Notify>, stop: Arc<Notify>) -> JoinSet<()> {
+    fn start(
+        self,
+        outbox: EventStore,
+        recorded: Arc<Notify>,
+        stop: Arc<Notify>,
+    ) -> (JoinSet<()>, watch::Receiver<Delivery>) {
         let (deliver, mut stands) = Deliver::new(
             Arc::new(Mutex::new(outbox)),
             self.parties,
@@ -303,6 +368,7 @@ impl Broker {
             self.clock,
             DeliveryPace::default(),
         );
+        let delivery = stands.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(self.polling.run(async move { stop.notified().await }));
         tasks.spawn(deliver.run());
@@ -311,7 +377,7 @@ impl Broker {
                 tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
             }
         });
-        tasks
+        (tasks, delivery)
     }
 }
 

@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
-use examgate::rig::{
-    certificates::Validity,
-    stage::{Enrolled, Programs, Reality, Stage},
-    virtual_card::Behaviour,
+use examgate::{
+    edge::camera::replay::Scene,
+    rig::{
+        certificates::Validity,
+        stage::{Enrolled, Programs, Reality, Stage},
+        virtual_card::Behaviour,
+    },
 };
+use sha2::{Digest as _, Sha256};
 
 const EXAM: &str = "MATH-UA-120-final";
 const WINDOW: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
@@ -196,4 +200,47 @@ fn a_broker_whose_certificate_expired_is_told_of_and_the_box_serves_on() {
     assert!(state == "impaired" && found.contains("expired") && found.contains("outbox"), "{state}: {found}");
     assert!(door.stop().expect("it stops").success());
     assert!(stage.door_log().contains("expired"), "{}", stage.door_log());
+}
+
+#[test]
+fn a_provider_that_does_not_load_gives_way_to_its_declared_fallback() {
+    const PROVIDER: &str = "runtime/libonnxruntime_providers_openvino.so";
+    const BROKEN: &[u8] = b"no library";
+    let stage = stage(false);
+    stage.enrol(EXAM, "Final", WINDOW, STUDENTS).expect("the roster is imported");
+    stage.set_clock(WINDOW.0).expect("the clock is set");
+    stage.strings.set_scene(&Scene::Still(stage.picture("photos/obama2.jpg"))).expect("the scene is set");
+    let folder = stage.folder().join("copy");
+    models_but_for(&folder, PROVIDER, BROKEN);
+    // The runtime looks for its providers beside itself, wherever links lead.
+    let runtime = "runtime/libonnxruntime.so.1.24.1";
+    fs::remove_file(folder.join(runtime)).expect("a link of ours");
+    fs::copy(project().join(runtime), folder.join(runtime)).expect("writable");
+    // A manifest that knows the broken file: it is the provider that fails, not the check of the files.
+    let manifest = fs::read_to_string(project().join("models/manifest.toml")).expect("readable");
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let whole = digest(&fs::read(project().join(PROVIDER)).expect("`make models` was run"));
+    assert!(manifest.contains(&whole));
+    fs::remove_file(folder.join("models/manifest.toml")).expect("a link of ours");
+    fs::write(folder.join("models/manifest.toml"), manifest.replace(&whole, &digest(BROKEN))).expect("writable");
+    let path = stage.folder().join("door.toml");
+    let good = fs::read_to_string(&path).expect("readable");
+    let models = |folder: &Path| format!("models = \"{}\"", folder.display());
+    assert!(good.contains(&models(project())));
+    fs::write(&path, good.replace(&models(project()), &models(&folder))).expect("writable");
+
+    let (state, found) = diagnosis(&path, "provider of mobilefacenet");
+    assert!(state == "impaired" && found.starts_with("cpu instead of openvino, which failed"), "{state}: {found}");
+    let door = stage.open_door().expect("the box is ready");
+    let tapped =
+        stage.tap(&Behaviour::Uid(vec![4, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6])).expect("a card can be laid down");
+    let said = door.decision(Duration::from_secs(30)).expect("the box serves");
+    // A still picture: looked at by every net, and not taken for a live face.
+    assert!(
+        said.since_first_usable_frame_ms.is_some() && said.reason.as_deref() == Some("spoof_suspected"),
+        "{said:?}"
+    );
+    drop(tapped);
+    assert!(door.stop().expect("it stops").success());
+    assert!(stage.door_log().contains("fallback provider"), "{}", stage.door_log());
 }

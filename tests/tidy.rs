@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("session", &["session", "domain"]),
     ("wire", &["wire", "domain"]),
     ("config", &["config", "domain", "wire"]),
-    ("vision", &["vision", "domain"]),
+    ("vision", &["vision", "domain", "wire"]),
     ("store", &["store", "domain"]),
     ("flow", &["flow", "domain", "session", "wire", "vision", "store", "edge"]),
 ];
@@ -33,6 +33,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("gpiocdev", &["edge/light"]),
     ("rppal", &["edge/light"]),
     ("sd_notify", &["edge/system"]),
+    ("axum", &["edge/console"]),
+    ("hyper", &["edge/console"]),
+    ("hyper_util", &["edge/console"]),
+    ("openssl", &["edge/console"]),
+    ("tokio_openssl", &["edge/console"]),
     ("anyhow", &["app", "main", "rig"]),
     ("rcgen", &["rig"]),
 ];

@@ -127,29 +127,57 @@ fn find(pipeline: &mut Pipeline, view: &ImageView<'_>, choice: Choice) -> Result
 }
 
 /// One face of a labelled picture, in both parts that it can play.
+#[derive(Clone)]
 pub(crate) struct BothWays {
     /// As one frame at the door.
     pub(crate) probe: Embedding,
+    /// What that frame weighs where frames are fused.
+    pub(crate) weight: f32,
     /// As an enrolment photo.
     pub(crate) template: Embedding,
 }
 
-/// The face nearest to the middle of each labelled picture; `None` where none is found or the picture cannot be read, with a warning.
+impl BothWays {
+    pub(crate) fn of(pipeline: &mut Pipeline, view: &ImageView<'_>, face: &Face) -> Result<Self, VisionError> {
+        let template = pipeline.embed_photo(view, face)?.embedding.clone();
+        let probe = pipeline.embed(view, face)?.embedding.clone();
+        Ok(Self { probe, weight: pipeline.embedder().length(), template })
+    }
+}
+
+/// The face nearest to the middle of each labelled picture, in both parts; `None` as by [`each_central`].
 pub(crate) fn embed_all(
     models: &VerifiedModels,
     threads: usize,
     paths: &[PathBuf],
 ) -> anyhow::Result<Vec<Option<BothWays>>> {
-    let both = |pipeline: &mut Pipeline, path: &Path| {
+    each_central(models, threads, paths, BothWays::of)
+}
+
+/// Photos of `enrolled` and probes of `looked`: as a box sees students whom another net enrolled.
+pub(crate) fn mixed(enrolled: Vec<Option<BothWays>>, looked: Vec<Option<BothWays>>) -> Vec<Option<BothWays>> {
+    let mix = |(enrolled, looked): (Option<BothWays>, Option<BothWays>)| {
+        Some(BothWays { template: enrolled?.template, ..looked? })
+    };
+    enrolled.into_iter().zip(looked).map(mix).collect()
+}
+
+/// What `work` makes of the face nearest to the middle of each labelled picture; `None` where none is found or the picture cannot be
+/// read, with a warning.
+pub(crate) fn each_central<R: Send>(
+    models: &VerifiedModels,
+    threads: usize,
+    paths: &[PathBuf],
+    work: impl Fn(&mut Pipeline, &ImageView<'_>, &Face) -> Result<R, VisionError> + Sync,
+) -> anyhow::Result<Vec<Option<R>>> {
+    let look = |pipeline: &mut Pipeline, path: &Path| {
         let image = decode(&read(path)?)?;
         let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
         let face = find(pipeline, &view, Choice::Central)?;
-        let probe = pipeline.embed(&view, &face).map_err(PhotoFault::Vision)?.embedding.clone();
-        let template = pipeline.embed_photo(&view, &face).map_err(PhotoFault::Vision)?.embedding.clone();
-        Ok(BothWays { probe, template })
+        work(pipeline, &view, &face).map_err(PhotoFault::Vision)
     };
-    models::each(models, threads, "images", paths, |pipeline, path| match both(pipeline, path) {
-        Ok(both) => Ok(Some(both)),
+    models::each(models, threads, "images", paths, |pipeline, path| match look(pipeline, path) {
+        Ok(made) => Ok(Some(made)),
         Err(PhotoFault::Vision(error)) => Err(anyhow::Error::new(error).context(format!("at {}", path.display()))),
         Err(fault) => {
             tracing::warn!(image = %path.display(), "{fault}");

@@ -2,6 +2,7 @@
 //!
 //! It never knows what a command does.
 
+mod align;
 mod calibrate;
 mod collect;
 mod compare;
@@ -10,6 +11,7 @@ mod exact;
 mod exit;
 mod faces;
 mod models;
+mod proctor;
 mod roster;
 mod similarities;
 #[cfg(test)]
@@ -39,6 +41,9 @@ enum Command {
     /// Rosters: who sits which exam, with which card and which face.
     #[command(subcommand)]
     Roster(roster::Command),
+    /// Proctors: who may sign in at the console of an exam's box.
+    #[command(subcommand)]
+    Proctor(proctor::Command),
     Compare(compare::Args),
     /// Receives the boxes' events, keeps them, and tells the boxes so.
     Collect(collect::Arguments),
@@ -48,6 +53,7 @@ enum Command {
     #[command(subcommand)]
     Evaluate(evaluate::Command),
     Calibrate(calibrate::Args),
+    Align(align::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,11 +68,13 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Roster(command) => roster::run(command),
+        Command::Proctor(command) => proctor::run(&command),
         Command::Compare(args) => compare::run(&args),
         Command::Collect(arguments) => collect::run(&arguments),
         Command::Events(arguments) => collect::events::run(&arguments),
         Command::Evaluate(command) => evaluate::run(command),
         Command::Calibrate(args) => calibrate::run(&args, now()),
+        Command::Align(args) => align::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,7 +17,8 @@ use crate::{
         camera::{Camera, CameraSettings, CameraView, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
-        light, mqtt,
+        light::{self, LightKind},
+        mqtt,
         system::free_space,
     },
     store::{EventStore, Room, read_secret},
@@ -62,12 +63,13 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
     if let Some(models) = &models {
         store(config, surroundings, models, &mut findings);
         broker(config, models, &mut findings);
+    } else {
+        findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
     disk(&config.state, &mut findings);
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
-    let light = light::open(&light_kind(&config.light));
-    findings.push(of("light", light.map(|_| format!("{:?}", config.light))));
+    light(config, &mut findings);
     findings
 }
 
@@ -97,7 +99,7 @@ pub fn as_text(findings: &[Finding]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> Finding {
+pub(super) fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> Finding {
     Finding { part: part.into(), state, found: found.into() }
 }
 
@@ -132,8 +134,11 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
 }
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
-    let models = match verified_models(&config.models) {
-        Ok(models) => models,
+    let models = match verified_models(config) {
+        Ok((models, untuned)) => {
+            findings.extend(untuned.map(|why| finding("tuning", State::Impaired, why)));
+            models
+        }
         Err(error) => {
             findings.push(finding("models", State::Unwell, format!("{error:#}")));
             return None;
@@ -154,9 +159,9 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
             for report in pipeline.providers() {
                 let part = format!("provider of {}", report.net);
                 findings.push(match &report.why {
-                    None => finding(part, State::Well, format!("{:?}", report.used)),
+                    None => finding(part, State::Well, report.used.to_string()),
                     Some(why) => {
-                        let found = format!("{:?} instead of {:?}, which failed: {why}", report.used, report.asked);
+                        let found = format!("{} instead of {}, which failed: {why}", report.used, report.asked);
                         finding(part, State::Impaired, found)
                     }
                 });
@@ -181,15 +186,24 @@ fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, 
     }
 }
 
+/// The events and their outbox, and whether their chain is whole.
 fn events(events: &EventStore) -> Finding {
-    let look = || {
-        let ends = events.verify_chain()?;
-        Ok::<_, crate::store::EventError>((ends.last, events.outbox_len()?, events.room()?))
-    };
+    match events.verify_chain() {
+        Err(error) => finding("events", State::Unwell, chain(&error)),
+        Ok(_) => {
+            let recorded = recorded(events);
+            Finding { found: format!("their chain is whole; {}", recorded.found), ..recorded }
+        }
+    }
+}
+
+/// The events and their outbox.
+pub(super) fn recorded(events: &EventStore) -> Finding {
+    let look = || Ok::<_, crate::store::EventError>((events.ends()?.last, events.outbox_len()?, events.room()?));
     match look() {
         Err(error) => finding("events", State::Unwell, chain(&error)),
         Ok((last, waiting, room)) => {
-            let found = format!("{last} recorded, their chain is whole, {waiting} wait for a receipt");
+            let found = format!("{last} recorded, {waiting} wait for a receipt");
             match room {
                 Room::Plenty => finding("events", State::Well, found),
                 Room::Low => finding(
@@ -207,7 +221,7 @@ fn events(events: &EventStore) -> Finding {
     }
 }
 
-fn disk(state: &Path, findings: &mut Vec<Finding>) {
+pub(super) fn disk(state: &Path, findings: &mut Vec<Finding>) {
     findings.push(match free_space(state) {
         Err(error) => finding("disk", State::Unwell, chain(&error)),
         Ok(space) => {
@@ -242,7 +256,9 @@ fn reader(config: &Config, findings: &mut Vec<Finding>) {
     let pepper = match read_secret(&config.keys.join("pepper.key")) {
         Ok(pepper) => Pepper::from_bytes(*pepper),
         Err(error) => {
-            findings.push(finding("reader", State::Unwell, chain(&error)));
+            let found =
+                format!("the fleet's pepper, which turns card numbers into pseudonyms, is missing: {}", chain(&error));
+            findings.push(finding("reader", State::Unwell, found));
             return;
         }
     };
@@ -273,10 +289,22 @@ fn camera(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>
         })
     });
     findings.push(match seen {
-        Ok(Ok(Ok(CameraView::Streaming(frame)))) => finding("camera", State::Well, format!("{frame:?}")),
+        Ok(Ok(Ok(CameraView::Streaming(frame)))) => {
+            let found = format!("{} frames of {}x{} pixels", frame.format, frame.width, frame.height);
+            finding("camera", State::Well, found)
+        }
         Ok(Ok(Ok(CameraView::Faulted(fault)))) => finding("camera", State::Unwell, fault.to_string()),
         Ok(Ok(Ok(CameraView::Starting) | Err(_)) | Err(_)) | Err(_) => {
             finding("camera", State::Unwell, "it does not answer; replug it")
         }
+    });
+}
+
+fn light(config: &Config, findings: &mut Vec<Finding>) {
+    let kind = light_kind(&config.light);
+    findings.push(match light::open(&kind) {
+        Err(error) => finding("light", State::Unwell, chain(&error)),
+        Ok(_) if matches!(kind, LightKind::Simulated) => finding("light", State::Impaired, kind.to_string()),
+        Ok(_) => finding("light", State::Well, kind.to_string()),
     });
 }

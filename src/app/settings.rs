@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// The clock, as the camera wants it.
-pub(super) fn mono(clock: Arc<dyn Clock>) -> MonoClock {
+#[must_use]
+pub fn mono(clock: Arc<dyn Clock>) -> MonoClock {
     Arc::new(move || clock.mono())
 }
 
@@ -27,7 +28,7 @@ pub(super) fn stream(camera: &config::Camera) -> StreamFormat {
 
 /// What the camera edge is to open.
 #[must_use]
-pub(super) fn camera_settings(camera: &config::Camera) -> V4lSettings {
+pub fn camera_settings(camera: &config::Camera) -> V4lSettings {
     let device = match &camera.device {
         config::CameraDevice::Usb(id) => DeviceChoice::Usb(UsbIdentity { vendor: id.vendor, product: id.product }),
         config::CameraDevice::Name(name) => DeviceChoice::Name(name.clone()),
@@ -38,7 +39,7 @@ pub(super) fn camera_settings(camera: &config::Camera) -> V4lSettings {
 
 /// What the light edge is to open.
 #[must_use]
-pub(super) fn light_kind(light: &config::Light) -> LightKind {
+pub fn light_kind(light: &config::Light) -> LightKind {
     match light {
         config::Light::Simulated => LightKind::Simulated,
         config::Light::Gpio { chip, red, amber, green } => {

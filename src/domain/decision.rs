@@ -48,6 +48,8 @@ pub enum Reason {
     TooLate,
     /// This student is already inside.
     AlreadyAdmitted,
+    /// A proctor said no before.
+    TurnedAway,
     /// The roster holds no picture of this student.
     NoTemplate,
     /// The roster's templates were made for another embedding space.
@@ -89,6 +91,7 @@ impl Reason {
             Self::TooEarly => "too_early",
             Self::TooLate => "too_late",
             Self::AlreadyAdmitted => "already_admitted",
+            Self::TurnedAway => "turned_away",
             Self::NoTemplate => "no_template",
             Self::ModelMismatch => "model_mismatch",
             Self::NoFace => "no_face",

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, ExamId, RoomId, RosterVersion, Similarity,
-    StudentId, Timestamp,
+    Access, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, ExamId, RoomId, RosterVersion,
+    Ruling, Similarity, StudentId, Timestamp, Undo,
 };
 
 /// UUIDv7: unique for ever, also over lost state.
@@ -116,6 +116,12 @@ pub struct History {
 pub enum EventKind {
     /// A student was verified.
     Verification(Verification),
+    /// A proctor decided.
+    Ruling(Ruling),
+    /// A ruling was taken back.
+    Undo(Undo),
+    /// Somebody came to the console, or went.
+    Access(Access),
 }
 
 /// One recorded event.

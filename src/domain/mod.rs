@@ -2,25 +2,34 @@
 //!
 //! No I/O, no clock, no randomness: identifiers and times arrive from outside.
 
+mod answer;
 mod chain;
 mod credential;
 mod decision;
 mod event;
 mod observation;
 mod pepper;
+mod proctor;
 mod roster;
+mod ruling;
 mod template;
 mod time;
 
+pub use answer::{Answer, Hint, Shown};
 pub use chain::{EventHash, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};
 pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
 pub use pepper::Pepper;
+pub use proctor::{Invitation, Proctor, SignInCode};
 pub use roster::{
-    CardStanding, DeviceId, Exam, ExamId, ExamWindow, NotAnIdentifier, RoomId, Roster, RosterEntry, RosterVersion,
-    Student, StudentId,
+    CardStanding, DeviceId, Exam, ExamId, ExamWindow, NotAnIdentifier, ProctorId, RoomId, Roster, RosterEntry,
+    RosterVersion, Student, StudentId,
+};
+pub use ruling::{
+    Access, AccessStep, Ground, LONGEST_NOTE, NotANote, NotUndoable, Note, Ruling, UNDO_WITHIN, Undo, Unfounded,
+    Verdict, Whereabouts,
 };
 pub use template::{ArtifactId, Embedding, EmbeddingError, EmbeddingSpaceId, Similarity, SpaceMismatch, Template};
 pub use time::{ClockTrust, MonoTime, Timestamp};

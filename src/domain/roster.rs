@@ -91,6 +91,12 @@ identifier!(
     false
 );
 
+identifier!(
+    /// A proctor in the campus's own naming, for instance a net id. Personal data: redacted in `Debug`, no `Display`.
+    ProctorId,
+    false
+);
+
 impl fmt::Display for ExamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -35,3 +35,78 @@ pub fn listen(mut reader: Box<dyn CardReader>, happened: &SyncSender<Happened>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, sync::mpsc::sync_channel};
+
+    use super::*;
+    use crate::{
+        domain::{CardProblem, CardPseudonym, Credential, CredentialProfile},
+        edge::card::Slot,
+    };
+
+    /// Says what the script says, and then that nobody watches any more.
+    struct Scripted(VecDeque<Result<Option<CardEvent>, CardError>>);
+
+    impl CardReader for Scripted {
+        fn next(&mut self, _patience: Duration) -> Result<Option<CardEvent>, CardError> {
+            self.0.pop_front().unwrap_or(Err(CardError::Closed))
+        }
+    }
+
+    fn card(n: u8) -> Credential {
+        Credential { pseudonym: CardPseudonym::from_bytes([n; 32]), profile: CredentialProfile::Uid }
+    }
+
+    fn tapped(slot: u16, read: Result<Credential, CardProblem>) -> Result<Option<CardEvent>, CardError> {
+        Ok(Some(CardEvent::Tapped { slot: Slot(slot), read }))
+    }
+
+    fn removed(slot: u16) -> Result<Option<CardEvent>, CardError> {
+        Ok(Some(CardEvent::Removed { slot: Slot(slot) }))
+    }
+
+    #[test]
+    fn taps_of_every_slot_are_passed_on_and_outages_and_lost_events_end_nothing() {
+        let script = [
+            Ok(Some(CardEvent::Ready { slots: 2 })),
+            Ok(None),
+            tapped(0, Ok(card(1))),
+            tapped(1, Ok(card(2))),
+            removed(1),
+            removed(0),
+            // Taps that nobody took are gone, not late: whoever tapped taps again.
+            Err(CardError::Overrun { lost: 3 }),
+            tapped(1, Err(CardProblem::Unreadable)),
+            Err(CardError::NoReader),
+            Ok(Some(CardEvent::Ready { slots: 1 })),
+            tapped(0, Ok(card(3))),
+        ];
+        let (send, happened) = sync_channel(script.len() + 1);
+        let ended = listen(Box::new(Scripted(script.into())), &send);
+        assert!(matches!(ended, Err(CardError::Closed)), "{ended:?}");
+        drop(send);
+        let heard: Vec<_> = happened
+            .into_iter()
+            .filter(|happened| !matches!(happened, Happened::Nothing))
+            .map(|happened| format!("{happened:?}"))
+            .collect();
+        let expected = [
+            Happened::Tapped(Ok(card(1))),
+            Happened::Tapped(Ok(card(2))),
+            Happened::CardRemoved,
+            Happened::CardRemoved,
+            Happened::Tapped(Err(CardProblem::Unreadable)),
+            Happened::Tapped(Ok(card(3))),
+        ];
+        assert_eq!(heard, expected.map(|happened| format!("{happened:?}")));
+    }
+
+    #[test]
+    fn it_ends_with_the_verification() {
+        let (send, happened) = sync_channel(1);
+        drop(happened);
+        assert!(listen(Box::new(Scripted([tapped(0, Ok(card(1)))].into())), &send).is_ok());
+    }
+}

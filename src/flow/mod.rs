@@ -9,13 +9,15 @@
 pub mod deliver;
 mod listen;
 mod observe;
+mod oversee;
 mod record;
 mod show;
 mod verify;
 
 pub use listen::listen;
 pub use observe::{Look, Observe};
-pub use record::Record;
+pub use oversee::Oversee;
+pub use record::{By, Record, Submitted};
 pub use show::show;
 pub use verify::{Acts, Desk, LookupError, Verify};
 

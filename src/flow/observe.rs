@@ -217,3 +217,6 @@ impl Broken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

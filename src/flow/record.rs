@@ -7,39 +7,72 @@ use std::sync::{
     mpsc::{Receiver, SyncSender},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::Happened;
-use crate::{domain::Event, store::EventStore};
+use crate::{
+    domain::{Event, Seq},
+    store::{EventError, EventStore, Recorded},
+};
+
+/// An event to be put on disk, and who is told.
+#[derive(Debug)]
+pub struct Submitted {
+    /// The event.
+    pub event: Event,
+    /// Who waits.
+    pub by: By,
+}
+
+/// Who submitted an event.
+#[derive(Debug)]
+pub enum By {
+    /// The session.
+    Session,
+    /// A proctor at the console. Submits one at a time, so that the session never finds the queue full of them.
+    Proctor(oneshot::Sender<Result<Recorded, EventError>>),
+}
 
 /// The one writer of events.
 pub struct Record {
     /// Where they go.
     pub store: EventStore,
     /// What to put there.
-    pub events: Receiver<Event>,
-    /// Who waits for the answer.
+    pub events: Receiver<Submitted>,
+    /// Where the session hears of its events.
     pub happened: SyncSender<Happened>,
     /// Told after each event, so that it is sent.
     pub recorded: Arc<Notify>,
+    /// The newest event, so that it is shown.
+    pub newest: watch::Sender<Seq>,
 }
 
 impl Record {
     /// Records until nobody sends events any more.
     pub fn run(mut self) {
-        while let Ok(event) = self.events.recv() {
-            let answer = match self.store.record(&event) {
+        while let Ok(Submitted { event, by }) = self.events.recv() {
+            let answer = self.store.record(&event);
+            match &answer {
                 Ok(recorded) => {
                     tracing::debug!(event = %event.id, seq = %recorded.seq, "recorded");
-                    Happened::Recorded(event.id)
+                    self.newest.send_replace(recorded.seq);
                 }
+                Err(EventError::NotUndoable { .. }) => {}
                 Err(error) => {
-                    tracing::error!(event = %event.id, error = &error as &dyn std::error::Error, "not recorded");
-                    Happened::RecordFailed(event.id)
+                    tracing::error!(event = %event.id, error = error as &dyn std::error::Error, "not recorded");
+                }
+            }
+            self.recorded.notify_one();
+            let told = match (by, answer) {
+                (By::Session, Ok(_)) => self.happened.send(Happened::Recorded(event.id)).is_ok(),
+                (By::Session, Err(_)) => self.happened.send(Happened::RecordFailed(event.id)).is_ok(),
+                (By::Proctor(waiting), answer) => {
+                    // Whoever has gone meanwhile reads it in the list.
+                    let _ = waiting.send(answer);
+                    true
                 }
             };
-            self.recorded.notify_one();
-            if self.happened.send(answer).is_err() {
+            if !told {
                 return;
             }
         }

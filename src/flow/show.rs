@@ -1,24 +1,29 @@
-//! Shows the session's answers on the light. The answers come from one `watch`, which a screen reads too: they cannot
-//! disagree.
+//! Shows what the session says on the light. It is read from one `watch`, which a screen reads too: they cannot disagree.
 //!
 //! Never knows why an answer was given.
 
 use tokio::sync::watch;
 
 use crate::{
-    domain::Decision,
+    domain::{Answer, Decision, EventId, Shown},
     edge::light::{Light, Pattern},
-    session::Answer,
 };
 
-/// Follows `answers` until their sender is gone.
-pub async fn show(mut answers: watch::Receiver<Answer>, mut light: impl Light) {
+/// Follows `shown` until its sender is gone.
+pub async fn show(mut shown: watch::Receiver<Shown>, mut light: impl Light) {
+    let mut lit = None;
     loop {
-        let pattern = pattern_of(&answers.borrow_and_update());
-        if let Err(error) = light.show(pattern) {
+        let (pattern, event) = {
+            let shown = shown.borrow_and_update();
+            (pattern_of(&shown.answer), event_of(&shown.answer))
+        };
+        // A hint or another attempt changes words, not the light: its rhythm runs on.
+        if lit.replace((pattern, event)) != Some((pattern, event))
+            && let Err(error) = light.show(pattern)
+        {
             tracing::warn!(error = &error as &dyn std::error::Error, "the light does not answer");
         }
-        if answers.changed().await.is_err() {
+        if shown.changed().await.is_err() {
             return;
         }
     }
@@ -26,7 +31,8 @@ pub async fn show(mut answers: watch::Receiver<Answer>, mut light: impl Light) {
 
 const fn pattern_of(answer: &Answer) -> Pattern {
     match answer {
-        Answer::Idle => Pattern::Idle,
+        // A code is for the proctor's eyes on the screen: at the door nothing has changed.
+        Answer::Idle | Answer::SignIn { .. } => Pattern::Idle,
         Answer::Unwell(_) => Pattern::Fault,
         Answer::Looking { .. } => Pattern::Looking,
         Answer::Decided { decision: Decision::Admit, .. } => Pattern::Admit,
@@ -34,3 +40,14 @@ const fn pattern_of(answer: &Answer) -> Pattern {
         Answer::Decided { decision: Decision::Refer(_), .. } => Pattern::Refer,
     }
 }
+
+/// Whose answer it is, if it is anybody's: the next student's rhythm starts anew, also when it is the same.
+const fn event_of(answer: &Answer) -> Option<EventId> {
+    match answer {
+        Answer::Decided { event, .. } => Some(*event),
+        Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } | Answer::SignIn { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,14 +14,14 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Happened, Look};
+use super::{By, Happened, Look, Submitted};
 use crate::{
     domain::{
-        CardProblem, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId, History, MonoTime,
-        Reason, StudentId, Template,
+        Answer, CardProblem, CardPseudonym, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId,
+        History, Invitation, MonoTime, Reason, Shown, SignInCode, StudentId, Template,
     },
     edge::clock::Clock,
-    session::{Answer, Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
+    session::{Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
     store::{EventError, EventStore, RosterError, RosterStore},
 };
 
@@ -34,6 +34,9 @@ pub enum LookupError {
     /// Among the events.
     #[error("the events cannot be read")]
     Events(#[from] EventError),
+    /// For a code.
+    #[error("the operating system gives no random numbers")]
+    Randomness(#[source] getrandom::Error),
 }
 
 /// What is looked up at a tap: who has this card, what happened with it before.
@@ -46,6 +49,8 @@ pub struct Desk {
     pub events: EventStore,
     /// Which templates can be compared with.
     pub space: EmbeddingSpaceId,
+    /// Whether proctors can sign in at a console. Without one their cards are cards that nobody knows.
+    pub console: bool,
 }
 
 impl Desk {
@@ -53,6 +58,9 @@ impl Desk {
         let card = &credential.pseudonym;
         let history = self.events.history(card)?;
         let Some(found) = self.roster.find(card)? else {
+            if let Some(invitation) = self.invitation(card)? {
+                return Ok((Lookup::Proctor(invitation), history));
+            }
             for other in &self.others {
                 if other.find(card)?.is_some() {
                     return Ok((Lookup::Elsewhere, history));
@@ -65,8 +73,18 @@ impl Desk {
             (_, 0) => TemplateStock::OtherSpace,
             _ => TemplateStock::Usable,
         };
-        let admitted = self.events.is_admitted(exam, &found.entry.student.id)?;
-        Ok((Lookup::Enrolled(Enrolled { entry: found.entry, templates, admitted }), history))
+        let whereabouts = self.events.whereabouts(exam, &found.entry.student.id)?;
+        Ok((Lookup::Enrolled(Enrolled { entry: found.entry, templates, whereabouts }), history))
+    }
+
+    /// A new code, if the card is a proctor's and there is a console to use it at.
+    fn invitation(&self, card: &CardPseudonym) -> Result<Option<Invitation>, LookupError> {
+        if !self.console {
+            return Ok(None);
+        }
+        let Some(proctor) = self.roster.find_proctor(card)? else { return Ok(None) };
+        let code = SignInCode::from_random(getrandom::u64().map_err(LookupError::Randomness)?);
+        Ok(Some(Invitation { proctor: proctor.id, code }))
     }
 
     /// The student's templates of the space in use.
@@ -92,9 +110,11 @@ pub struct Acts {
     /// What to look at; `None`: nothing.
     pub looks: watch::Sender<Option<Arc<Look>>>,
     /// What to record.
-    pub events: SyncSender<Event>,
+    pub events: SyncSender<Submitted>,
     /// What light and screen show.
-    pub answers: watch::Sender<Answer>,
+    pub shown: watch::Sender<Shown>,
+    /// Who may sign in at the console, since when: whoever tapped last.
+    pub invitations: watch::Sender<Option<(Invitation, MonoTime)>>,
     /// Told at every turn that the verification is alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -155,14 +175,7 @@ impl Verify {
                 (Lookup::Unavailable, History::default())
             }),
         };
-        Tap { event: self.new_event_id(), credential, lookup, history }
-    }
-
-    fn new_event_id(&self) -> EventId {
-        let wall = self.clock.wall();
-        let seconds = u64::try_from(wall.as_second()).unwrap_or(0);
-        let nanos = u32::try_from(wall.subsec_nanosecond()).unwrap_or(0);
-        EventId(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
+        Tap { event: new_event_id(&*self.clock), credential, lookup, history }
     }
 
     fn step(&mut self, input: Input, timers: &mut Vec<(MonoTime, WakeReason)>) {
@@ -171,11 +184,11 @@ impl Verify {
             match output {
                 Output::StartCapture { student, since } => self.start_capture(&student, since, timers),
                 Output::StopCapture => drop(self.acts.looks.send_replace(None)),
-                Output::Guide(hint) => tracing::debug!(?hint, "guiding"),
+                Output::Guide(hint) => self.acts.shown.send_modify(|shown| shown.hint = hint),
                 Output::Record(event) => {
                     let id = event.id;
                     self.pending = Some((*event).clone());
-                    if self.acts.events.try_send(*event).is_err() {
+                    if self.acts.events.try_send(Submitted { event: *event, by: By::Session }).is_err() {
                         tracing::error!(event = %id, "the store does not keep up");
                         self.step(Input::RecordFailed { event: id }, timers);
                     }
@@ -184,7 +197,10 @@ impl Verify {
                     if let (Answer::Decided { decision, .. }, Some(event)) = (&answer, self.pending.take()) {
                         say(&event, *decision);
                     }
-                    self.acts.answers.send_replace(answer);
+                    if let Answer::SignIn { invitation, .. } = &answer {
+                        self.acts.invitations.send_replace(Some((invitation.clone(), now.mono)));
+                    }
+                    self.acts.shown.send_replace(Shown::new(answer, now.mono));
                 }
                 Output::Alarm(reason) => tracing::error!(%reason, "alarm: the box is unwell; students are referred"),
                 Output::WakeAt(at, reason) => timers.push((at, reason)),
@@ -205,9 +221,17 @@ impl Verify {
     }
 }
 
+/// A new event's name, by the box's clock.
+pub(super) fn new_event_id(clock: &dyn Clock) -> EventId {
+    let wall = clock.wall();
+    let seconds = u64::try_from(wall.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(wall.subsec_nanosecond()).unwrap_or(0);
+    EventId(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
+}
+
 /// The one line a decision leaves in the log, once it is recorded: no name, no number, no card.
 fn say(event: &Event, decision: Decision) {
-    let EventKind::Verification(verification) = &event.kind;
+    let EventKind::Verification(verification) = &event.kind else { return };
     let measured = &verification.measured;
     let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(

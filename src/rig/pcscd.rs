@@ -1,14 +1,22 @@
-//! A real pcscd with the virtual reader `vpcd`: two slots, each a TCP port at which a [`super::virtual_card`] is
-//! inserted.
+//! A real pcscd of one's own with the virtual reader `vpcd`: two slots, each a TCP port at which a
+//! [`super::virtual_card`] is inserted.
 //!
-//! pcscd's socket is a fixed path, so there is one pcscd on a machine: whoever starts one holds a lock file, and others
-//! wait for it. vpcd listens on all addresses: not for machines on a hostile network. Never knows what reads the cards.
+//! pcscd's own socket is a fixed path that takes root; handed a listening socket in systemd's way (sd_listen_fds(3)) it
+//! serves that instead. So every rig has a pcscd of its own, beside the machine's, and runs it as a plain user, who cannot
+//! take the machine's real readers away either. Clients find it by [`SOCKET`] in their environment. vpcd listens on all
+//! addresses: not for machines on a hostile network. Never knows what reads the cards.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Permissions},
     io,
     net::{Ipv4Addr, TcpListener},
-    os::unix::net::UnixStream,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{SocketAddr, UnixListener},
+        },
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc::{RecvTimeoutError, Sender, channel},
@@ -18,13 +26,21 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Where pcscd keeps its socket, compiled into Debian's build.
-const FOLDER: &str = "/run/pcscd";
+/// The variable by which `libpcsclite` finds a pcscd that is not the machine's. It is read once a process.
+pub const SOCKET: &str = "PCSCLITE_CSOCK_NAME";
 
-/// Files that a killed pcscd leaves behind.
-const LEFTOVERS: [&str; 2] = ["/run/pcscd/pcscd.comm", "/run/pcscd/pcscd.pid"];
+const PCSCD: &str = "/usr/sbin/pcscd";
 
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
+
+/// Runs its arguments with its standard input as the one socket handed over: the fourth descriptor, for this process.
+const HAND_OVER: &str = "exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+
+/// What pcscd logs when it serves.
+const READY: &str = "daemon ready";
+
+/// What vpcd logs for each slot whose port it could take.
+const SLOT: &str = "Waiting for virtual ICC";
 
 /// Between two looks at something outside this process.
 const POLL: Duration = Duration::from_millis(20);
@@ -32,11 +48,8 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long pcscd may take to be ready: it takes 50 ms on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a pcscd whose rig was killed may live on.
-const GONE_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long to wait for whoever else runs a pcscd: a whole test file may be before us.
-const QUEUE_LIMIT: Duration = Duration::from_secs(300);
+/// How often other ports are tried when somebody was faster.
+const PORT_PAIRS: u32 = 10;
 
 /// Why there is no pcscd.
 #[derive(Debug, thiserror::Error)]
@@ -47,19 +60,10 @@ pub enum PcscdError {
         /// What is missing.
         path: String,
     },
-    /// The machine runs a pcscd already.
-    #[error("the machine's own pcscd is running; systemctl stop pcscd.socket pcscd")]
-    Running,
-    /// Another rig has held pcscd for too long.
-    #[error("another process has held {} for {QUEUE_LIMIT:?}", path.display())]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// A file could not be prepared.
-    #[error("cannot prepare {}; starting pcscd takes root", path.display())]
+    /// A file or socket could not be prepared.
+    #[error("cannot prepare {}", path.display())]
     Prepare {
-        /// The file or folder.
+        /// The file, socket or folder.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -76,6 +80,14 @@ pub enum PcscdError {
         /// The last lines of its log.
         log: String,
     },
+    /// vpcd could not listen at the two ports.
+    #[error("the virtual reader could not listen at TCP ports {port} and {}; its log ends: {log}", port + 1)]
+    Ports {
+        /// The first of them.
+        port: u16,
+        /// The last lines of its log.
+        log: String,
+    },
 }
 
 /// A running pcscd. Dropping it ends it; so does the end of this process, however it ends.
@@ -83,9 +95,8 @@ pub enum PcscdError {
 pub struct Pcscd {
     running: Option<Running>,
     folder: TempDir,
+    socket: PathBuf,
     port: u16,
-    /// Released when dropped, after pcscd has ended.
-    _lock: File,
 }
 
 #[derive(Debug)]
@@ -95,37 +106,46 @@ struct Running {
 }
 
 impl Pcscd {
-    /// Waits until no other rig runs a pcscd, then starts one with two empty slots.
+    /// Starts a pcscd with two empty slots, its socket in a temporary folder.
     ///
     /// # Errors
     /// See [`PcscdError`]; each says how to mend it.
     pub fn start() -> Result<Self, PcscdError> {
-        for path in ["/usr/sbin/pcscd", "/usr/bin/setpriv", DRIVER] {
+        let folder = folder()?;
+        let socket = folder.path().join("pcscd.comm");
+        Self::start_in(folder, socket)
+    }
+
+    /// Starts a pcscd with two empty slots at `socket`, where nothing is.
+    ///
+    /// # Errors
+    /// See [`PcscdError`]; each says how to mend it.
+    pub fn start_at(socket: &Path) -> Result<Self, PcscdError> {
+        Self::start_in(folder()?, socket.to_owned())
+    }
+
+    fn start_in(folder: TempDir, socket: PathBuf) -> Result<Self, PcscdError> {
+        for path in [PCSCD, "/usr/bin/setpriv", DRIVER] {
             if !Path::new(path).exists() {
                 return Err(PcscdError::Missing { path: path.into() });
             }
         }
-        let lock = lock()?;
-        // The pcscd of a rig that was killed goes with it, but perhaps a moment later.
-        let gone = eventually(GONE_LIMIT, || UnixStream::connect(LEFTOVERS[0]).is_err().then_some(()));
-        gone.ok_or(PcscdError::Running)?;
-        let prepare = |path: &Path| {
-            let path = path.to_owned();
-            |source| PcscdError::Prepare { path, source }
-        };
-        fs::create_dir_all(FOLDER).map_err(prepare(Path::new(FOLDER)))?;
-        let folder = tempfile::tempdir().map_err(prepare(&std::env::temp_dir()))?;
-        let port = two_free_ports().map_err(|source| PcscdError::Start { source })?;
-        // A folder of its own for the reader: pcscd reads every file in it.
-        let readers = folder.path().join("readers");
-        let reader = format!(
-            "FRIENDLYNAME \"Examgate Virtual\"\nDEVICENAME /dev/null:0x{port:04X}\nLIBPATH {DRIVER}\nCHANNELID 0x{port:04X}\n"
-        );
-        fs::create_dir(&readers).map_err(prepare(&readers))?;
-        fs::write(readers.join("vpcd"), reader).map_err(prepare(&readers))?;
-        let mut pcscd = Self { running: None, folder, port, _lock: lock };
-        pcscd.restart()?;
-        Ok(pcscd)
+        let mut pcscd = Self { running: None, folder, socket, port: 0 };
+        for pair in 1.. {
+            pcscd.port = two_free_ports().map_err(|source| PcscdError::Start { source })?;
+            pcscd.describe_reader()?;
+            match pcscd.restart() {
+                Err(PcscdError::Ports { .. }) if pair < PORT_PAIRS => {}
+                ended => return ended.map(|()| pcscd),
+            }
+        }
+        unreachable!("the last pair of ports ends the loop")
+    }
+
+    /// Where clients find it: the value of [`SOCKET`].
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// The TCP port of slot 0 or 1.
@@ -140,28 +160,38 @@ impl Pcscd {
             drop(stop);
             let _ = thread.join();
         }
-        for path in LEFTOVERS {
-            let _ = fs::remove_file(path);
-        }
+        // Nobody listens there any more.
+        let _ = fs::remove_file(&self.socket);
     }
 
-    /// Starts pcscd anew, at the same ports, with empty slots.
+    /// Starts pcscd anew, at the same socket and ports, with empty slots.
     ///
     /// # Errors
     /// When it does not become ready.
     pub fn restart(&mut self) -> Result<(), PcscdError> {
         self.kill();
-        let log_path = self.folder.path().join("log");
+        let log_path = self.log();
         let log = File::create(&log_path).map_err(|source| PcscdError::Prepare { path: log_path, source })?;
-        let mut command = Command::new("setpriv");
+        let listener = self.listen().map_err(|source| PcscdError::Prepare { path: self.socket.clone(), source })?;
+        let mut command = Command::new("/bin/sh");
         // The kernel kills pcscd when the thread that started it ends, hence the thread.
-        command.args(["--pdeathsig", "KILL", "/usr/sbin/pcscd", "--foreground", "--info", "--config"]);
-        command.arg(self.folder.path().join("readers")).stdin(Stdio::null()).stdout(log).stderr(Stdio::null());
+        command.args(["-c", HAND_OVER, "pcscd", "setpriv", "--pdeathsig", "KILL"]);
+        if rustix::process::geteuid().is_root() {
+            command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]);
+        }
+        command.args([PCSCD, "--foreground", "--info", "--config"]).arg(self.readers());
+        if asks_polkit() {
+            command.arg("--disable-polkit");
+        }
+        let errors = log.try_clone().map_err(|source| PcscdError::Start { source })?;
+        command.stdin(OwnedFd::from(listener)).stdout(log).stderr(errors);
         let (stop, stopped) = channel::<()>();
         let thread = thread::Builder::new()
             .name("examgate-pcscd".into())
             .spawn(move || {
                 let mut child = command.spawn()?;
+                // The listening socket is the child's alone: it is gone when the child is.
+                drop(command);
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(POLL) {
                     if child.try_wait()?.is_some() {
                         return Ok(());
@@ -173,22 +203,64 @@ impl Pcscd {
             .map_err(|source| PcscdError::Start { source })?;
         let running = Running { stop, thread };
         let up = eventually(START_LIMIT, || {
-            (UnixStream::connect(LEFTOVERS[0]).is_ok() || running.thread.is_finished()).then_some(())
+            (self.logged().contains(READY) || running.thread.is_finished()).then(|| self.logged())
         });
-        if up.is_some() && !running.thread.is_finished() {
-            self.running = Some(running);
-            return Ok(());
-        }
-        drop(running.stop);
-        match running.thread.join() {
-            Ok(Err(source)) => Err(PcscdError::Start { source }),
-            Ok(Ok(())) | Err(_) => Err(PcscdError::NotReady { log: self.log_tail() }),
+        match up {
+            Some(logged) if !running.thread.is_finished() => {
+                self.running = Some(running);
+                if logged.matches(SLOT).count() == 2 {
+                    return Ok(());
+                }
+                self.kill();
+                Err(PcscdError::Ports { port: self.port, log: self.log_tail() })
+            }
+            Some(_) | None => {
+                drop(running.stop);
+                match running.thread.join() {
+                    Ok(Err(source)) => Err(PcscdError::Start { source }),
+                    Ok(Ok(())) | Err(_) => Err(PcscdError::NotReady { log: self.log_tail() }),
+                }
+            }
         }
     }
 
+    fn readers(&self) -> PathBuf {
+        self.folder.path().join("readers")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// A folder of its own for the reader: pcscd reads every file in it.
+    fn describe_reader(&self) -> Result<(), PcscdError> {
+        let (readers, port) = (self.readers(), self.port);
+        let reader = format!(
+            "FRIENDLYNAME \"Examgate Virtual\"\nDEVICENAME /dev/null:0x{port:04X}\nLIBPATH {DRIVER}\nCHANNELID 0x{port:04X}\n"
+        );
+        let readable = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+        fs::create_dir_all(&readers)
+            .and_then(|()| fs::write(readers.join("vpcd"), reader))
+            .and_then(|()| readable(&readers.join("vpcd"), 0o644))
+            .and_then(|()| readable(&readers, 0o755))
+            .map_err(|source| PcscdError::Prepare { path: readers, source })
+    }
+
+    fn listen(&self) -> io::Result<UnixListener> {
+        // An address that is too long for a socket is told apart from a folder that is not there.
+        let listener = UnixListener::bind_addr(&SocketAddr::from_pathname(&self.socket)?)?;
+        fs::set_permissions(&self.socket, Permissions::from_mode(0o600))?;
+        Ok(listener)
+    }
+
+    fn logged(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
     fn log_tail(&self) -> String {
-        let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
-        String::from_utf8_lossy(&log[log.len().saturating_sub(1000)..]).into_owned()
+        let log = self.logged();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
     }
 }
 
@@ -198,15 +270,21 @@ impl Drop for Pcscd {
     }
 }
 
-/// Waits in line for the right to run a pcscd.
-fn lock() -> Result<File, PcscdError> {
-    let path = Path::new("/run/lock/examgate-pcscd.lock");
-    let prepare = |source| PcscdError::Prepare { path: path.into(), source };
-    fs::create_dir_all("/run/lock").map_err(prepare)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(prepare)?;
-    eventually(QUEUE_LIMIT, || file.try_lock().is_ok().then_some(()))
-        .ok_or(PcscdError::Locked { path: path.into() })?;
-    Ok(file)
+/// A temporary folder whose files another user may read by name.
+fn folder() -> Result<TempDir, PcscdError> {
+    let prepare = |path: &Path| {
+        let path = path.to_owned();
+        |source| PcscdError::Prepare { path, source }
+    };
+    let folder = tempfile::tempdir().map_err(prepare(&std::env::temp_dir()))?;
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).map_err(prepare(folder.path()))?;
+    Ok(folder)
+}
+
+/// Whether this build of pcscd asks polkit who may use cards. polkit, where it runs, knows nothing of a rig.
+fn asks_polkit() -> bool {
+    let help = Command::new(PCSCD).arg("--help").stdin(Stdio::null()).output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--disable-polkit"))
 }
 
 /// Two neighbouring ports that nobody listens on, below the range from which the kernel picks ports for connections.

@@ -6,10 +6,12 @@
 mod door;
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +21,7 @@ pub use door::{DoorBox, Said};
 use super::{
     certificates::{Authority, Validity},
     mosquitto::{Memory, Mosquitto},
-    pcscd::Pcscd,
+    pcscd::{self, Pcscd},
     strings::{Lying, Strings},
     virtual_card::{Behaviour, VirtualCard},
 };
@@ -33,6 +35,9 @@ use crate::{
 /// The room and the box of every stage.
 const ROOM: &str = "SILVER-207";
 const DEVICE: &str = "door-silver-207";
+
+/// How long the box may take to do what was pulled: a scene of large pictures, on a busy machine.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +96,7 @@ pub struct Stage {
     reader: Option<Pcscd>,
     collector: Option<Guard>,
     exam: ExamId,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, OsString)>,
     /// Whom everybody on the stage trusts.
     pub authority: Authority,
 }
@@ -133,6 +138,7 @@ impl Stage {
         fs::write(at("devices.toml"), format!("[[device]]\nid = \"{DEVICE}\"\npublic_key = \"{device}\"\n"))?;
         let strings = Strings::new(at("strings"));
         strings.set_card(&Lying::Nothing)?;
+        let environment = reader.iter().map(|reader| (pcscd::SOCKET, reader.socket().into())).collect();
         let exam = ExamId::new(exam).context("the exam's name")?;
         let stage = Self {
             folder,
@@ -143,7 +149,7 @@ impl Stage {
             reader,
             collector: None,
             exam,
-            environment: Vec::new(),
+            environment,
             authority,
         };
         fs::write(stage.at("door.toml"), stage.configuration()?)?;
@@ -247,7 +253,7 @@ impl Stage {
         ] {
             command.arg(option).arg(self.at(file));
         }
-        command.envs(self.environment.iter().copied());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let log = File::create(self.at("collector.log"))?;
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
         self.collector = Some(Guard(child.context("the collector cannot be started")?));
@@ -274,7 +280,7 @@ impl Stage {
 
     /// Sets a variable in the environment of the box and the collector, when they are started from now on.
     pub fn set_environment(&mut self, name: &'static str, value: &'static str) {
-        self.environment.push((name, value));
+        self.environment.push((name, value.into()));
     }
 
     /// Lays a card on the reader.
@@ -297,10 +303,12 @@ impl Stage {
         Ok(Tapped { strings: &self.strings, _card: card })
     }
 
-    /// Lets the box see what was pulled last.
-    pub fn settle(&self) {
-        let (_keep, never) = std::sync::mpsc::channel::<()>();
-        let _ = never.recv_timeout(4 * super::strings::LOOK_EVERY);
+    /// Waits until the box has done all that was pulled.
+    ///
+    /// # Errors
+    /// When it does not, as when it does not run.
+    pub fn settle(&self) -> Result<()> {
+        Ok(self.strings.settle(SETTLED_WITHIN)?)
     }
 
     /// What the collector has committed: one JSON object a line, in the order of the box.

@@ -31,7 +31,15 @@ use crate::{
 };
 
 /// How often the files are looked at.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(15);
+const LOOK_EVERY: Duration = Duration::from_millis(15);
+
+/// The strings, in the order in which they are followed.
+const NAMES: [&str; 3] = ["clock", "scene", "card"];
+
+/// Where the far end says what it has done.
+fn done(name: &str) -> String {
+    format!("{name}.done")
+}
 
 /// Why strings cannot be followed or pulled.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,12 @@ pub enum StringError {
         path: PathBuf,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nobody did what it says.
+    #[error("{} was not followed in time; does the box run?", path.display())]
+    NotFollowed {
+        /// Which string.
+        path: PathBuf,
     },
     /// The scene.
     #[error(transparent)]
@@ -104,6 +118,26 @@ impl Strings {
         self.pull("card", &serde_json::to_string(lying).expect("a card is JSON"))
     }
 
+    /// Waits until a box has done all that was pulled, at most `limit`. A scene takes as long as its pictures take to make.
+    ///
+    /// # Errors
+    /// Names the string that was not followed in time.
+    pub fn settle(&self, limit: Duration) -> Result<(), StringError> {
+        let (_keep, never) = channel::<()>();
+        let mut looks = limit.as_millis() / LOOK_EVERY.as_millis();
+        for name in NAMES {
+            let read = |name: &str| fs::read_to_string(self.0.join(name)).ok();
+            while read(name).is_some_and(|pulled| read(&done(name)).as_ref() != Some(&pulled)) {
+                if looks == 0 {
+                    return Err(StringError::NotFollowed { path: self.0.join(name) });
+                }
+                looks -= 1;
+                let _ = never.recv_timeout(LOOK_EVERY);
+            }
+        }
+        Ok(())
+    }
+
     fn pull(&self, name: &str, text: &str) -> Result<(), StringError> {
         let (new, path) = (self.0.join(format!("{name}.new")), self.0.join(name));
         fs::write(&new, text)
@@ -151,8 +185,13 @@ pub fn follow(sim: &Sim, stream: StreamFormat, order: ReaderOrder, pepper: Peppe
     let (camera, control) = replay(stream, Arc::new(move || mono.mono()))?;
     let mut hand = sim.card.then(|| FakeHand::new(1));
     let card = hand.as_mut().map(|hand| hand.open(order, pepper));
-    let mut far =
-        Far { folder: folder.clone(), last: [const { String::new() }; 3], clock: Arc::clone(&clock), control, hand };
+    let mut far = Far {
+        folder: folder.clone(),
+        last: [const { String::new() }; NAMES.len()],
+        clock: Arc::clone(&clock),
+        control,
+        hand,
+    };
     far.look()?;
     let (stop, stopped) = channel::<()>();
     let thread = std::thread::Builder::new()
@@ -170,8 +209,8 @@ pub fn follow(sim: &Sim, stream: StreamFormat, order: ReaderOrder, pepper: Peppe
 
 struct Far {
     folder: PathBuf,
-    /// Texts of clock, scene and card as last seen.
-    last: [String; 3],
+    /// Their texts as last seen.
+    last: [String; NAMES.len()],
     clock: Arc<ScriptedClock>,
     control: ReplayControl,
     hand: Option<FakeHand>,
@@ -179,16 +218,35 @@ struct Far {
 
 impl Far {
     fn look(&mut self) -> Result<(), StringError> {
-        if let Some((path, text)) = self.changed(0, "clock")? {
-            self.clock.set(text.parse().map_err(|source| content(&path, source))?);
+        for (index, name) in NAMES.into_iter().enumerate() {
+            let path = self.folder.join(name);
+            let text = match fs::read_to_string(&path) {
+                Ok(text) => text,
+                // A string that was never pulled is no file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(StringError::File { path, source }),
+            };
+            if self.last[index] == text {
+                continue;
+            }
+            self.last[index].clone_from(&text);
+            self.follow(name, &path, &text)?;
+            let path = self.folder.join(done(name));
+            fs::write(&path, &text).map_err(|source| StringError::File { path, source })?;
         }
-        if let Some((path, text)) = self.changed(1, "scene")? {
-            let scene: Scene = serde_json::from_str(&text).map_err(|source| content(&path, source))?;
-            self.control.play(&scene)?;
-        }
-        if let Some((path, text)) = self.changed(2, "card")? {
-            let lying: Lying = serde_json::from_str(&text).map_err(|source| content(&path, source))?;
-            if let Some(hand) = &mut self.hand {
+        Ok(())
+    }
+
+    fn follow(&mut self, name: &str, path: &Path, text: &str) -> Result<(), StringError> {
+        match name {
+            "clock" => self.clock.set(text.parse().map_err(|source| content(path, source))?),
+            "scene" => {
+                let scene: Scene = serde_json::from_str(text).map_err(|source| content(path, source))?;
+                self.control.play(&scene)?;
+            }
+            _ => {
+                let lying: Lying = serde_json::from_str(text).map_err(|source| content(path, source))?;
+                let Some(hand) = &mut self.hand else { return Ok(()) };
                 match lying {
                     Lying::Nothing => hand.remove(Slot(0)),
                     Lying::Pulled => {
@@ -196,28 +254,13 @@ impl Far {
                         hand.remove(Slot(0));
                     }
                     Lying::Card(answer) => {
-                        let answer = hex::decode(answer).map_err(|source| content(&path, source))?;
+                        let answer = hex::decode(answer).map_err(|source| content(path, source))?;
                         hand.insert(Slot(0), Some(&answer));
                     }
                 }
             }
         }
         Ok(())
-    }
-
-    /// The text of a file, if it is another than last time. A string that was never pulled is no file.
-    fn changed(&mut self, index: usize, name: &str) -> Result<Option<(PathBuf, String)>, StringError> {
-        let path = self.folder.join(name);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(StringError::File { path, source }),
-        };
-        if self.last[index] == text {
-            return Ok(None);
-        }
-        self.last[index].clone_from(&text);
-        Ok(Some((path, text)))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
 
 use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, History, Reason};
+use crate::domain::{CardProblem, CardStanding, Decision, History, Reason, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {
@@ -14,7 +14,8 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
     };
     let enrolled = match &tap.lookup {
         Lookup::Unavailable => return Some(Reason::StorageFault),
-        Lookup::Unknown => return Some(Reason::CardUnknown),
+        // A proctor is invited before it comes to this.
+        Lookup::Unknown | Lookup::Proctor(_) => return Some(Reason::CardUnknown),
         Lookup::Elsewhere => return Some(Reason::NotOnRoster),
         Lookup::Enrolled(enrolled) => enrolled,
     };
@@ -36,8 +37,10 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
     if now.wall >= door.exam.window.closes {
         return Some(Reason::TooLate);
     }
-    if enrolled.admitted {
-        return Some(Reason::AlreadyAdmitted);
+    match enrolled.whereabouts {
+        Whereabouts::Outside => {}
+        Whereabouts::Inside => return Some(Reason::AlreadyAdmitted),
+        Whereabouts::TurnedAway => return Some(Reason::TurnedAway),
     }
     if is_locked_out(policy, &tap.history, now) {
         return Some(Reason::LockedOut);
@@ -58,5 +61,34 @@ fn is_locked_out(policy: &Policy, history: &History, now: Now) -> bool {
             let elapsed = now.wall.duration_since(last);
             elapsed.unsigned_abs() < pause || elapsed.is_negative() && !pause.is_zero()
         }
+    }
+}
+
+/// Whether a reason denies or refers. What the box is sure of denies; everything else is for the proctor.
+pub(super) const fn answer_to(reason: Reason) -> Decision {
+    match reason {
+        Reason::CardUnknown
+        | Reason::CardRevoked
+        | Reason::CardUnstable
+        | Reason::NotOnRoster
+        | Reason::WrongRoom
+        | Reason::TooEarly
+        | Reason::TooLate
+        | Reason::FaceMismatch => Decision::Deny(reason),
+        Reason::CardUnreadable
+        | Reason::CardTooWeak
+        | Reason::AlreadyAdmitted
+        | Reason::TurnedAway
+        | Reason::NoTemplate
+        | Reason::ModelMismatch
+        | Reason::NoFace
+        | Reason::SeveralFaces
+        | Reason::PoorQuality(_)
+        | Reason::SpoofSuspected
+        | Reason::LockedOut
+        | Reason::CameraFault
+        | Reason::VisionFault
+        | Reason::ClockUntrusted
+        | Reason::StorageFault => Decision::Refer(reason),
     }
 }

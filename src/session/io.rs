@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    CardProblem, ClockTrust, Credential, Decision, Event, EventId, Exam, History, MonoTime, Observation, QualityDefect,
-    Reason, RoomId, RosterEntry, StudentId, Timestamp,
+    Answer, CardProblem, ClockTrust, Credential, Event, EventId, Exam, Hint, History, Invitation, MonoTime,
+    Observation, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
 };
 
 /// The moment of an input, by both clocks.
@@ -80,6 +80,8 @@ pub enum Lookup {
     Elsewhere,
     /// On this exam's roster.
     Enrolled(Enrolled),
+    /// A proctor's card: they may sign in at the console with the code made for this tap.
+    Proctor(Invitation),
     /// The store could not be read.
     Unavailable,
 }
@@ -91,8 +93,8 @@ pub struct Enrolled {
     pub entry: RosterEntry,
     /// What there is to compare with.
     pub templates: TemplateStock,
-    /// Whether the events say they are inside already.
-    pub admitted: bool,
+    /// Where the events say they are.
+    pub whereabouts: Whereabouts,
 }
 
 /// What there is to compare a face with.
@@ -167,8 +169,8 @@ pub enum Output {
     },
     /// Stop looking; forget the probe.
     StopCapture,
-    /// Tell the student what to change.
-    Guide(Hint),
+    /// Tell the student what to change; `None`: nothing any more.
+    Guide(Option<Hint>),
     /// Put this on disk; answer with `Recorded` or `RecordFailed`.
     Record(Box<Event>),
     /// Let the light and the screen say this.
@@ -179,74 +181,6 @@ pub enum Output {
     WakeAt(MonoTime, WakeReason),
 }
 
-/// What light and screen say.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// Please tap.
-    Idle,
-    /// The box cannot verify anybody now; the proctor takes over.
-    Unwell(Reason),
-    /// Please look at the camera.
-    Looking {
-        /// Which capture window, from 1.
-        attempt: u32,
-        /// Of how many.
-        of: u32,
-    },
-    /// The recorded answer.
-    Decided {
-        /// Its event.
-        event: EventId,
-        /// What it is.
-        decision: Decision,
-        /// Whom to greet; only on admission.
-        given_name: Option<String>,
-    },
-}
-
-/// What the student can do to be seen better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hint {
-    /// Nobody is in the picture.
-    LookAtCamera,
-    /// More than one person is.
-    OneAtATime,
-    /// The face is too small.
-    ComeCloser,
-    /// The face is too large.
-    MoveBack,
-    /// The face leaves the picture.
-    MoveToCentre,
-    /// The head is turned away.
-    FaceForward,
-    /// Too dark.
-    MoreLight,
-    /// Too bright.
-    LessLight,
-    /// Blurred.
-    HoldStill,
-    /// A challenge: turn the head to your left, the picture's right.
-    TurnLeft,
-    /// A challenge: turn the head to your right, the picture's left.
-    TurnRight,
-}
-
-impl From<QualityDefect> for Hint {
-    fn from(defect: QualityDefect) -> Self {
-        match defect {
-            QualityDefect::TooFar => Self::ComeCloser,
-            QualityDefect::TooClose => Self::MoveBack,
-            QualityDefect::AtBorder => Self::MoveToCentre,
-            QualityDefect::TurnedAway => Self::FaceForward,
-            QualityDefect::TooDark => Self::MoreLight,
-            QualityDefect::TooBright => Self::LessLight,
-            QualityDefect::Blurred => Self::HoldStill,
-        }
-    }
-}
-
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a session only judges: whoever steps it has to act"]
@@ -255,10 +189,6 @@ pub struct Outputs(Vec<Output>);
 impl Outputs {
     pub(super) fn push(&mut self, output: Output) {
         self.0.push(output);
-    }
-
-    pub(super) fn extend(&mut self, outputs: impl IntoIterator<Item = Output>) {
-        self.0.extend(outputs);
     }
 
     /// The outputs, to look at.

@@ -30,14 +30,12 @@ use std::collections::BTreeSet;
 
 use challenge::{Dialogue, Progress};
 use evidence::{Evidence, Finding};
-pub use io::{
-    Answer, Door, Enrolled, Fault, Hint, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason,
-};
+pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason};
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Continuity, Credential, Decision, Event, EventId, EventKind, Exam, FaceSeen, Measured, MonoTime, Observation,
-    Reason, Student, Verification,
+    Answer, Continuity, Credential, Decision, Event, EventId, EventKind, Exam, FaceSeen, Hint, Invitation, Measured,
+    MonoTime, Observation, Reason, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -111,18 +109,33 @@ impl Session {
     }
 
     fn card_tapped(&mut self, now: Now, tap: Tap, out: &mut Outputs) {
-        match self.state {
-            // One at a time: whoever taps meanwhile taps again when the light is back to idle.
-            State::Looking(_) | State::Recording { .. } => out.push(Output::Guide(Hint::OneAtATime)),
+        match &mut self.state {
+            // One at a time: whoever taps meanwhile taps again when the light is back to idle. The next frame may say more.
+            State::Looking(look) => {
+                look.hint = Some(Hint::OneAtATime);
+                out.push(Output::Guide(look.hint));
+            }
+            State::Recording { .. } => {}
             State::Idle | State::Showing { .. } => {
+                if let Lookup::Proctor(invitation) = tap.lookup {
+                    return self.invite(now, tap.event, invitation, out);
+                }
                 let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
                 let case = Case::new(now, tap);
                 match refused {
-                    Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, reason_to(reason), out),
+                    Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, gate::answer_to(reason), out),
                     None => self.look(now, case, 1, None, out),
                 }
             }
         }
+    }
+
+    /// A proctor's code is shown also when the box is unwell: then it is needed most. The tap itself opens nothing, so there is
+    /// nothing to record; the sign-in is.
+    fn invite(&mut self, now: Now, event: EventId, invitation: Invitation, out: &mut Outputs) {
+        out.push(Output::Show(Answer::SignIn { event, invitation }));
+        out.push(Output::WakeAt(now.mono.after(self.policy.show_code_for), WakeReason::ShownLongEnough { event }));
+        self.state = State::Showing { event };
     }
 
     fn look(&mut self, now: Now, case: Case, attempt: u32, first_usable: Option<MonoTime>, out: &mut Outputs) {
@@ -164,7 +177,7 @@ impl Session {
         let hint = unfit.or_else(|| look.challenge.as_ref()?.asked());
         if hint != look.hint {
             look.hint = hint;
-            out.extend(hint.map(Output::Guide));
+            out.push(Output::Guide(hint));
         }
     }
 
@@ -197,7 +210,7 @@ impl Session {
         let dialogue = Dialogue::new(look.case.event, look.evidence.yaw());
         look.attempt += 1;
         look.hint = dialogue.asked();
-        out.extend(look.hint.map(Output::Guide));
+        out.push(Output::Guide(look.hint));
         out.push(Output::WakeAt(
             now.mono.after(self.policy.challenge_window),
             WakeReason::AttemptOver { event: look.case.event, attempt: look.attempt },
@@ -360,36 +373,8 @@ impl Case {
     fn new(now: Now, tap: Tap) -> Self {
         let student = match tap.lookup {
             Lookup::Enrolled(enrolled) => Some(enrolled.entry.student),
-            Lookup::Unknown | Lookup::Elsewhere | Lookup::Unavailable => None,
+            Lookup::Unknown | Lookup::Elsewhere | Lookup::Proctor(_) | Lookup::Unavailable => None,
         };
         Self { event: tap.event, tapped_at: now.mono, credential: tap.credential.ok(), student }
-    }
-}
-
-/// Whether a reason denies or refers. What the box is sure of denies; everything else is for the proctor.
-const fn reason_to(reason: Reason) -> Decision {
-    match reason {
-        Reason::CardUnknown
-        | Reason::CardRevoked
-        | Reason::CardUnstable
-        | Reason::NotOnRoster
-        | Reason::WrongRoom
-        | Reason::TooEarly
-        | Reason::TooLate
-        | Reason::FaceMismatch => Decision::Deny(reason),
-        Reason::CardUnreadable
-        | Reason::CardTooWeak
-        | Reason::AlreadyAdmitted
-        | Reason::NoTemplate
-        | Reason::ModelMismatch
-        | Reason::NoFace
-        | Reason::SeveralFaces
-        | Reason::PoorQuality(_)
-        | Reason::SpoofSuspected
-        | Reason::LockedOut
-        | Reason::CameraFault
-        | Reason::VisionFault
-        | Reason::ClockUntrusted
-        | Reason::StorageFault => Decision::Refer(reason),
     }
 }

@@ -42,6 +42,8 @@ pub struct Policy {
     pub record_within: Duration,
     /// How long an answer stays.
     pub show_for: Duration,
+    /// How long a proctor's code stays, unless somebody taps.
+    pub show_code_for: Duration,
     /// The weakest card accepted.
     pub weakest_profile: CredentialProfile,
     /// Failed matches in a row without a pause.
@@ -68,6 +70,7 @@ impl Policy {
             attempt_window: Duration::from_millis(2500),
             record_within: Duration::from_secs(2),
             show_for: Duration::from_secs(4),
+            show_code_for: Duration::from_secs(60),
             weakest_profile: CredentialProfile::Uid,
             free_failures: 2,
             first_pause: Duration::from_secs(30),

@@ -8,7 +8,7 @@ use super::{
     tables::{CLOSES, OPENS, door, enrolled, event, face, policy, tap},
     *,
 };
-use crate::domain::{CardProblem, ClockTrust, Continuity, History, QualityDefect, Timestamp};
+use crate::domain::{CardProblem, ClockTrust, Continuity, History, QualityDefect, Timestamp, Whereabouts};
 
 /// One thing that may happen, with times relative to the previous one.
 #[derive(Clone, Debug)]
@@ -120,7 +120,8 @@ impl World {
                 let mut tapped = tap(self.next_event);
                 let last_failed_at = (failures > 0).then(|| self.now().wall);
                 tapped.history = History { failed_in_a_row: failures, last_failed_at };
-                tapped.lookup = Lookup::Enrolled(Enrolled { admitted, ..enrolled() });
+                let whereabouts = if admitted { Whereabouts::Inside } else { Whereabouts::Outside };
+                tapped.lookup = Lookup::Enrolled(Enrolled { whereabouts, ..enrolled() });
                 if let Some(problem) = problem {
                     tapped.credential = Err(problem);
                     tapped.lookup = Lookup::Unknown;
@@ -204,7 +205,7 @@ impl World {
             }
             Output::StopCapture => self.looking = None,
             Output::Record(recorded) => {
-                let EventKind::Verification(verification) = recorded.kind;
+                let EventKind::Verification(verification) = recorded.kind else { panic!("{recorded:?}") };
                 let remembered = self.taps.get_mut(&recorded.id).expect("every record has a tap");
                 prop_assert!(remembered.decision.is_none(), "two decisions for one tap");
                 if verification.decision == Decision::Admit {
@@ -234,7 +235,7 @@ impl World {
                 prop_assert!(given_name.is_none() || decision == Decision::Admit, "named without admission");
             }
             Output::WakeAt(at, reason) => self.timers.push((at, reason)),
-            Output::Guide(hint @ (Hint::TurnLeft | Hint::TurnRight)) => {
+            Output::Guide(Some(hint @ (Hint::TurnLeft | Hint::TurnRight))) => {
                 let event = self.looking.expect("only a look is challenged");
                 let look = self.taps.get_mut(&event).expect("it has a tap");
                 // After a poor frame it is asked again.
@@ -243,7 +244,7 @@ impl World {
                 }
                 look.asked.push((hint, look.frames.len()));
             }
-            Output::Show(Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. })
+            Output::Show(Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } | Answer::SignIn { .. })
             | Output::Guide(_)
             | Output::Alarm(_) => {}
         }
@@ -288,7 +289,7 @@ proptest! {
             .flat_map(|n| session.step(super::tables::now(n * 40), Input::FaceObserved(face(n * 40, similarity, liveness, Continuity::Same))))
             .filter(|output| {
                 let Output::Record(event) = output else { return false };
-                let EventKind::Verification(verification) = &event.kind;
+                let EventKind::Verification(verification) = &event.kind else { return false };
                 verification.decision == Decision::Admit
             })
             .collect();

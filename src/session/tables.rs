@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::domain::{
     ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, CredentialProfile, Cue, Exam, ExamId,
-    ExamWindow, FaceSeen, History, Liveness, Pose, QualityDefect, RoomId, RosterEntry, RosterVersion, Similarity,
-    StudentId, Timestamp,
+    ExamWindow, FaceSeen, History, Liveness, Pose, ProctorId, QualityDefect, RoomId, RosterEntry, RosterVersion,
+    SignInCode, Similarity, StudentId, Timestamp, Whereabouts,
 };
 
 pub(super) const OPENS: i64 = 1_800_000_000;
@@ -57,7 +57,7 @@ pub(super) fn enrolled() -> Enrolled {
             room: RoomId::new("S207").expect("valid"),
         },
         templates: TemplateStock::Usable,
-        admitted: false,
+        whereabouts: Whereabouts::Outside,
     }
 }
 
@@ -93,7 +93,7 @@ fn faces(millis: u64, faces: u32) -> Observation {
 fn recorded(outputs: Outputs) -> Option<Verification> {
     outputs.into_iter().find_map(|output| {
         let Output::Record(event) = output else { return None };
-        let EventKind::Verification(verification) = event.kind;
+        let EventKind::Verification(verification) = event.kind else { return None };
         Some(verification)
     })
 }
@@ -145,7 +145,7 @@ fn settled_at_the_tap() {
 
     assert_eq!(at_tap(&|_| {}, now(0)), None, "a good tap is looked at");
     type Change<'a> = &'a dyn Fn(&mut Tap);
-    let cases: [(Change<'_>, Option<Decision>); 11] = [
+    let cases: [(Change<'_>, Option<Decision>); 12] = [
         (&|t| t.credential = Err(CardProblem::Unreadable), refer(Reason::CardUnreadable)),
         (&|t| t.credential = Err(CardProblem::Unstable), deny(Reason::CardUnstable)),
         (&|t| t.lookup = Lookup::Unknown, deny(Reason::CardUnknown)),
@@ -156,7 +156,8 @@ fn settled_at_the_tap() {
             &|t| t.lookup = enrolled_with(&|e| e.entry.room = RoomId::new("S208").expect("valid")),
             deny(Reason::WrongRoom),
         ),
-        (&|t| t.lookup = enrolled_with(&|e| e.admitted = true), refer(Reason::AlreadyAdmitted)),
+        (&|t| t.lookup = enrolled_with(&|e| e.whereabouts = Whereabouts::Inside), refer(Reason::AlreadyAdmitted)),
+        (&|t| t.lookup = enrolled_with(&|e| e.whereabouts = Whereabouts::TurnedAway), refer(Reason::TurnedAway)),
         (&|t| t.lookup = enrolled_with(&|e| e.templates = TemplateStock::None), refer(Reason::NoTemplate)),
         (&|t| t.lookup = enrolled_with(&|e| e.templates = TemplateStock::OtherSpace), refer(Reason::ModelMismatch)),
         (&|t| t.history = History { failed_in_a_row: 10, last_failed_at: Some(now(0).wall) }, refer(Reason::LockedOut)),
@@ -229,9 +230,10 @@ fn challenged(policy: Policy, liveness: f32, yaw: impl Fn(Hint, u64) -> f32) -> 
             for output in outputs.iter() {
                 match output {
                     Output::WakeAt(due, reason) => timers.push((*due, *reason)),
-                    Output::Guide(challenge) => (asked, count) = (Some((*challenge, millis)), count + 1),
+                    Output::Guide(Some(challenge)) => (asked, count) = (Some((*challenge, millis)), count + 1),
                     Output::StartCapture { .. }
                     | Output::StopCapture
+                    | Output::Guide(None)
                     | Output::Record(_)
                     | Output::Show(_)
                     | Output::Alarm(_) => {}
@@ -314,6 +316,26 @@ fn frames_from_before_the_tap_are_ignored() {
 }
 
 #[test]
+fn a_hint_is_given_once_and_taken_back() {
+    let mut session = Session::new(policy(), door());
+    let _ = session.step(now(0), Input::CardTapped(tap(1)));
+    let good = |t| Input::FaceObserved(face(t, 0.1, 0.9, Continuity::Same));
+    let steps = [
+        (Input::FaceObserved(faces(100, 0)), vec![Output::Guide(Some(Hint::LookAtCamera))]),
+        (Input::FaceObserved(faces(200, 0)), vec![]),
+        (Input::FaceObserved(faces(300, 2)), vec![Output::Guide(Some(Hint::OneAtATime))]),
+        (good(400), vec![Output::Guide(None)]),
+        (good(500), vec![]),
+        (Input::CardTapped(tap(2)), vec![Output::Guide(Some(Hint::OneAtATime))]),
+        (good(600), vec![Output::Guide(None)]),
+    ];
+    for (n, (input, expected)) in steps.into_iter().enumerate() {
+        let outputs: Vec<_> = session.step(now(100 * (n as u64 + 1)), input).into_iter().collect();
+        assert_eq!(outputs, expected, "step {n}");
+    }
+}
+
+#[test]
 fn the_answer_waits_for_the_record() {
     let mut session = Session::new(policy(), door());
     let outputs = session.step(now(0), Input::CardTapped(Tap { lookup: Lookup::Unknown, ..tap(1) }));
@@ -339,6 +361,12 @@ fn a_failed_or_overdue_record_refers_and_alarms() {
         let decision = Decision::Refer(Reason::StorageFault);
         assert_eq!(outputs[0], Output::Alarm(Reason::StorageFault));
         assert_eq!(outputs[1], Output::Show(Answer::Decided { event: event(1), decision, given_name: None }));
+        // It may reach the disk all the same, too late. What was shown stands; the student's next tap is the proctor's too.
+        assert_eq!(session.step(now(3000), Input::Recorded { event: event(1) }), Outputs::default());
+        let again =
+            Tap { lookup: Lookup::Enrolled(Enrolled { whereabouts: Whereabouts::Inside, ..enrolled() }), ..tap(2) };
+        let decision = recorded(session.step(now(3100), Input::CardTapped(again))).map(|v| v.decision);
+        assert_eq!(decision, Some(Decision::Refer(Reason::AlreadyAdmitted)));
     }
 }
 
@@ -390,4 +418,30 @@ fn a_trace_survives_being_written_down() {
     for (input, line) in inputs.iter().zip(&lines) {
         assert_eq!(&serde_json::from_str::<Input>(line).expect("reads back"), input);
     }
+}
+
+#[test]
+fn a_proctors_tap_shows_their_code_and_decides_nothing() {
+    let invitation =
+        Invitation { proctor: ProctorId::new("okafor").expect("valid"), code: SignInCode::from_random(123_456) };
+    let proctor = |n| Input::CardTapped(Tap { lookup: Lookup::Proctor(invitation.clone()), ..tap(n) });
+    let shown = |n| Output::Show(Answer::SignIn { event: event(n), invitation: invitation.clone() });
+    let mut session = Session::new(policy(), door());
+    let outputs: Vec<_> = session.step(now(0), proctor(1)).into_iter().collect();
+    let wake = WakeReason::ShownLongEnough { event: event(1) };
+    assert_eq!(outputs, [shown(1), Output::WakeAt(now(60_000).mono, wake)]);
+    assert!(!format!("{outputs:?}").contains("123456"), "a code is not for logs");
+
+    // A student need not wait until the code is gone, nor does the next proctor.
+    let _ = session.step(now(100), proctor(2));
+    let outputs: Vec<_> = session.step(now(200), Input::CardTapped(tap(3))).into_iter().collect();
+    assert!(outputs.iter().any(|o| matches!(o, Output::StartCapture { .. })), "{outputs:?}");
+    // But a proctor waits until the student is done.
+    let outputs: Vec<_> = session.step(now(300), proctor(4)).into_iter().collect();
+    assert!(!outputs.contains(&shown(4)), "{outputs:?}");
+
+    let mut session = Session::new(policy(), door());
+    let _ = session.step(now(0), Input::EdgeFault(Fault::Camera));
+    let outputs: Vec<_> = session.step(now(1), proctor(5)).into_iter().collect();
+    assert_eq!(outputs[0], shown(5), "also when the camera is broken");
 }

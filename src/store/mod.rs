@@ -7,6 +7,7 @@
 mod events;
 mod key;
 mod layout;
+mod pin;
 mod reserve;
 mod roster;
 pub mod sealed;
@@ -14,4 +15,5 @@ pub mod sealed;
 pub use events::{Ends, EventError, EventStore, Limits, Recorded, Room, Row};
 pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
 pub use layout::{Layout, LayoutError};
+pub use pin::{NotAPin, Pin, PinHash};
 pub use roster::{Found, Replaced, RosterError, RosterStore};

@@ -9,6 +9,7 @@ use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOpt
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
 use super::{Colour, Image, PictureError};
+use crate::wire::jpeg;
 
 /// Longest side of a picture that is decoded, pixels: any ID photo or camera, no decompression bomb.
 const MAX_SIDE: u32 = 8192;
@@ -66,7 +67,8 @@ pub fn decode_file(bytes: &[u8]) -> Result<Image, DecodeError> {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
         Ok(_) | Err(_) => return Err(DecodeError::Format),
     };
-    if format == ImageFormat::Jpeg && !ends_as_jpeg(bytes) {
+    // Some phones write more behind the picture: a clip, a second picture, their own marks.
+    if format == ImageFormat::Jpeg && !ends_as_jpeg(bytes) && jpeg::length(bytes).is_none() {
         return Err(DecodeError::Truncated);
     }
     let mut limits = Limits::default();
@@ -210,6 +212,11 @@ mod tests {
         bytes
     }
 
+    /// A JPEG with something behind its end, as some phones write it.
+    fn followed(width: u32, height: u32, by: &[u8]) -> Vec<u8> {
+        [&jpeg(width, height), by].concat()
+    }
+
     fn is_red(image: &Image, x: usize, y: usize) -> bool {
         let pixel = &image.as_bytes()[(y * image.width() + x) * 3..][..3];
         pixel[0] > 150 && pixel[2] < 80
@@ -224,6 +231,8 @@ mod tests {
             (held(3), (32, 16), (29, 8)),
             (held(6), (16, 32), (8, 2)),
             (held(8), (16, 32), (8, 29)),
+            (followed(32, 16, b"SEFH and a clip"), (32, 16), (2, 8)),
+            (followed(32, 16, &jpeg(8, 64)), (32, 16), (2, 8)),
         ] {
             let image = decode_file(&bytes).unwrap();
             assert_eq!((image.width(), image.height()), size);
@@ -239,6 +248,7 @@ mod tests {
             (b"GIF89a and more", "neither JPEG nor PNG"),
             (&whole_jpeg[..whole_jpeg.len() / 2], "cut short"),
             (&whole_jpeg[..3], "cut short"),
+            (&[&whole_jpeg[..whole_jpeg.len() / 2], b"SEFH and a clip"].concat(), "cut short"),
             (&whole_png[..whole_png.len() / 2], "cannot decode"),
             (&claiming(100_000, 8), "100000x8 pixels is refused"),
             (&claiming(8000, 0xffff_ffff), "is refused"),

@@ -20,12 +20,13 @@ pub struct Embedder {
     spec: EmbedderSpec,
     artifact: ArtifactId,
     aligned: Vec<f32>,
+    length: f32,
 }
 
 impl Embedder {
     pub(crate) fn new(net: Net, spec: EmbedderSpec) -> Self {
         let place = Placement::new(&spec.net.input, SIDE, SIDE, Colour::Rgb);
-        Self { net, artifact: spec.artifact(), aligned: vec![0.0; place.len()], spec }
+        Self { net, artifact: spec.artifact(), aligned: vec![0.0; place.len()], spec, length: 0.0 }
     }
 
     /// Which templates its embeddings may be compared with.
@@ -55,6 +56,12 @@ impl Embedder {
         if align(view, &face.landmarks, &place, &mut self.aligned) { Ok(()) } else { Err(VisionError::NoExtent) }
     }
 
+    /// The last aligned face as the net sees it: 112 rows of 112 pixels of red, green, blue.
+    #[must_use]
+    pub fn aligned_pixels(&self) -> Vec<u8> {
+        Placement::new(&self.spec.net.input, SIDE, SIDE, Colour::Rgb).pixels(&self.aligned)
+    }
+
     /// Brightness (0..=255, ITU-R BT.601) of the last aligned face, rows of 112 pixels.
     pub(crate) fn aligned_luma(&self, luma: &mut Vec<f32>) {
         Placement::new(&self.spec.net.input, SIDE, SIDE, Colour::Rgb).luma(&self.aligned, luma);
@@ -70,8 +77,15 @@ impl Embedder {
         let outputs = self.net.run(place.shape(1), &self.aligned)?;
         let (_, components) =
             outputs.get(&self.spec.output, &format!("1 x {expected}"), |shape| shape == [1, expected as i64])?;
+        self.length = components.iter().map(|c| c * c).sum::<f32>().sqrt();
         let embedding = Embedding::normalised(components.to_vec())?;
         Ok(Template { space: self.spec.space.clone(), artifact: self.artifact, embedding })
+    }
+
+    /// How long the last embedding was before it was scaled to 1; 0 before the first.
+    #[must_use]
+    pub const fn length(&self) -> f32 {
+        self.length
     }
 
     /// Embeds `face` from an enrolment photo: the mean over [`PHOTO_VIEWS`], each as it is and mirrored. What the embedder makes of where

@@ -62,6 +62,22 @@ impl Placement {
         }
     }
 
+    /// The picture in `tensor` again, rows of red, green, blue, made of one whose channels came in that order.
+    pub(crate) fn pixels(&self, tensor: &[f32]) -> Vec<u8> {
+        let cells = self.width * self.height;
+        let mut pixels = Vec::with_capacity(3 * cells);
+        for at in 0..cells {
+            for channel in if self.swapped { [2, 1, 0] } else { [0, 1, 2] } {
+                let value = match self.layout {
+                    Layout::Nchw => tensor[channel * cells + at],
+                    Layout::Nhwc => tensor[3 * at + channel],
+                };
+                pixels.push((value / self.scale + self.subtract).round() as u8);
+            }
+        }
+        pixels
+    }
+
     /// Brightness (0..=255, ITU-R BT.601) of each cell of `tensor`, made of a picture whose channels came as red, green, blue.
     pub(crate) fn luma(&self, tensor: &[f32], luma: &mut Vec<f32>) {
         let (red, blue) = if self.swapped { (0.114, 0.299) } else { (0.299, 0.114) };

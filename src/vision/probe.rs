@@ -48,7 +48,8 @@ impl Probe {
                 let continuity = if quality.defect.is_none() {
                     let same_face = pipeline.embedder().spec().thresholds.same_face;
                     let template = pipeline.embedder().embed_aligned()?;
-                    let continuity = self.add(template.embedding.clone(), same_face)?;
+                    let weight = pipeline.embedder().length();
+                    let continuity = self.add(template.embedding.clone(), weight, same_face)?;
                     self.life.observe(pipeline.liveness(view, face)?, view, face);
                     continuity
                 } else if self.fusion.embedding().is_none() {
@@ -73,8 +74,8 @@ impl Probe {
     }
 
     /// Takes in one usable frame.
-    fn add(&mut self, frame: Embedding, same_face: Similarity) -> Result<Continuity, VisionError> {
-        let continuity = self.fusion.add(frame, same_face)?;
+    fn add(&mut self, frame: Embedding, weight: f32, same_face: Similarity) -> Result<Continuity, VisionError> {
+        let continuity = self.fusion.add(frame, weight, same_face)?;
         if continuity == Continuity::Changed {
             self.life = Life::default();
         }
@@ -118,16 +119,16 @@ mod tests {
     fn the_mean_of_the_frames_is_compared_with_the_nearest_template() {
         let mut probe = probe(&[&[0.0, 0.0, 1.0], &[1.0, 0.0, 0.0]]);
         assert_eq!(probe.similarity().get(), -1.0);
-        assert_eq!(probe.add(unit(&[1.0, 0.5, 0.0]), SAME).unwrap(), Continuity::First);
+        assert_eq!(probe.add(unit(&[1.0, 0.5, 0.0]), 1.0, SAME).unwrap(), Continuity::First);
         let one = probe.similarity().get();
-        assert_eq!(probe.add(unit(&[1.0, -0.5, 0.0]), SAME).unwrap(), Continuity::Same);
+        assert_eq!(probe.add(unit(&[1.0, -0.5, 0.0]), 1.0, SAME).unwrap(), Continuity::Same);
         assert!(probe.similarity().get() > one + 0.1, "opposite errors cancel");
     }
 
     #[test]
     fn without_templates_nothing_is_alike() {
         let mut probe = probe(&[]);
-        probe.add(unit(&[1.0, 0.0]), SAME).unwrap();
+        probe.add(unit(&[1.0, 0.0]), 1.0, SAME).unwrap();
         assert_eq!(probe.similarity().get(), -1.0);
     }
 }

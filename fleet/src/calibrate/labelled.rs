@@ -52,6 +52,17 @@ impl Labelled {
         Self::of(pictures)
     }
 
+    /// As [`Labelled::folders`]; where there are no folders, the pictures of `images` itself, each of a person of its own.
+    pub(crate) fn folders_or_folder(images: &Path) -> anyhow::Result<Self> {
+        let read = Self::folders(images)?;
+        if !read.paths.is_empty() {
+            return Ok(read);
+        }
+        let listed = || Refusal::Usage(format!("cannot list the pictures in {}", images.display()));
+        let files = photos::list(images).with_context(listed)?;
+        Self::of(files.into_iter().map(|file| (images.join(&file), file.display().to_string())).collect())
+    }
+
     /// The pictures that a pairs file names.
     pub(crate) fn pairs(file: &Path, images: &Path) -> anyhow::Result<Self> {
         let shown = file.display();

@@ -16,7 +16,7 @@ use examgate::{
     domain::{
         CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, Decision, Embedding,
         EmbeddingError, EventId, EventKind, Exam, ExamId, ExamWindow, FaceSeen, History, MonoTime, Observation, Pose,
-        RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp,
+        RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
     session::{Door, Enrolled, Input, Lookup, Now, Output, Policy, Session, Tap, TemplateStock, WakeReason},
     vision::Fusion,
@@ -41,9 +41,9 @@ pub(crate) enum Playing {
 pub(crate) struct Shown(Vec<Vec<(Continuity, Embedding)>>);
 
 impl Shown {
-    /// `pictures` of one person, at least one, held to the camera as `playing` says for as long as `policy` looks.
+    /// `pictures` of one person, at least one, each with its weight, held to the camera as `playing` says for as long as `policy` looks.
     pub(crate) fn new(
-        pictures: &[&Embedding],
+        pictures: &[(&Embedding, f32)],
         playing: Playing,
         policy: &Policy,
         same_face: Similarity,
@@ -69,7 +69,8 @@ impl Shown {
                 .cycle()
                 .take(looks)
                 .map(|&at| {
-                    let continuity = fusion.add(pictures[at].clone(), same_face)?;
+                    let (frame, weight) = pictures[at];
+                    let continuity = fusion.add(frame.clone(), weight, same_face)?;
                     Ok((continuity, fusion.embedding().expect("a frame was added").clone()))
                 })
                 .collect()
@@ -111,8 +112,9 @@ fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<De
     let mut decided = None;
     let mut step = |at: Duration, input: Input| {
         for output in session.step(now(at), input) {
-            if let Output::Record(recorded) = output {
-                let EventKind::Verification(verification) = recorded.kind;
+            if let Output::Record(recorded) = output
+                && let EventKind::Verification(verification) = recorded.kind
+            {
                 decided = Some(verification.decision);
             }
         }
@@ -169,7 +171,7 @@ pub(crate) fn card(event: EventId) -> Tap {
         lookup: Lookup::Enrolled(Enrolled {
             entry: RosterEntry { student, card: pseudonym, standing: CardStanding::Active, room: room() },
             templates: TemplateStock::Usable,
-            admitted: false,
+            whereabouts: Whereabouts::Outside,
         }),
         history: History::default(),
     }
@@ -178,7 +180,7 @@ pub(crate) fn card(event: EventId) -> Tap {
 /// Names the rule: what else than the thresholds a false accept of a whole tap depends on.
 pub(crate) fn name(policy: &Policy) -> String {
     format!(
-        "mean of up to {} frames, at least {} over {} ms, admits at the first that suffices; nearest template; {} attempts of {} ms, none after a clear mismatch",
+        "weighted mean of the best {} frames, at least {} over {} ms, admits at the first that suffices; nearest template; {} attempts of {} ms, none after a clear mismatch",
         Fusion::WINDOW,
         policy.min_frames,
         policy.min_look.as_millis(),
@@ -221,7 +223,7 @@ mod tests {
             (&[0.7, 0.5], Varied, true, "fused above the threshold"),
         ] {
             let faces: Vec<_> = faces.iter().map(|&cosine| face(cosine)).collect();
-            let pictures: Vec<_> = faces.iter().collect();
+            let pictures: Vec<_> = faces.iter().map(|face| (face, 1.0)).collect();
             let shown = Shown::new(&pictures, playing, &policy(), Similarity::new(0.0), &mut Random(1)).unwrap();
             assert_eq!(shown.against(&[&template]).admits(&policy()), admitted, "{why}");
             assert!(!shown.against(&[]).admits(&policy()), "without a template nobody enters");
@@ -231,7 +233,8 @@ mod tests {
     #[test]
     fn the_nearest_template_counts() {
         let (near, far, shown) = (face(0.6), face(-0.9), face(1.0));
-        let shown = Shown::new(&[&shown], Playing::Held, &policy(), Similarity::new(0.5), &mut Random(1)).unwrap();
+        let shown =
+            Shown::new(&[(&shown, 1.0)], Playing::Held, &policy(), Similarity::new(0.5), &mut Random(1)).unwrap();
         let admits = |templates: &[&Embedding]| shown.against(templates).admits(&policy());
         assert!(admits(&[&far, &near]) && !admits(&[&far]));
     }

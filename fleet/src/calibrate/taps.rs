@@ -16,8 +16,8 @@ use crate::faces::BothWays;
 /// Each person's pictures.
 pub(crate) type People<'e> = [Vec<&'e BothWays>];
 
-fn probes<'e>(pictures: &[&'e BothWays]) -> Vec<&'e Embedding> {
-    pictures.iter().map(|picture| &picture.probe).collect()
+fn probes<'e>(pictures: &[&'e BothWays]) -> Vec<(&'e Embedding, f32)> {
+    pictures.iter().map(|picture| (&picture.probe, picture.weight)).collect()
 }
 
 fn templates<'e>(pictures: &[&'e BothWays]) -> Vec<&'e Embedding> {
@@ -173,7 +173,7 @@ mod tests {
     fn faces(angles: &[&[f32]]) -> Vec<Vec<BothWays>> {
         let face = |&angle: &f32| {
             let face = Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap();
-            BothWays { probe: face.clone(), template: face }
+            BothWays { probe: face.clone(), weight: 1.0, template: face }
         };
         angles.iter().map(|person| person.iter().map(face).collect()).collect()
     }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 use examgate::{
-    domain::{Event, EventKind},
+    domain::{AccessStep, Event, EventKind},
     store::Key,
 };
 
@@ -56,10 +56,22 @@ fn line(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
         Ok(Event { at, room, kind, .. }) => {
             let what = match kind {
                 EventKind::Verification(verification) => verification.decision.to_string(),
+                EventKind::Ruling(ruling) => format!("proctor: {}", name(&ruling.verdict)),
+                EventKind::Undo(undo) => format!("proctor: undo of {}", undo.ruling),
+                EventKind::Access(access) => match access.step {
+                    AccessStep::SignedIn => "console: signed in".into(),
+                    AccessStep::SignedOut => "console: signed out".into(),
+                    AccessStep::Refused { times } => format!("console: refused {times} times, {}", access.from),
+                },
             };
             writeln!(out, "{at}  {device} {seq}  {room}  {what}  (committed {committed_at})")
         }
         // A newer box knows more kinds of events than this program.
         Err(_) => writeln!(out, "?  {device} {seq}  an event of a newer version  (committed {committed_at})"),
     }
+}
+
+/// A word of the wire, as it is written there.
+fn name(word: &impl serde::Serialize) -> String {
+    serde_json::to_value(word).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

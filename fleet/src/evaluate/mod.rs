@@ -2,22 +2,29 @@
 //!
 //! It never knows a roster or a box.
 
+mod discard;
 mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
+mod precision;
+mod quality;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     Verification(verification::Args),
+    Quality(quality::Args),
     Liveness(liveness::Args),
+    Precision(precision::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
+        Command::Quality(args) => quality::run(&args),
         Command::Liveness(args) => liveness::run(&args),
+        Command::Precision(args) => precision::run(&args),
     }
 }

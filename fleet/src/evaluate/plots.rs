@@ -14,12 +14,29 @@ use plotters::{
     style::{BLACK, Color, RGBColor, WHITE},
 };
 
-use super::metrics::Scores;
+use super::{
+    discard::{Curve, SHARES},
+    metrics::Scores,
+    quality::Distribution,
+};
 
 const SIZE: (u32, u32) = (900, 600);
 /// Blue and orange of Okabe and Ito's palette: told apart by the colour-blind too.
 const MATED: RGBColor = RGBColor(0, 114, 178);
 const NON_MATED: RGBColor = RGBColor(213, 94, 0);
+/// The same palette whole (Okabe and Ito, "Color universal design", 2008).
+const OKABE_ITO: [RGBColor; 8] = [
+    RGBColor(0, 0, 0),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 158, 115),
+    RGBColor(240, 228, 66),
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(204, 121, 167),
+];
+/// Bars of a property's small histogram.
+const SMALL_BARS: usize = 40;
 /// Bars of the histogram between -0.4 and 1.
 const BARS: usize = 70;
 const SPAN: [f64; 2] = [-0.4, 1.0];
@@ -114,6 +131,84 @@ fn det(path: &Path, scores: &Scores, threshold: f32) -> Drawn {
             .legend(|(x, y)| Circle::new((x + 7, y), 5, NON_MATED.filled()));
         legend(&mut chart)?;
     }
+    Ok(area.present()?)
+}
+
+/// Writes `distributions.svg` and, where there are curves, `error-versus-discard.svg` into `folder`.
+pub(super) fn quality(folder: &Path, distributions: &[Distribution], curves: &[Curve]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    each_distribution(&folder.join("distributions.svg"), distributions).map_err(io::Error::other)?;
+    if curves.is_empty() {
+        return Ok(());
+    }
+    discard(&folder.join("error-versus-discard.svg"), curves).map_err(io::Error::other)
+}
+
+/// A small histogram for each property.
+fn each_distribution(path: &Path, distributions: &[Distribution]) -> Drawn {
+    const COLUMNS: usize = 4;
+    let area = area(path)?;
+    let cells = area.split_evenly((distributions.len().div_ceil(COLUMNS).max(1), COLUMNS));
+    for (one, cell) in distributions.iter().zip(&cells) {
+        let (least, most) = match one.values[..] {
+            [] => (0.0, 1.0),
+            [least, .., most] if most > least => (least, most),
+            [value, ..] => (value - 0.5, value + 0.5),
+        };
+        let (least, width) = (f64::from(least), f64::from(most - least) / SMALL_BARS as f64);
+        let mut bars = [0.0_f64; SMALL_BARS];
+        for &value in &one.values {
+            let at = (f64::from(value) - least) / width;
+            bars[(at as usize).min(SMALL_BARS - 1)] += 1.0;
+        }
+        let highest = bars.iter().copied().fold(1.0, f64::max);
+        let unit = if one.unit.is_empty() { String::new() } else { format!(", {}", one.unit) };
+        let mut chart = ChartBuilder::on(cell)
+            .caption(format!("{}{unit}", one.name), ("sans-serif", 15))
+            .margin(8)
+            .x_label_area_size(24)
+            .build_cartesian_2d(least..f64::from(most), 0.0..highest)?;
+        chart.configure_mesh().disable_mesh().x_labels(4).draw()?;
+        let bar = |(at, high): (usize, f64)| {
+            let left = least + at as f64 * width;
+            Rectangle::new([(left, 0.0), (left + width, high)], MATED.mix(0.7).filled())
+        };
+        chart.draw_series(bars.into_iter().enumerate().map(bar))?;
+    }
+    Ok(area.present()?)
+}
+
+/// False non-match rate over the share of pictures left out.
+fn discard(path: &Path, curves: &[Curve]) -> Drawn {
+    let area = area(path)?;
+    let highest = curves.iter().flat_map(|curve| &curve.fnmr).flatten().copied().fold(0.01, f64::max) * 1.1;
+    let mut chart = ChartBuilder::on(&area)
+        .caption("Error versus discard", ("sans-serif", 22))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..SHARES[SHARES.len() - 1], 0.0..highest)?;
+    let share = |share: &f64| format!("{:.0} %", share * 100.0);
+    let rate = |rate: &f64| format!("{:.1} %", rate * 100.0);
+    chart
+        .configure_mesh()
+        .max_light_lines(1)
+        .x_desc("pictures left out, the worst first")
+        .y_desc("false non-match rate")
+        .x_label_formatter(&share)
+        .y_label_formatter(&rate)
+        .draw()?;
+    for (at, curve) in curves.iter().enumerate() {
+        let colour = OKABE_ITO[at % OKABE_ITO.len()];
+        // The palette has eight colours: the second round is thinner.
+        let stroke = colour.stroke_width(if at < OKABE_ITO.len() { 3 } else { 1 });
+        let points = SHARES.into_iter().zip(&curve.fnmr).filter_map(|(share, fnmr)| Some((share, (*fnmr)?)));
+        chart
+            .draw_series(LineSeries::new(points, stroke))?
+            .label(&curve.measure)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], stroke));
+    }
+    legend(&mut chart)?;
     Ok(area.present()?)
 }
 

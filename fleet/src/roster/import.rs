@@ -145,7 +145,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// A card's text to its pseudonym. The identifier itself goes no further.
-fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym, String> {
+pub(crate) fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym, String> {
     let uid = form.parse(text, None).map_err(|e| e.to_string())?;
     if uid.is_random() {
         return Err(

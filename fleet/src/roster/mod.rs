@@ -8,6 +8,8 @@ mod import;
 pub(crate) mod photos;
 mod report;
 
+pub(crate) use import::pseudonym;
+
 /// What to do with rosters. Each command's arguments carry its description.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {

@@ -22,8 +22,8 @@ fn a_photo_that_cannot_be_compared_is_named_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     make_bad_photos(folder.path());
     let obama = picture("obama.jpg").display().to_string();
-    for (name, _) in BAD_PHOTOS {
-        fleet(folder.path(), &["compare", &obama, name]).expect(65).says(&[name]);
+    for (name, _, why) in BAD_PHOTOS {
+        fleet(folder.path(), &["compare", &obama, name]).expect(65).says(&[name, why]);
     }
     fleet(folder.path(), &["compare", "absent.jpg", &obama]).expect(65).says(&["absent.jpg: the file is not there"]);
     let several = picture("multi_face.jpg").display().to_string();

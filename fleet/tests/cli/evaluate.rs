@@ -98,6 +98,53 @@ fn bad_pairs_are_named_with_their_lines() {
 }
 
 #[test]
+fn quality_of_pictures_with_and_without_names() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    let args = ["evaluate", "quality", "--images", "people", "--plots", "plots", "--json"];
+    let json = fleet(folder.path(), &args).expect(0).json();
+    assert_eq!((&json["images"], &json["failures_to_detect"]), (&4.into(), &0.into()));
+    for component in json["components"].as_array().unwrap() {
+        let [least, most] = [0, 1].map(|end| component["range"][end].as_f64().unwrap());
+        for quantile in ["least", "p5", "p50", "p95", "most"] {
+            let value = component[quantile].as_f64().unwrap();
+            assert!((least..=most).contains(&value), "{quantile} of {component}");
+        }
+    }
+    // One person has two pictures: each as a frame against the other as a photo.
+    assert_eq!(json["error_versus_discard"]["comparisons_mated"], 2, "{json:#}");
+    assert_eq!(json["error_versus_discard"]["curves"][0]["measure"], "quality");
+    for plot in ["distributions.svg", "error-versus-discard.svg"] {
+        assert!(fs::read_to_string(folder.path().join("plots").join(plot)).unwrap().contains("yaw"), "{plot}");
+    }
+
+    let ran = fleet(folder.path(), &["evaluate", "quality", "--images", "people/obama"]).expect(0);
+    assert!(ran.stdout.contains("whether quality foretells failure cannot be told"), "{}", ran.stdout);
+    fs::create_dir(folder.path().join("none")).unwrap();
+    fleet(folder.path(), &["evaluate", "quality", "--images", "none"]).expect(65).says(&["has no pictures"]);
+}
+
+#[test]
+fn only_a_stand_in_of_the_manifest_is_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    let args = ["evaluate", "precision", "--images", "people", "--candidate", "minifasnet"];
+    fleet(folder.path(), &args).expect(64).says(&["minifasnet stands for no embedder", "mobilefacenet-int8"]);
+}
+
+#[test]
+fn aligned_faces_are_written_as_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    fleet(folder.path(), &["align", "--images", "people/obama", "--out", "aligned"]).expect(0);
+    let face = image::open(folder.path().join("aligned/0001.png")).unwrap();
+    assert_eq!((face.width(), face.height()), (112, 112));
+    // Embedded again as it is, the face is the one of the photo: nothing was lost but rounding.
+    let ran = fleet(folder.path(), &["compare", "people/obama/2.jpg", "aligned/0001.png", "--json"]).expect(0);
+    assert!(ran.json()["similarity"].as_f64().unwrap() > 0.9, "{}", ran.stdout);
+}
+
+#[test]
 fn calibration_refuses_what_few_people_cannot_carry() {
     let folder = tempfile::tempdir().unwrap();
     people(folder.path());

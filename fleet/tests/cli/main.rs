@@ -77,14 +77,16 @@ fn copy(name: &str, to: PathBuf) {
     fs::copy(picture(name), to).unwrap();
 }
 
-/// Photos that must be refused, each for its own reason: file name and the report's code.
-const BAD_PHOTOS: [(&str, &str); 6] = [
-    ("empty.jpg", "empty"),
-    ("text.jpg", "undecodable"),
-    ("cut.jpg", "undecodable"),
-    ("bomb.png", "too_large"),
-    ("grey.png", "no_face"),
-    ("small.png", "face_too_small"),
+/// Photos that must be refused, each for its own reason: file name, the report's code, and what is said.
+const BAD_PHOTOS: [(&str, &str, &str); 8] = [
+    ("empty.jpg", "empty", "the file has no bytes"),
+    ("text.jpg", "undecodable", "neither JPEG nor PNG"),
+    ("cut.jpg", "undecodable", "cut short"),
+    ("wide.jpg", "too_large", "65000x65000 pixels is refused"),
+    ("huge.jpg", "too_large", "the file has more than"),
+    ("bomb.png", "too_large", "50000x50000 pixels is refused"),
+    ("grey.png", "no_face", "no face was found"),
+    ("small.png", "face_too_small", "the face is too small"),
 ];
 
 /// Makes [`BAD_PHOTOS`] in `folder`.
@@ -95,10 +97,23 @@ fn make_bad_photos(folder: &Path) {
     write("empty.jpg", b"");
     write("text.jpg", b"this is no photo");
     write("cut.jpg", &obama[..obama.len() / 2]);
+    fs::File::create(folder.join("huge.jpg")).and_then(|file| file.set_len(1 << 33)).unwrap();
     write("bomb.png", &png_header(50_000, 50_000));
-    image::RgbImage::from_pixel(320, 240, image::Rgb([128; 3])).save(folder.join("grey.png")).unwrap();
+    let grey = image::RgbImage::from_pixel(320, 240, image::Rgb([128; 3]));
+    grey.save(folder.join("grey.png")).unwrap();
+    grey.save(folder.join("wide.jpg")).unwrap();
+    write("wide.jpg", &claiming(fs::read(folder.join("wide.jpg")).unwrap(), 65_000));
     let photo = image::load_from_memory(&obama).unwrap();
     photo.resize(72, 90, image::imageops::FilterType::Triangle).to_rgb8().save(folder.join("small.png")).unwrap();
+}
+
+/// A JPEG whose frame header (ITU-T T.81, B.2.2) claims to be a square of this side.
+fn claiming(mut jpeg: Vec<u8>, side: u16) -> Vec<u8> {
+    let frame = jpeg.windows(2).position(|marker| marker[0] == 0xFF && matches!(marker[1], 0xC0 | 0xC2)).unwrap();
+    // Behind marker, length and precision: height, then width.
+    jpeg[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
+    jpeg[frame + 7..frame + 9].copy_from_slice(&side.to_be_bytes());
+    jpeg
 }
 
 /// Signature and IHDR chunk of a PNG (8-bit RGB) that claims these dimensions and holds nothing.

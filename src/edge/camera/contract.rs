@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::{FrameSource, MonoClock, PixelFormat, jpeg};
+use super::{FrameSource, MonoClock, PixelFormat};
+use crate::wire::jpeg;
 
 /// A dim room halves the rate and a loaded machine delays: only this is a stall, and half of what the supervisor bears.
 const LIMIT: Duration = Duration::from_secs(1);

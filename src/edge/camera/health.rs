@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Frame, PixelFormat, jpeg};
+use super::{Frame, PixelFormat, brightness};
 use crate::domain::MonoTime;
 
 /// Bit-identical pictures for so long are a frozen camera: a sensor's noise never repeats.
@@ -110,9 +110,9 @@ impl Health {
 
     fn look(&mut self, frame: &Frame, now: MonoTime) {
         let brightness = match frame.format {
-            PixelFormat::Mjpeg => jpeg::brightness(&frame.bytes),
+            PixelFormat::Mjpeg => brightness::of_jpeg(&frame.bytes),
             PixelFormat::Yuyv => {
-                jpeg::spread(frame.bytes.iter().step_by(2).map(|luma| luma.saturating_sub(YUYV_BLACK)))
+                brightness::spread(frame.bytes.iter().step_by(2).map(|luma| luma.saturating_sub(YUYV_BLACK)))
             }
         };
         match brightness {

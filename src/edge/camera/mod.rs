@@ -3,8 +3,8 @@
 //! A [`FrameSource`] is one opened device. [`Camera`] keeps one open, watches over it, and publishes the latest frame.
 //! Never knows whose face it sees, nor decodes a picture except to look whether it is black.
 
+mod brightness;
 mod health;
-mod jpeg;
 mod supervisor;
 mod sysfs;
 mod v4l;

@@ -5,7 +5,7 @@
 //! abandoned, and at most [`CameraSettings::abandoned`] of them are borne before only a restart of the process helps.
 //!
 //! The device streams on between students, so that the first frame after a tap is there at once; idle frames are mostly
-//! dropped. Every published frame may be from before the tap: compare `captured_at`, or ask [`CameraView::frame_after`].
+//! dropped. Every published frame may be from before the tap: compare its `captured_at`.
 //! Never knows when a student taps.
 
 use std::{
@@ -81,12 +81,6 @@ impl Camera {
     #[must_use]
     pub fn view(&self) -> watch::Receiver<CameraView> {
         self.view.clone()
-    }
-
-    /// The latest frame, if it was captured after `tap`.
-    #[must_use]
-    pub fn latest_after(&self, tap: MonoTime) -> Option<Arc<Frame>> {
-        self.view.borrow().frame_after(tap).cloned()
     }
 }
 

@@ -12,10 +12,13 @@ use nokhwa::{
 };
 
 use super::{
-    CameraError, DeviceChoice, Frame, FrameSource, Opener, PixelFormat, StreamFormat, jpeg,
+    CameraError, DeviceChoice, Frame, FrameSource, Opener, PixelFormat, StreamFormat,
     sysfs::{self, VideoNode},
 };
-use crate::domain::{MonoTime, Timestamp};
+use crate::{
+    domain::{MonoTime, Timestamp},
+    wire::jpeg,
+};
 
 /// Frames in a row that may be torn or untimed before the stream is given up.
 const SKIPPED: u32 = 30;

@@ -5,7 +5,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Ailment, CameraError, Frame};
-use crate::domain::MonoTime;
 
 /// How the camera is watched over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,26 +57,6 @@ pub enum CameraView {
     Streaming(Arc<Frame>),
     /// No frame can be believed.
     Faulted(CameraFault),
-}
-
-impl CameraView {
-    /// The latest frame if it was captured after `tap`. A frame of before the tap shows whoever stood there before.
-    #[must_use]
-    pub fn frame_after(&self, tap: MonoTime) -> Option<&Arc<Frame>> {
-        match self {
-            Self::Streaming(frame) if frame.captured_at > tap => Some(frame),
-            Self::Streaming(_) | Self::Starting | Self::Faulted(_) => None,
-        }
-    }
-
-    /// What is wrong, if anything is.
-    #[must_use]
-    pub fn fault(&self) -> Option<&CameraFault> {
-        match self {
-            Self::Faulted(fault) => Some(fault),
-            Self::Starting | Self::Streaming(_) => None,
-        }
-    }
 }
 
 /// Why there is no frame to be believed.

@@ -51,18 +51,18 @@ pub trait Bench {
 /// One case of the contract.
 pub type Case = fn(&mut dyn Bench);
 
-/// Every case, for benches that can run them in a row.
-pub const CASES: [Case; 10] = [
-    tap_and_removal,
-    every_length_and_order,
-    random_identifiers_are_refused,
-    answers_without_sense,
-    a_mute_card,
-    a_card_pulled_midway,
-    a_card_present_at_the_start,
-    two_slots,
-    an_outage,
-    many_quick_taps,
+/// Every case by its name, for benches that can run them in a row.
+pub const CASES: [(&str, Case); 10] = [
+    ("tap_and_removal", tap_and_removal),
+    ("every_length_and_order", every_length_and_order),
+    ("random_identifiers_are_refused", random_identifiers_are_refused),
+    ("answers_without_sense", answers_without_sense),
+    ("a_mute_card", a_mute_card),
+    ("a_card_pulled_midway", a_card_pulled_midway),
+    ("a_card_present_at_the_start", a_card_present_at_the_start),
+    ("two_slots", two_slots),
+    ("an_outage", an_outage),
+    ("many_quick_taps", many_quick_taps),
 ];
 
 const CARD: [u8; 7] = [0x04, 0xA2, 0x24, 0x5B, 0x6F, 0x61, 0x80];

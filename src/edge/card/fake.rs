@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn keeps_the_contract() {
-        for case in CASES {
+        for (_, case) in CASES {
             case(&mut FakeBench(FakeHand::new(2)));
         }
     }

@@ -2,10 +2,7 @@
 //!
 //! Never knows the script.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Clock, system::boottime};
 use crate::domain::{ClockTrust, MonoTime, Timestamp};
@@ -18,31 +15,19 @@ pub struct ScriptedClock(Mutex<Script>);
 struct Script {
     wall: Timestamp,
     set_at: MonoTime,
-    trust: ClockTrust,
 }
 
 impl ScriptedClock {
     /// A trusted clock that shows `wall` now and runs on.
     #[must_use]
     pub fn starting_at(wall: Timestamp) -> Self {
-        Self(Mutex::new(Script { wall, set_at: boottime(), trust: ClockTrust::Synchronised }))
+        Self(Mutex::new(Script { wall, set_at: boottime() }))
     }
 
     /// Shows `wall` now and runs on.
     pub fn set(&self, wall: Timestamp) {
         let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (script.wall, script.set_at) = (wall, boottime());
-    }
-
-    /// Jumps forward. Stops at the last time there is.
-    pub fn advance(&self, by: Duration) {
-        let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        script.wall = script.wall.saturating_add(by).unwrap_or(Timestamp::MAX);
-    }
-
-    /// How far it is to be believed from now on.
-    pub fn set_trust(&self, trust: ClockTrust) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).trust = trust;
     }
 }
 
@@ -57,7 +42,7 @@ impl Clock for ScriptedClock {
     }
 
     fn trust(&self) -> ClockTrust {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).trust
+        ClockTrust::Synchronised
     }
 }
 
@@ -70,11 +55,10 @@ mod tests {
         let start: Timestamp = "2026-12-14T13:00:00Z".parse().unwrap();
         let clock = ScriptedClock::starting_at(start);
         assert!(clock.wall() >= start);
-        clock.advance(Duration::from_hours(2));
-        assert!(clock.wall() >= "2026-12-14T15:00:00Z".parse().unwrap());
+        let later = "2026-12-14T15:00:00Z".parse().unwrap();
+        clock.set(later);
+        assert!(clock.wall() >= later);
         clock.set(start);
-        assert!(clock.wall() < "2026-12-14T15:00:00Z".parse().unwrap());
-        clock.set_trust(ClockTrust::Untrusted);
-        assert_eq!(clock.trust(), ClockTrust::Untrusted);
+        assert!(clock.wall() < later);
     }
 }

@@ -9,7 +9,7 @@ mod player;
 mod rpi;
 mod simulated;
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 pub use gpio::GpioLamps;
 pub use pattern::{Lit, Pattern, Repeat, Rhythm, Step};
@@ -48,6 +48,13 @@ pub struct Pins {
     pub buzzer: Option<u32>,
 }
 
+impl fmt::Display for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (red), {} (amber), {} (green)", self.red, self.amber, self.green)?;
+        self.buzzer.map_or(Ok(()), |buzzer| write!(f, ", {buzzer} (buzzer)"))
+    }
+}
+
 /// Which light a box has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LightKind {
@@ -67,6 +74,16 @@ pub enum LightKind {
     Simulated,
 }
 
+impl fmt::Display for LightKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gpio { chip, pins } => write!(f, "lines {pins} of {}", chip.display()),
+            Self::RaspberryPi { pins } => write!(f, "BCM pins {pins}"),
+            Self::Simulated => f.write_str("no lamps: patterns go to the debug log"),
+        }
+    }
+}
+
 /// Opens the lamps of `kind` and starts the player on them, dark.
 ///
 /// # Errors
@@ -84,7 +101,7 @@ pub fn open(kind: &LightKind) -> Result<Player, LightError> {
 pub enum LightError {
     /// The lines cannot be had.
     #[error(
-        "cannot take lines {pins:?} of {chip}; check [light] chip and lines against `gpioinfo`, that nothing else holds \
+        "cannot take lines {pins} of {chip}; check [light] chip and lines against `gpioinfo`, that nothing else holds \
          them, and that this user is in group gpio"
     )]
     TakeLines {

@@ -63,12 +63,6 @@ impl Lit {
     const fn beeping(self) -> Self {
         Self { buzzer: true, ..self }
     }
-
-    /// Whether any lamp is lit.
-    #[must_use]
-    pub const fn is_lit(self) -> bool {
-        self.red || self.green || self.amber
-    }
 }
 
 /// These lamps for so long.
@@ -154,14 +148,18 @@ mod tests {
 
     use super::*;
 
+    fn is_lit(lit: Lit) -> bool {
+        lit.red || lit.green || lit.amber
+    }
+
     /// Lit or dark and for how long, over ten seconds, without colour: what a colour-blind student sees.
     fn seen_without_colour(pattern: Pattern) -> Vec<(bool, Duration)> {
         let rhythm = pattern.rhythm();
         let (mut at, mut spans, mut total) = (Some(0), Vec::<(bool, Duration)>::new(), Duration::ZERO);
         while total < Duration::from_secs(10) {
             let (lit, lasts) = match at {
-                Some(step) => (rhythm.steps[step].lit.is_lit(), rhythm.steps[step].lasts),
-                None => (rhythm.steps.last().unwrap().lit.is_lit(), Duration::from_secs(1)),
+                Some(step) => (is_lit(rhythm.steps[step].lit), rhythm.steps[step].lasts),
+                None => (is_lit(rhythm.steps.last().unwrap().lit), Duration::from_secs(1)),
             };
             match spans.last_mut() {
                 Some((same, span)) if *same == lit => *span += lasts,
@@ -195,7 +193,7 @@ mod tests {
         for pattern in Pattern::ALL {
             let rhythm = pattern.rhythm();
             let colours: HashSet<_> =
-                rhythm.steps.iter().map(|step| Lit { buzzer: false, ..step.lit }).filter(|lit| lit.is_lit()).collect();
+                rhythm.steps.iter().map(|step| Lit { buzzer: false, ..step.lit }).filter(|&lit| is_lit(lit)).collect();
             assert_eq!(colours.len(), 1, "{pattern:?}");
             let first_again = match rhythm.repeat {
                 Repeat::Whole => 0,

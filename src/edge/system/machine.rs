@@ -1,4 +1,4 @@
-//! What the machine says of itself: free disk, this boot, the versions under us.
+//! What the machine says of itself: free disk, this boot.
 //!
 //! Never knows how much space is enough.
 
@@ -82,39 +82,8 @@ pub fn free_space(path: &Path) -> Result<FreeSpace, MachineError> {
     })
 }
 
-/// The versions under us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Versions {
-    /// Of Examgate.
-    pub examgate: &'static str,
-    /// Of the kernel.
-    pub kernel: String,
-    /// Of the operating system, as it calls itself (os-release(5), `PRETTY_NAME`).
-    pub os: String,
-}
-
-impl Versions {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// `/proc` cannot be read. An operating system without a name is "unnamed".
-    pub fn read() -> Result<Self, MachineError> {
-        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-        Ok(Self {
-            examgate: env!("CARGO_PKG_VERSION"),
-            kernel: read(Path::new("/proc/sys/kernel/osrelease"))?.trim().to_owned(),
-            os: pretty_name(&release).unwrap_or("unnamed").to_owned(),
-        })
-    }
-}
-
 fn read(path: &Path) -> Result<String, MachineError> {
     fs::read_to_string(path).map_err(|source| MachineError::Read { path: path.to_owned(), source })
-}
-
-fn pretty_name(release: &str) -> Option<&str> {
-    let value = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-    Some(value.trim().trim_matches(['"', '\'']))
 }
 
 #[cfg(test)]
@@ -135,18 +104,5 @@ mod tests {
         assert!(space.total > 0 && space.available <= space.total, "{space:?}");
         let said = free_space(Path::new("/nonexistent/x")).unwrap_err().to_string();
         assert!(said.contains("/nonexistent/x"), "{said}");
-    }
-
-    #[test]
-    fn the_operating_system_names_itself() {
-        let cases = [
-            ("NAME=\"D\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n", Some("Debian GNU/Linux 12")),
-            ("PRETTY_NAME=Plain", Some("Plain")),
-            ("NAME=x", None),
-        ];
-        for (release, wanted) in cases {
-            assert_eq!(pretty_name(release), wanted, "{release:?}");
-        }
-        assert!(!Versions::read().unwrap().kernel.is_empty());
     }
 }

@@ -75,6 +75,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
             stage.set_clock(clock)?;
         }
         stage.strings.set_scene(&scene)?;
+        stage.settle()?;
         let tapped = stage.tap(&card)?;
         let said =
             door.decision(DECIDED_WITHIN).with_context(|| format!("{what}: no decision\n{}", stage.door_log()))?;

@@ -77,7 +77,9 @@ impl DoorBox {
         let mut file = File::options().create(true).append(true).open(log)?;
         let (send, heard) = channel();
         let log = thread::Builder::new().name("door-log".into()).spawn(move || {
-            for line in BufReader::new(says).lines().map_while(Result::ok) {
+            // Libraries below may write what is no text: a line is kept all the same.
+            for line in BufReader::new(says).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
                 let _ = file.write_all(format!("{line}\n").as_bytes());
                 // Nobody listens any more to a box that was killed; its last words are kept all the same.
                 let _ = send.send(line);

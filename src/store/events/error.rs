@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    domain::{Epoch, EventId, Seq},
+    domain::{Epoch, EventId, NotUndoable, Seq},
     store::sealed::Fault,
 };
 
@@ -37,6 +37,14 @@ pub enum EventError {
     Duplicate {
         /// Its name.
         id: EventId,
+    },
+    /// What it would undo cannot be undone. Nothing is recorded.
+    #[error("{ruling} cannot be undone")]
+    NotUndoable {
+        /// What was to be undone.
+        ruling: EventId,
+        /// Why not.
+        source: NotUndoable,
     },
     /// The event cannot be written as JSON.
     #[error("cannot write the event as JSON")]

@@ -18,7 +18,7 @@ use std::path::Path;
 
 pub use error::EventError;
 use rusqlite::Row as SqlRow;
-use tables::{Waiting, append, ends, life, post, waiting};
+use tables::{Waiting, append, check_undo, ends, life, post, waiting};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -27,12 +27,15 @@ use super::{
     reserve::Reserve,
     sealed::{Fault, Kind, Migration, Sealed},
 };
-use crate::domain::{Epoch, Event, EventHash, EventId, Seq, chain_hash};
+use crate::domain::{Epoch, Event, EventHash, EventId, EventKind, ExamId, Seq, chain_hash};
 
 const EVENTS: Kind = Kind {
     application_id: i32::from_be_bytes(*b"EgEv"),
     name: "an event store",
-    migrations: &[Migration { name: "events and outbox", sql: include_str!("events.sql") }],
+    migrations: &[
+        Migration { name: "events and outbox", sql: include_str!("events.sql") },
+        Migration { name: "rulings", sql: include_str!("events_2.sql") },
+    ],
 };
 
 /// How much may wait for the collector, and how much disk is set aside for decisions.
@@ -164,8 +167,8 @@ impl EventStore {
     /// Records `event` and puts it in the outbox, in one transaction that is on the disk when this returns.
     ///
     /// # Errors
-    /// [`EventError::DiskFull`] and [`EventError::OutboxFull`] when there is no room left, [`EventError::Duplicate`], or
-    /// when the database fails. Nothing is recorded then, and nothing recorded before is lost.
+    /// [`EventError::DiskFull`] and [`EventError::OutboxFull`] when there is no room left, [`EventError::Duplicate`],
+    /// [`EventError::NotUndoable`], or when the database fails. Nothing is recorded then, and nothing recorded before is lost.
     pub fn record(&mut self, event: &Event) -> Result<Recorded, EventError> {
         let body = Zeroizing::new(serde_json::to_vec(event).map_err(EventError::Write)?);
         let path = self.sealed.path().to_path_buf();
@@ -203,6 +206,9 @@ impl EventStore {
         if known {
             return Err(EventError::Duplicate { id: event.id });
         }
+        if let EventKind::Undo(undo) = &event.kind {
+            check_undo(&transaction, undo, event.at, &fault)?;
+        }
         append(&transaction, event, Recorded { seq, hash }, &head, body)
             .and_then(|()| post(&transaction, seq, body.len() as u64, total))
             .map_err(&fault)?;
@@ -228,6 +234,20 @@ impl EventStore {
     /// When the database fails.
     pub fn events(&self, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
         self.rows("SELECT seq, id, prev, hash, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2", after, limit)
+    }
+
+    /// All events of `exam` after `after`, in order, and those of no exam.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn of_exam(&self, exam: &ExamId, after: Seq) -> Result<Vec<Row>, EventError> {
+        let read = || {
+            let mut query = self.sealed.connection().prepare_cached(
+                "SELECT seq, id, prev, hash, body FROM events WHERE seq > ?1 AND (exam = ?2 OR exam IS NULL) ORDER BY seq",
+            )?;
+            query.query_map((after.0, exam.as_str()), Row::read)?.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(read().map_err(self.sealed.fault("read an exam's events"))?)
     }
 
     fn rows(&self, sql: &str, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
@@ -332,5 +352,7 @@ fn release(reserve: &mut Reserve, path: &Path) -> Result<bool, EventError> {
     reserve.release().map_err(|source| EventError::Reserve { path: path.into(), source })
 }
 
+#[cfg(test)]
+mod rulings;
 #[cfg(test)]
 mod tests;

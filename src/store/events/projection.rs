@@ -2,38 +2,56 @@
 //!
 //! It never decides what follows from that: lock-out and its pauses are the session's policy.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
-use super::{EventError, EventStore};
-use crate::domain::{CardPseudonym, Decision, Event, EventKind, ExamId, History, StudentId, Verification};
+use super::{EventError, EventStore, tables::ruling_name};
+use crate::domain::{
+    CardPseudonym, Decision, Event, EventId, EventKind, ExamId, History, Ruling, StudentId, Verdict, Verification,
+    Whereabouts,
+};
 
 /// What the projections need of one event.
+#[derive(Default)]
 pub(super) struct Projected<'a> {
-    pub(super) exam: &'a ExamId,
+    pub(super) exam: Option<&'a ExamId>,
     pub(super) student: Option<&'a StudentId>,
     pub(super) card: Option<&'a CardPseudonym>,
-    /// `admitted`, `failed` (to match), or nothing that counts.
+    /// What the box did: `admitted`, `failed` (to match), or nothing that counts.
     pub(super) effect: Option<&'static str>,
+    /// What a proctor did.
+    pub(super) ruling: Option<Verdict>,
+    /// Which ruling a proctor took back.
+    pub(super) undoes: Option<EventId>,
 }
 
 impl<'a> Projected<'a> {
     pub(super) fn of(event: &'a Event) -> Self {
         match &event.kind {
             EventKind::Verification(Verification { exam, student, card, decision, .. }) => Self {
-                exam,
+                exam: Some(exam),
                 student: student.as_ref(),
                 card: card.as_ref(),
                 effect: match decision {
                     Decision::Admit => Some("admitted"),
                     Decision::Deny(reason) | Decision::Refer(reason) => reason.is_failed_match().then_some("failed"),
                 },
+                ..Self::default()
             },
+            EventKind::Ruling(Ruling { exam, student, card, verdict, .. }) => Self {
+                exam: Some(exam),
+                student: Some(student),
+                card: Some(card),
+                ruling: Some(*verdict),
+                ..Self::default()
+            },
+            EventKind::Undo(undo) => Self { exam: Some(&undo.exam), undoes: Some(undo.ruling), ..Self::default() },
+            EventKind::Access(_) => Self::default(),
         }
     }
 }
 
 impl EventStore {
-    /// How often `card` failed to match since it was last admitted. Survives restarts: it is read from the events.
+    /// How often `card` failed to match since it was last admitted, by the box or by a proctor. Survives restarts: it is read from the events.
     ///
     /// # Errors
     /// When the database fails.
@@ -44,8 +62,11 @@ impl EventStore {
                 .prepare_cached(
                     "SELECT failed, (SELECT at FROM events WHERE seq = last)
                      FROM (SELECT count(*) AS failed, max(seq) AS last FROM events
-                           WHERE card = ?1 AND effect = 'failed' AND seq > coalesce(
-                               (SELECT max(seq) FROM events WHERE card = ?1 AND effect = 'admitted'), 0))",
+                           WHERE card = ?1 AND effect = 'failed' AND seq > max(
+                               coalesce((SELECT max(seq) FROM events WHERE card = ?1 AND effect = 'admitted'), 0),
+                               coalesce((SELECT max(seq) FROM events AS ruled
+                                         WHERE card = ?1 AND ruling IN ('admit', 'admit_by_hand') AND NOT EXISTS
+                                             (SELECT 1 FROM events WHERE undoes = ruled.id)), 0)))",
                 )?
                 .query_row(params![card.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))
         };
@@ -55,17 +76,31 @@ impl EventStore {
         Ok(History { failed_in_a_row, last_failed_at })
     }
 
-    /// Whether this box admitted `student` to `exam`.
+    /// Where `student` of `exam` is: the last ruling that stands, or else what the box decided.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn is_admitted(&self, exam: &ExamId, student: &StudentId) -> Result<bool, EventError> {
+    pub fn whereabouts(&self, exam: &ExamId, student: &StudentId) -> Result<Whereabouts, EventError> {
+        let connection = self.sealed.connection();
         let read = || {
-            self.sealed
-                .connection()
+            let last_word = connection
+                .prepare_cached(
+                    "SELECT ruling FROM events AS ruled WHERE exam = ?1 AND student = ?2 AND ruling IS NOT NULL
+                     AND NOT EXISTS (SELECT 1 FROM events WHERE undoes = ruled.id) ORDER BY seq DESC LIMIT 1",
+                )?
+                .query_row([exam.as_str(), student.as_str()], |row| row.get::<_, String>(0))
+                .optional()?;
+            let admitted = connection
                 .prepare_cached("SELECT 1 FROM events WHERE exam = ?1 AND student = ?2 AND effect = 'admitted'")?
-                .exists([exam.as_str(), student.as_str()])
+                .exists([exam.as_str(), student.as_str()])?;
+            Ok((last_word, admitted))
         };
-        Ok(read().map_err(self.sealed.fault("read who is inside"))?)
+        let (last_word, admitted) = read().map_err(self.sealed.fault("read who is inside"))?;
+        let known = |name: String| {
+            let verdicts = [Verdict::Admit, Verdict::AdmitByHand, Verdict::Refuse];
+            verdicts.into_iter().find(|verdict| ruling_name(*verdict) == name)
+        };
+        let last_word = last_word.map(|name| known(name).ok_or(EventError::Nonsense { what: "a ruling" }));
+        Ok(Whereabouts::of(last_word.transpose()?, admitted))
     }
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Ends, EventError, Recorded, projection::Projected};
 use crate::{
-    domain::{Epoch, Event, EventHash, Seq},
-    store::sealed::Sealed,
+    domain::{Epoch, Event, EventHash, NotUndoable, Seq, Timestamp, Undo, Verdict},
+    store::sealed::{Fault, Sealed},
 };
 
 /// The epoch of the store; a new store is given `fresh`.
@@ -62,11 +62,11 @@ pub(super) fn append(
     prev: &EventHash,
     body: &[u8],
 ) -> rusqlite::Result<()> {
-    let Projected { exam, student, card, effect } = Projected::of(event);
+    let Projected { exam, student, card, effect, ruling, undoes } = Projected::of(event);
     transaction
         .prepare_cached(
-            "INSERT INTO events (seq, id, prev, hash, body, at, exam, student, card, effect)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO events (seq, id, prev, hash, body, at, exam, student, card, effect, ruling, undoes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute((
             recorded.seq.0,
@@ -75,12 +75,49 @@ pub(super) fn append(
             recorded.hash.as_bytes(),
             body,
             event.at.to_string(),
-            exam.as_str(),
+            exam.map(|exam| exam.as_str()),
             student.map(|student| student.as_str()),
             card.map(|card| card.as_bytes()),
             effect,
+            ruling.map(ruling_name),
+            undoes.map(|ruling| ruling.0.into_bytes()),
         ))?;
     Ok(())
+}
+
+/// A verdict's name in the database.
+pub(super) const fn ruling_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Admit => "admit",
+        Verdict::AdmitByHand => "admit_by_hand",
+        Verdict::Refuse => "refuse",
+    }
+}
+
+/// Whether `undo`, to be recorded at `now`, may take its ruling back.
+pub(super) fn check_undo(
+    transaction: &Transaction<'_>,
+    undo: &Undo,
+    now: Timestamp,
+    fault: impl Fn(rusqlite::Error) -> Fault,
+) -> Result<(), EventError> {
+    let ruling = undo.ruling.0.as_bytes();
+    let ruled: Option<String> = transaction
+        .query_row(
+            "SELECT at FROM events WHERE id = ?1 AND exam = ?2 AND ruling IS NOT NULL",
+            (ruling, undo.exam.as_str()),
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(&fault)?;
+    let refused = |source| EventError::NotUndoable { ruling: undo.ruling, source };
+    let ruled = ruled.ok_or_else(|| refused(NotUndoable::NoRuling))?;
+    let ruled = ruled.parse().map_err(|_| EventError::Nonsense { what: "the time of an event" })?;
+    let undone = transaction
+        .prepare_cached("SELECT 1 FROM events WHERE undoes = ?1")
+        .and_then(|mut query| query.exists([ruling]))
+        .map_err(&fault)?;
+    Undo::check(ruled, now, undone).map_err(refused)
 }
 
 /// Puts an event into the outbox; `total` is the running total of bytes before it.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::*;
 use crate::domain::{
     CardPseudonym, ClockTrust, Decision, EventKind, ExamId, History, Liveness, Measured, Reason, RoomId, RosterVersion,
-    Similarity, StudentId, Timestamp, Verification,
+    Similarity, StudentId, Timestamp, Verification, Whereabouts,
 };
 
 const KEY: Key = Key::from_bytes([7; 32]);
@@ -16,16 +16,16 @@ fn card(n: u8) -> CardPseudonym {
     CardPseudonym::from_bytes([n; 32])
 }
 
-fn at(n: u64) -> Timestamp {
+pub(super) fn at(n: u64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + n as i64).unwrap()
 }
 
-fn exam(name: &str) -> ExamId {
+pub(super) fn exam(name: &str) -> ExamId {
     ExamId::new(name).unwrap()
 }
 
 /// Event `n` says: this card's student was answered so.
-fn event(n: u64, exam_name: &str, card_number: u8, decision: Decision) -> Event {
+pub(super) fn event(n: u64, exam_name: &str, card_number: u8, decision: Decision) -> Event {
     Event {
         id: EventId(Uuid::from_u128(u128::from(n))),
         at: at(n),
@@ -56,19 +56,19 @@ fn admit(n: u64) -> Event {
     event(n, "A", n as u8, Decision::Admit)
 }
 
-struct Bench {
+pub(super) struct Bench {
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.db");
         Self { _folder: folder, path }
     }
 
-    fn open(&self) -> EventStore {
+    pub(super) fn open(&self) -> EventStore {
         EventStore::open(&self.path, &KEY, EPOCH, LIMITS).unwrap()
     }
 }
@@ -226,9 +226,10 @@ fn who_is_inside_is_known_per_exam() {
     store.record(&event(1, "A", 1, Decision::Refer(Reason::NoFace))).unwrap();
     store.record(&event(2, "B", 1, Decision::Admit)).unwrap();
     let n1 = StudentId::new("N1").unwrap();
-    assert!(!store.is_admitted(&exam("A"), &n1).unwrap());
-    assert!(store.is_admitted(&exam("B"), &n1).unwrap());
-    assert!(!store.is_admitted(&exam("B"), &StudentId::new("N2").unwrap()).unwrap());
+    assert_eq!(store.whereabouts(&exam("A"), &n1).unwrap(), Whereabouts::Outside);
+    assert_eq!(store.whereabouts(&exam("B"), &n1).unwrap(), Whereabouts::Inside);
+    let n2 = StudentId::new("N2").unwrap();
+    assert_eq!(store.whereabouts(&exam("B"), &n2).unwrap(), Whereabouts::Outside);
 }
 
 #[test]
@@ -239,6 +240,12 @@ fn projections_use_their_indexes() {
         ("SELECT count(*) FROM events WHERE card = x'00' AND effect = 'failed' AND seq > 5", "of_card"),
         ("SELECT max(seq) FROM events WHERE card = x'00' AND effect = 'admitted'", "of_card"),
         ("SELECT 1 FROM events WHERE exam = 'A' AND student = 'N' AND effect = 'admitted'", "of_student"),
+        (
+            "SELECT ruling FROM events WHERE exam = 'A' AND student = 'N' AND ruling IS NOT NULL ORDER BY seq DESC LIMIT 1",
+            "ruling_of_student",
+        ),
+        ("SELECT max(seq) FROM events WHERE card = x'00' AND ruling IN ('admit', 'admit_by_hand')", "ruling_of_card"),
+        ("SELECT 1 FROM events WHERE undoes = x'00'", "undone_once"),
     ] {
         let plan: String =
             store.sealed.connection().query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();

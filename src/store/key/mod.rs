@@ -24,7 +24,7 @@ pub struct Key([u8; 32]);
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file is not there.
-    #[error("there is no key at {}: provision the box, or erase the database that was locked with it", path.display())]
+    #[error("there is no key at {}: put it there again; without it, what it locks stays closed", path.display())]
     Missing {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::domain::{ArtifactId, Embedding, EmbeddingSpaceId};
+use crate::{
+    domain::{ArtifactId, Embedding, EmbeddingSpaceId, Proctor, ProctorId},
+    store::PinHash,
+};
 
 const KEY: Key = Key::from_bytes([7; 32]);
 
@@ -175,4 +178,28 @@ fn lookups_use_their_index() {
             store.sealed.connection().query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get(3)).unwrap();
         assert!(plan.starts_with(wanted), "{sql}: {plan}");
     }
+}
+
+#[test]
+fn proctors_are_found_by_card_and_stay_when_the_roster_is_replaced() {
+    let (_bench, mut store) = Bench::with(&roster(1));
+    let proctor = |id: &str, n| Proctor { id: ProctorId::new(id).unwrap(), name: format!("Dr {id}"), card: card(n) };
+    let pin = PinHash("a hash".into());
+    store.set_proctor(&proctor("okafor", 100), &pin).unwrap();
+    store.set_proctor(&proctor("silva", 101), &pin).unwrap();
+    assert_eq!(store.replace(&roster(2)).unwrap(), Replaced::Applied);
+    assert_eq!(store.find_proctor(&card(100)).unwrap(), Some(proctor("okafor", 100)));
+    assert_eq!(store.find_proctor(&card(1)).unwrap(), None, "a student is no proctor");
+    assert_eq!(store.proctor(&proctor("silva", 0).id).unwrap(), Some((proctor("silva", 101), pin.clone())));
+
+    let taken = |refused| matches!(refused, Err(RosterError::CardTaken));
+    assert!(taken(store.set_proctor(&proctor("lee", 1), &pin)), "a student's card");
+    assert!(taken(store.set_proctor(&proctor("lee", 101), &pin)), "another proctor's card");
+    store.set_proctor(&proctor("silva", 102), &pin).unwrap();
+    assert_eq!(store.find_proctor(&card(101)).unwrap(), None, "the old card opens nothing");
+
+    assert!(store.remove_proctor(&proctor("okafor", 0).id).unwrap());
+    assert!(!store.remove_proctor(&proctor("okafor", 0).id).unwrap());
+    assert_eq!(store.proctors().unwrap(), [proctor("silva", 102)]);
+    assert_eq!(store.entries().unwrap().len(), 3);
 }

@@ -133,10 +133,4 @@ impl Fault {
             _ => Self::Sqlite { path, doing, source },
         }
     }
-
-    /// Whether the same call may succeed a little later without anybody mending anything.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Locked { .. })
-    }
 }

@@ -5,8 +5,8 @@
 use std::{fs, time::Duration};
 
 use examgate::{
-    domain::{Cue, Decision, EventId, EventKind, Liveness, MonoTime, Reason, Template, Timestamp, Verification},
-    session::{Hint, Input, Now, Output, Outputs, Policy, Session, WakeReason},
+    domain::{Cue, Decision, EventId, EventKind, Hint, Liveness, MonoTime, Reason, Template, Timestamp, Verification},
+    session::{Input, Now, Output, Outputs, Policy, Session, WakeReason},
     vision::{Image, Pipeline, Probe, decode_file},
 };
 use sha2::{Digest, Sha256};
@@ -223,10 +223,11 @@ impl<'t> Table<'t> {
             match output {
                 Output::StartCapture { .. } => self.probe = Some(Probe::new(self.templates.to_vec())),
                 Output::StopCapture => self.probe = None,
-                Output::Guide(Hint::TurnLeft | Hint::TurnRight) => self.challenged = true,
+                Output::Guide(Some(Hint::TurnLeft | Hint::TurnRight)) => self.challenged = true,
                 Output::Record(event) => {
-                    let EventKind::Verification(verification) = event.kind;
-                    self.ended = Some(verification);
+                    if let EventKind::Verification(verification) = event.kind {
+                        self.ended = Some(verification);
+                    }
                 }
                 Output::WakeAt(at, reason) => self.timers.push((at, reason)),
                 Output::Guide(_) | Output::Show(_) | Output::Alarm(_) => {}

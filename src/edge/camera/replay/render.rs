@@ -16,7 +16,10 @@ use image::{
 };
 
 use super::Scene;
-use crate::edge::camera::{CameraError, StreamFormat, jpeg};
+use crate::{
+    edge::camera::{CameraError, StreamFormat},
+    wire::jpeg,
+};
 
 /// Variants of a still: a quarter of a second until the first comes back.
 const VARIANTS: u64 = 8;

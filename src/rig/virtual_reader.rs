@@ -1,0 +1,67 @@
+//! The card contract's bench over a real pcscd with the virtual reader: what tests and `hw-tests` run the contract on.
+//!
+//! The process finds that pcscd by [`super::pcscd::SOCKET`] in its environment. Never knows what the contract checks.
+
+use std::time::Duration;
+
+use super::{
+    pcscd::Pcscd,
+    virtual_card::{Behaviour, VirtualCard},
+};
+use crate::{
+    domain::Pepper,
+    edge::card::{
+        CardReader, PcscCardReader,
+        contract::{Answer, Bench},
+    },
+    wire::uid::ReaderOrder,
+};
+
+/// The reader.
+pub struct VirtualReader {
+    /// Before the daemon, so that cards go first.
+    cards: [Option<VirtualCard>; 2],
+    pcscd: Pcscd,
+}
+
+impl VirtualReader {
+    /// The two slots of `pcscd`, both empty.
+    #[must_use]
+    pub const fn new(pcscd: Pcscd) -> Self {
+        Self { cards: [None, None], pcscd }
+    }
+}
+
+impl Bench for VirtualReader {
+    fn quiet(&self) -> Duration {
+        // Twice as long as pcscd takes between two looks at the reader.
+        Duration::from_millis(800)
+    }
+
+    fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader> {
+        Box::new(PcscCardReader::open(order, pepper).expect("a thread starts"))
+    }
+
+    fn insert(&mut self, slot: u16, answer: Answer) {
+        let behaviour = match answer {
+            Answer::Uid(uid) => Behaviour::Uid(uid),
+            Answer::Bytes(bytes) => Behaviour::Answer(bytes),
+            Answer::Mute => Behaviour::Mute,
+            Answer::Pulled => Behaviour::Pulled,
+        };
+        self.cards[usize::from(slot)] =
+            Some(VirtualCard::insert(self.pcscd.port(slot), behaviour).expect("the slot listens"));
+    }
+
+    fn remove(&mut self, slot: u16) {
+        self.cards[usize::from(slot)] = None;
+    }
+
+    fn take_away(&mut self) {
+        self.pcscd.kill();
+    }
+
+    fn bring_back(&mut self) {
+        self.pcscd.restart().expect("it started before");
+    }
+}
