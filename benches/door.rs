@@ -34,12 +34,17 @@ fn main() -> Result<()> {
     let ids: Vec<_> = (0..STUDENTS).map(|n| (format!("N{n}"), format!("04A1B2C3D4E5{n:02X}"))).collect();
     let students: Vec<_> = ids
         .iter()
-        .map(|(id, card)| Enrolled { id, given_name: "Ada", card, pictures: &["clips/single_face/0062.jpg"] })
+        .map(|(id, card)| Enrolled {
+            id,
+            given_name: "Ada",
+            card,
+            pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+        })
         .collect();
     stage.enrol(EXAM, "A bench", DOORS, &students)?;
     stage.collect()?;
     stage.set_clock("2026-12-14T08:40:00-05:00")?;
-    let clip = Scene::Clip { folder: stage.picture("clips/single_face"), range: Some(0..56), looping: true };
+    let clip = Scene::Clip { folder: stage.picture("clips/WolfgangLanger_Pexels"), range: Some(24..90), looping: true };
     stage.strings.set_scene(&clip)?;
 
     let mut starts = Vec::new();

@@ -14,7 +14,7 @@ pub mod tune;
 
 use std::{
     error::Error,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
@@ -47,13 +47,10 @@ use crate::{
         screen::Follows,
         system::{Service, Tail},
     },
-    flow::{
-        Acts, Happened, Observe, Record, Verify,
-        listen, mirror, show,
-    },
+    flow::{Acts, Happened, Observe, Record, Verify, listen, mirror, show},
     session::{Door, Policy, Session, Thresholds},
     store::read_secret,
-    vision::{Options, Pipeline, VerifiedModels},
+    vision::{Options, Pipeline},
 };
 
 /// What reaches the verification and waits: far more than arrives while it takes one step.

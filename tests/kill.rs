@@ -157,7 +157,7 @@ fn a_killed_box_and_a_forgetful_broker_lose_nothing_and_tell_nothing_twice() {
             id,
             given_name: "Noah",
             card,
-            pictures: &["clips/single_face/0062.jpg", "clips/single_face/0072.jpg"],
+            pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
         })
         .collect();
     stage
@@ -166,10 +166,10 @@ fn a_killed_box_and_a_forgetful_broker_lose_nothing_and_tell_nothing_twice() {
     let cards: Vec<_> = students.into_iter().map(|(_, card)| card).collect();
     stage.collect().expect("the collector starts");
     stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
-    let clip = stage.picture("clips/single_face");
+    let clip = stage.picture("clips/WolfgangLanger_Pexels");
     stage
         .strings
-        .set_scene(&Scene::Clip { folder: clip, range: Some(0..56), looping: true })
+        .set_scene(&Scene::Clip { folder: clip, range: Some(24..90), looping: true })
         .expect("the scene is set");
 
     let (mut seen, mut unready) = (Seen::default(), 0);

@@ -104,7 +104,7 @@ fn no_log_holds_a_secret() {
             id: "N71828182",
             given_name: "Zebulonia",
             card: "04A1B2C3D4E5F6",
-            pictures: &["clips/single_face/0062.jpg"],
+            pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
         },
         Enrolled { id: "N27182845", given_name: "Quirinus", card: "04C0FFEE112233", pictures: &["photos/obama.jpg"] },
     ];
@@ -113,10 +113,10 @@ fn no_log_holds_a_secret() {
         .expect("the roster is imported");
     stage.collect().expect("the collector starts");
     stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
-    let clip = stage.picture("clips/single_face");
+    let clip = stage.picture("clips/WolfgangLanger_Pexels");
     stage
         .strings
-        .set_scene(&Scene::Clip { folder: clip, range: Some(0..56), looping: true })
+        .set_scene(&Scene::Clip { folder: clip, range: Some(24..90), looping: true })
         .expect("the scene is set");
 
     let door = stage.open_door().expect("the box is ready");

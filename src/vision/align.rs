@@ -8,7 +8,7 @@ use super::{ImageView, Landmarks, Point, placement::Placement};
 pub(crate) const SIDE: usize = 112;
 
 /// Where ArcFace embedders have the five points in 112 x 112 pixels (Deng et al., "ArcFace", 2019; `insightface`).
-pub(crate) const TEMPLATE: [Point; 5] = [
+const TEMPLATE: [Point; 5] = [
     Point { x: 38.2946, y: 51.6963 },
     Point { x: 73.5318, y: 51.5014 },
     Point { x: 56.0252, y: 71.7366 },
@@ -59,7 +59,7 @@ impl Similar {
         Self { a, b, tx: -(a * tx - b * ty), ty: -(b * tx + a * ty) }
     }
 
-    pub(crate) fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+    fn apply(&self, x: f64, y: f64) -> (f64, f64) {
         (self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty)
     }
 }

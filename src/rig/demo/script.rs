@@ -77,13 +77,7 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
     let uid = |text: &str| Behaviour::Uid(hex::decode(text).expect("a constant identifier is hexadecimal"));
     let step = |what, card, scene, expected| Step { what, clock: None, card, scene, expected };
     let mut steps = vec![
-        step("before the doors open", uid(MAN), man(), ("deny", Some("too_early"))),
-        step("the right person", uid(MAN), man(), ("admit", None)),
-        step("the same person once more", uid(MAN), man(), ("refer", Some("already_admitted"))),
-        step("somebody else's card", uid(PHOTOGRAPHED), man(), ("deny", Some("face_mismatch"))),
-        step("a card nobody knows", uid("04DEADBEEF0102"), man(), ("deny", Some("card_unknown"))),
-        step("a phone that makes up a number", uid("08A1B2C3"), man(), ("deny", Some("card_unstable"))),
-        step("a student of another exam", uid(ELSEWHERE), man(), ("deny", Some("not_on_roster"))),
+        step("before the doors open", uid(WOMAN), woman_looking(), ("deny", Some("too_early"))),
         step(
             "two people in view",
             uid(WOMAN),
@@ -91,6 +85,12 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
             ("refer", Some("several_faces")),
         ),
         step("nobody in view", uid(WOMAN), Scene::Empty, ("refer", Some("no_face"))),
+        step("the right person", uid(WOMAN), woman_looking(), ("admit", None)),
+        step("the same person once more", uid(WOMAN), woman_looking(), ("refer", Some("already_admitted"))),
+        step("somebody else's card", uid(PHOTOGRAPHED), woman_looking(), ("deny", Some("face_mismatch"))),
+        step("a card nobody knows", uid("04DEADBEEF0102"), man(), ("deny", Some("card_unknown"))),
+        step("a phone that makes up a number", uid("08A1B2C3"), man(), ("deny", Some("card_unstable"))),
+        step("a student of another exam", uid(ELSEWHERE), man(), ("deny", Some("not_on_roster"))),
         step(
             "a still photo of the right person",
             uid(PHOTOGRAPHED),
@@ -104,7 +104,12 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
             ("refer", Some("spoof_suspected")),
         ),
         step("a card pulled too early", Behaviour::Pulled, woman_looking(), ("refer", Some("card_unreadable"))),
-        step("another right person", uid(WOMAN), woman_looking(), ("admit", None)),
+        step(
+            "somebody hardly moving, asked to turn, who does not",
+            uid(MAN),
+            man(),
+            ("refer", Some("spoof_suspected")),
+        ),
     ];
     steps[0].clock = Some(EARLY);
     steps[1].clock = Some(OPEN);
