@@ -175,7 +175,7 @@ impl Words {
             // In two halves, as people read six digits out.
             Answer::SignIn { invitation, .. } => {
                 let digits = invitation.code.digits();
-                let (left, right) = digits.split_at_checked(3).unwrap_or((&digits, ""));
+                let (left, right) = digits.split_at_checked(3).unwrap_or((digits, ""));
                 Pair { title: format!("{left} {right}"), detail: self.sign_in.detail.clone() }
             }
             Answer::Looking { .. } => Pair {
