@@ -8,9 +8,10 @@ DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
+CLIPS := tests/pictures/cache/clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models pictures axe demo test test-long soak screenshots fuzz hw lint gates audit bench docs release
+.PHONY: help setup models quantize pictures axe demo test test-long soak screenshots fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -20,6 +21,17 @@ setup: ## System packages this machine lacks (sudo where not root)
 
 models: setup ## Nets and the inference runtime: fetched, checked, prepared
 	@models/fetch
+
+quantize: models pictures ## The 8-bit embedder, calibrated on the test pictures; `examgate doctor --tune` decides about its use
+	@models/quantize --check || { $(MAKE) --no-print-directory faces && models/quantize; }
+
+.PHONY: faces
+faces:
+	@$(CARGO) build --workspace --bins --features sim
+	@rm -rf models/cache/faces
+	@target/debug/examgate-fleet align --images $(CLIPS)/../photos --out models/cache/faces/photos
+	@target/debug/examgate-fleet align --every 3 --images $(CLIPS)/single_face --images $(CLIPS)/WolfgangLanger_Pexels \
+	  --out models/cache/faces/clips
 
 pictures: setup ## Faces and clips for the demonstration and the tests
 	@tests/pictures/fetch
@@ -84,8 +96,9 @@ gates: ## What ships builds alone, and the pure rooms build without the rest
 audit: ## Known vulnerabilities (fetches the advisory database)
 	$(TOOLS)/bin/cargo-deny check advisories
 
-bench: models pictures ## Measures; writes target/bench/summary.json
+bench: quantize ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
+	@models/quantize --bench
 	$(CARGO) build --release --workspace --bins --features sim
 	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench duplicates
 

@@ -17,6 +17,7 @@ use examgate::{
     edge::camera::replay::Scene,
     rig::{
         stage::{Enrolled, Programs, Reality, Stage},
+        summary,
         virtual_card::Behaviour,
     },
 };
@@ -68,22 +69,11 @@ fn main() -> Result<()> {
     println!("start to ready: {ready:.2?} (median of {STARTS})");
     println!("tap to admission: {admit:.0?} (median of {STUDENTS})");
     println!("most memory held: {peak:.0} MiB");
-    merge(&[("ready_s", ready.as_secs_f64()), ("admit_ms", admit.as_secs_f64() * 1e3), ("peak_rss_mib", peak)])
+    let numbers = [("ready_s", ready.as_secs_f64()), ("admit_ms", admit.as_secs_f64() * 1e3), ("peak_rss_mib", peak)];
+    Ok(summary::merge(project, &numbers)?)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-/// Adds the numbers to the summary, beside those of the other benches.
-fn merge(numbers: &[(&str, f64)]) -> Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/summary.json");
-    fs::create_dir_all(path.parent().context("it lies in a folder")?)?;
-    let mut summary: serde_json::Map<String, serde_json::Value> =
-        fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-    for (name, number) in numbers {
-        summary.insert((*name).to_owned(), ((number * 1000.0).round() / 1000.0).into());
-    }
-    Ok(fs::write(path, serde_json::to_string_pretty(&summary)?)?)
 }

@@ -13,7 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use examgate::vision::{Detector, Image, Manifest, Options, Pipeline, Provider, VerifiedModels, decode_mjpeg};
+use examgate::{
+    domain::MonoTime,
+    vision::{
+        Detector, Image, Manifest, NetSpec, Options, Pipeline, Probe, Provider, Trial, VerifiedModels, decode_mjpeg,
+    },
+};
 use image::{DynamicImage, codecs::jpeg::JpegEncoder, imageops::FilterType};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -22,7 +27,14 @@ type Numbers = BTreeMap<String, f64>;
 /// One part of the bench: what it measures, and the function that does.
 type Section = (&'static str, fn(&Bench, &mut Numbers) -> Outcome);
 
-const SECTIONS: &[Section] = &[("stages", stages), ("overhead", overhead), ("python peer", python)];
+const SECTIONS: &[Section] = &[
+    ("stages", stages),
+    ("overhead", overhead),
+    ("everything on", everything),
+    ("precision", precision),
+    ("iresnet50", iresnet50),
+    ("python peer", python),
+];
 const MIN_FACE: u32 = 80;
 /// Frames of the clip that are used: every third of 72.
 const FRAMES: usize = 24;
@@ -234,6 +246,92 @@ fn overhead(bench: &Bench, numbers: &mut Numbers) -> Outcome {
     numbers.insert("overhead_ratio".into(), median(ratios));
     numbers.insert("overhead_whole_ms".into(), milliseconds(&whole));
     numbers.insert("overhead_inference_ms".into(), milliseconds(&bare));
+    Ok(())
+}
+
+/// The same with all that a session's probe does: quality, fusion, comparison with two templates, liveness and every cue between frames.
+fn everything(bench: &Bench, numbers: &mut Numbers) -> Outcome {
+    let mut pipeline = bench.open(None)?;
+    let images = bench.images()?;
+    let mut templates = Vec::new();
+    for image in &images[..2] {
+        let view = image.view()?;
+        let faces = pipeline.detect(&view)?;
+        templates.push(pipeline.embed_photo(&view, faces.first().ok_or("a face is expected")?)?);
+    }
+    let at = |frame: usize| MonoTime::from_start(Duration::from_millis(33) * frame as u32);
+    let mut tapes = Vec::new();
+    let mut probe = Probe::new(templates.clone());
+    for (frame, image) in images.iter().enumerate() {
+        let view = image.view()?;
+        let (observed, tape) = pipeline.record(|pipeline| probe.observe(pipeline, &view, at(frame)));
+        observed?;
+        tapes.push(tape);
+    }
+    let mut ratios = Vec::new();
+    for round in 0..2 * ROUNDS {
+        let mut probe = Probe::new(templates.clone());
+        for (frame, (image, tape)) in images.iter().zip(&tapes).enumerate() {
+            let view = image.view()?;
+            let (observed, whole) = timed(|| probe.observe(&mut pipeline, &view, at(frame)));
+            black_box(observed?);
+            let (replayed, inference) = timed(|| (0..5).try_for_each(|net| pipeline.replay(tape, net)));
+            replayed?;
+            if round > 0 {
+                ratios.push(whole.as_secs_f64() / inference.as_secs_f64());
+            }
+        }
+    }
+    numbers.insert("frame_all_on_ratio".into(), median(ratios));
+    Ok(())
+}
+
+/// Milliseconds of each net on OpenVINO with one thread, run in turns.
+fn in_turns(models: &VerifiedModels, nets: &[(&NetSpec, PathBuf)], rounds: usize) -> Outcome<Vec<f64>> {
+    let mut trials = Vec::new();
+    for (spec, path) in nets {
+        if !path.is_file() {
+            return Err(format!("{} is missing: `models/quantize --bench` makes it", path.display()).into());
+        }
+        trials.push((Trial::open(models, spec, path, Provider::Openvino, 1)?, Vec::new()));
+    }
+    for round in 0..=rounds {
+        for (trial, spent) in &mut trials {
+            let (ran, duration) = timed(|| trial.run());
+            ran?;
+            if round > 0 {
+                spent.push(duration);
+            }
+        }
+    }
+    Ok(trials.iter().map(|(_, spent)| milliseconds(spent)).collect())
+}
+
+/// How many times faster the 8-bit embedder is.
+fn precision(bench: &Bench, numbers: &mut Numbers) -> Outcome {
+    let models = verified(&bench.root)?;
+    let manifest = models.manifest();
+    let stand_in = manifest.stand_ins.first().ok_or("the manifest has a stand-in")?;
+    let nets = [&manifest.embedder.net, &stand_in.embedder.net];
+    let nets = nets.map(|net| (net, bench.root.join("models/ready").join(&net.file)));
+    let spent = in_turns(&models, &nets, 10 * ROUNDS)?;
+    numbers.insert("embed_fp32_ms".into(), spent[0]);
+    numbers.insert("embed_int8_ms".into(), spent[1]);
+    numbers.insert("int8_ratio".into(), spent[0] / spent[1]);
+    Ok(())
+}
+
+/// iResNet-50 of the true architecture with random weights, in both precisions.
+fn iresnet50(bench: &Bench, numbers: &mut Numbers) -> Outcome {
+    let models = verified(&bench.root)?;
+    let mut spec = models.manifest().embedder.net.clone();
+    spec.name = "iresnet50".into();
+    spec.input.name = "input.1".into();
+    let nets =
+        ["iresnet50.onnx", "iresnet50-int8.onnx"].map(|file| (&spec, bench.root.join("target/bench").join(file)));
+    let spent = in_turns(&models, &nets, ROUNDS)?;
+    numbers.insert("r50_ms".into(), spent[0]);
+    numbers.insert("r50_int8_ms".into(), spent[1]);
     Ok(())
 }
 

@@ -7,7 +7,6 @@
 
 use std::{
     error::Error,
-    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,6 +17,7 @@ use examgate::{
         EventId, EventKind, Exam, ExamId, ExamWindow, Liveness, Measured, RoomId, RosterEntry, RosterVersion,
         Similarity, Student, StudentId, Template, Timestamp, Verification,
     },
+    rig::summary,
     store::{EventStore, Key, Limits, RosterStore},
 };
 use sha2::{Digest, Sha256};
@@ -39,23 +39,24 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let folder = tempfile::tempdir()?;
-    let mut summary = serde_json::Map::new();
+    let mut numbers = Vec::new();
     println!("{:>10} {:>12} {:>12} {:>12} {:>12}", "students", "built in", "card found", "templates", "together");
     for students in [100, 10_000, 1_000_000] {
         let (store, built) = build(&folder.path().join(format!("{students}.db")), students)?;
         let (found, read, together) = look_up(&store, students)?;
         println!("{students:>10} {built:>12.1?} {found:>12.1?} {read:>12.1?} {together:>12.1?}");
-        summary.insert(format!("lookup_us_{students}"), micros(found));
-        summary.insert(format!("lookup_with_templates_us_{students}"), micros(together));
+        numbers.push((format!("lookup_us_{students}"), micros(found)));
+        numbers.push((format!("lookup_with_templates_us_{students}"), micros(together)));
     }
     let record = record(folder.path())?;
     println!("a decision recorded, synchronised to this disk: {record:.1?}");
-    summary.insert("record_us".into(), micros(record));
-    merge(summary)
+    numbers.push(("record_us".into(), micros(record)));
+    let numbers: Vec<_> = numbers.iter().map(|(name, number)| (name.as_str(), *number)).collect();
+    Ok(summary::merge(Path::new(env!("CARGO_MANIFEST_DIR")), &numbers)?)
 }
 
-fn micros(time: Duration) -> serde_json::Value {
-    ((time.as_nanos() / 100) as f64 / 10.0).into()
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 fn card(n: u64) -> CardPseudonym {
@@ -164,18 +165,4 @@ impl Random {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
-}
-
-/// Puts the numbers beside those of the other benches.
-fn merge(numbers: serde_json::Map<String, serde_json::Value>) -> Outcome<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
-    fs::create_dir_all(&folder)?;
-    let path = folder.join("summary.json");
-    let mut summary: serde_json::Map<_, _> = match fs::read(&path) {
-        Ok(held) => serde_json::from_slice(&held)?,
-        Err(_) => serde_json::Map::new(),
-    };
-    summary.extend(numbers);
-    fs::write(&path, serde_json::to_vec_pretty(&summary)?)?;
-    Ok(())
 }

@@ -3,15 +3,18 @@
 //!
 //! Never judges and never transforms: it connects.
 
+mod broker;
 pub mod doctor;
+mod office;
 mod screen;
 pub mod settings;
 mod stores;
+pub mod tune;
 
 use std::{
     error::Error,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc::sync_channel},
+    sync::{Arc, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -24,35 +27,28 @@ use tokio::{
     task::JoinSet,
 };
 
+use broker::Broker;
+use office::Office;
 #[cfg(feature = "sim")]
 use settings::stream;
 use settings::{camera_settings, light_kind, mono, policy};
 pub use stores::Stores;
 
 use crate::{
-    config::{self, Config},
-    domain::{Answer, Exam, Pepper, Shown},
+    config::Config,
+    domain::{Answer, Pepper, Seq, Shown},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
         light,
-        mqtt::{self, Tls},
         screen::Follows,
-        system::{BootId, Credentials, Service},
+        system::{Service, Tail},
     },
-    flow::{
-        Acts, Happened, Observe, Record, Verify,
-        deliver::{Deliver, Pace as DeliveryPace, Parties},
-        listen, mirror, show,
-    },
+    flow::{Acts, Happened, Observe, Record, Verify, listen, mirror, show},
     session::{Door, Policy, Session, Thresholds},
-    store::{EventStore, read_secret},
-    vision::{Manifest, Options, Pipeline, VerifiedModels},
-    wire::{
-        keys::SigningKey,
-        state::{DeviceState, Status, Versions},
-    },
+    store::read_secret,
+    vision::{Manifest, Options, Pipeline, Tuning, VerifiedModels},
 };
 
 /// What reaches the verification and waits: far more than arrives while it takes one step.
@@ -72,15 +68,37 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 pub struct Surroundings {
     /// systemd's `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,
+    /// The end of the log, for the console.
+    pub log: Option<Tail>,
 }
 
-/// Loads the manifest and checks every file it names. The first thing a box does.
+/// Loads the manifest in `folder`.
+///
+/// # Errors
+/// Names what is wrong in it.
+fn manifest(folder: &Path) -> Result<Manifest> {
+    Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")
+}
+
+/// Loads the manifest as it suits this machine and checks every file it names. The first thing a box does. What keeps a tuning from
+/// being used comes with the models: the manifest holds then.
 ///
 /// # Errors
 /// Names the file that is missing or differs.
-pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
-    let manifest = Manifest::load(&folder.join("models/manifest.toml")).context("the model manifest cannot be used")?;
-    manifest.verify(folder).context("the models cannot be used")
+pub fn verified_models(config: &Config) -> Result<(VerifiedModels, Option<String>)> {
+    let mut manifest = manifest(&config.models)?;
+    let mut untuned = None;
+    if let Some(path) = config.tuning.as_ref().filter(|path| path.exists()) {
+        let tuning = std::fs::read_to_string(path).map_err(anyhow::Error::from);
+        let tuned = tuning.and_then(|text| Ok(manifest.clone().tuned(&Tuning::parse(&text)?, &tune::machine())?));
+        match tuned {
+            Ok(tuned) => manifest = tuned,
+            Err(why) => {
+                untuned = Some(format!("{} is not used: {why:#}; run `examgate doctor --tune`", path.display()))
+            }
+        }
+    }
+    Ok((manifest.verify(&config.models).context("the models cannot be used")?, untuned))
 }
 
 /// Runs the box until SIGTERM or SIGINT.
@@ -88,7 +106,10 @@ pub fn verified_models(folder: &Path) -> Result<VerifiedModels> {
 /// # Errors
 /// What could not be built, with its cause and how to mend it; nothing was started then.
 pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
-    let models = verified_models(&config.models)?;
+    let (models, untuned) = verified_models(config)?;
+    if let Some(why) = untuned {
+        tracing::warn!(why, "the manifest's own choice of nets and providers holds");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("examgate-tokio")
@@ -121,7 +142,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
             sure: models.manifest().liveness.sure,
         },
     );
-    let room = Room { config, policy, stage, stores, pipeline };
+    let room = Room { config, surroundings, policy, stage, stores, pipeline };
     runtime.block_on(room.serve(uplink))
 }
 
@@ -170,65 +191,10 @@ impl Stage {
     }
 }
 
-/// The line to the broker, prepared.
-struct Broker {
-    line: mqtt::Uplink,
-    polling: mqtt::UplinkLoop,
-    parties: Parties,
-    clock: Arc<dyn Clock>,
-}
-
-impl Broker {
-    /// Where and as whom to connect.
-    fn settings(
-        config: &Config,
-        uplink: &config::Uplink,
-        exam: Option<&Exam>,
-        models: &VerifiedModels,
-    ) -> Result<mqtt::Settings> {
-        let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let versions = Versions {
-            software: env!("CARGO_PKG_VERSION").into(),
-            models: [("embedder".to_owned(), models.manifest().embedder.artifact().to_string())].into(),
-            rosters: exam.map(|exam| (exam.id.clone(), exam.version)).into_iter().collect(),
-        };
-        let boot = BootId::read().context("this boot has no name")?;
-        Ok(mqtt::Settings {
-            host: uplink.host.clone(),
-            port: uplink.port,
-            device: config.device.clone(),
-            tls: Tls {
-                authority: read(&uplink.ca)?,
-                certificate: read(&uplink.certificate)?,
-                key: Credentials::locate(None, Some(config.keys.clone()))?.read("tls.key")?,
-            },
-            state: DeviceState::new(Status::Online, boot.0, versions),
-        })
-    }
-
-    fn prepare(
-        config: &Config,
-        uplink: &config::Uplink,
-        exam: &Exam,
-        models: &VerifiedModels,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
-        let seed = read_secret(&config.keys.join("device.key")).context("the box's signing key cannot be read")?;
-        let parties = Parties {
-            device: config.device.clone(),
-            key: SigningKey::from_seed(&seed),
-            collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
-            receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
-        };
-        let settings = Self::settings(config, uplink, Some(exam), models)?;
-        let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
-        Ok(Self { line, polling, parties, clock })
-    }
-}
-
 /// Everything built; nothing running yet but the card reader's and the strings' threads.
 struct Room<'a> {
     config: &'a Config,
+    surroundings: &'a Surroundings,
     policy: Policy,
     stage: Stage,
     stores: Stores,
@@ -237,18 +203,19 @@ struct Room<'a> {
 
 impl Room<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
-        let Self { config, policy, stage, stores, pipeline } = self;
+        let Self { config, surroundings, policy, stage, stores, pipeline } = self;
         // First of all: whoever reads "ready" may stop the box at once, and it stops in order.
         let wait_for = |kind| signal(kind).context("signals cannot be waited for");
         let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
         let camera = Camera::start(stage.camera, mono(Arc::clone(&stage.clock)), CameraSettings::default())?;
-        let frames = camera.view();
         let (happened, inbox) = sync_channel(HAPPENINGS);
         let (events, to_record) = sync_channel(RECORDS);
         let (looks, wanted) = watch::channel(None);
         let (shown, seen) = watch::channel(Shown::new(Answer::Idle, stage.clock.mono()));
         let recorded = Arc::new(Notify::new());
+        let (newest, last_recorded) = watch::channel(Seq::default());
+        let (frames, clock, submit) = (camera.view(), Arc::clone(&stage.clock), events.clone());
         let (fatal, mut died) = mpsc::channel::<anyhow::Error>(4);
 
         let record = Record {
@@ -256,14 +223,14 @@ impl Room<'_> {
             events: to_record,
             happened: happened.clone(),
             recorded: Arc::clone(&recorded),
-            newest: watch::Sender::default(),
+            newest,
         };
         let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (pictures, mirrored) = watch::channel(None);
         let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&stage.clock) };
         let screen = screen::listen(config, &stores.exam, follows).await?;
-        let invitations = watch::Sender::default();
+        let (invitations, invited) = watch::channel(None);
         let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
         let verify = Verify::new(session, stage.clock, stores.desk, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
@@ -278,11 +245,35 @@ impl Room<'_> {
         let mut tasks = JoinSet::new();
         tasks.spawn(show(seen.clone(), light));
         if let Some(screen) = screen {
-            tasks.spawn(mirror(seen, frames, pictures));
+            tasks.spawn(mirror(seen, frames.clone(), pictures));
             tasks.spawn(screen.run());
         }
         let stop = Arc::new(Notify::new());
         let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
+        let (delivering, delivery) = delivering.unzip();
+        let close = Arc::new(Notify::new());
+        let console = match (&config.console, stores.reading) {
+            (Some(console), Some(reading)) => {
+                let office = Office {
+                    exam: stores.exam.clone(),
+                    clock,
+                    reading,
+                    submit,
+                    invitations: invited,
+                    newest: last_recorded,
+                    camera: frames,
+                    delivery,
+                    log: surroundings.log.clone(),
+                };
+                let stop = Arc::clone(&close);
+                Some(office.open(config, surroundings, console.listen, &console.certificate, stop).await?)
+            }
+            (Some(_) | None, None) | (None, Some(_)) => {
+                // Whoever records ends when nobody submits any more.
+                drop(submit);
+                None
+            }
+        };
 
         Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
         tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
@@ -290,9 +281,12 @@ impl Room<'_> {
         Service.stopping("draining");
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.
+        close.notify_one();
         let _ = happened.send(Happened::Stop);
         drop(happened);
-        let joined = tokio::time::timeout(GRACE, tokio::task::spawn_blocking(move || join(threads))).await;
+        let joined =
+            tokio::time::timeout(GRACE, tokio::task::spawn_blocking(move || join(threads.into_iter().chain(console))))
+                .await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::warn!("not every thread ended in time");
         }
@@ -301,29 +295,6 @@ impl Room<'_> {
             let _ = tokio::time::timeout(GRACE, async { while delivering.join_next().await.is_some() {} }).await;
         }
         outcome
-    }
-}
-
-impl Broker {
-    /// Starts polling and delivering, until `stop`.
-    fn start(self, outbox: EventStore, recorded: Arc<Notify>, stop: Arc<Notify>) -> JoinSet<()> {
-        let (deliver, mut stands) = Deliver::new(
-            Arc::new(Mutex::new(outbox)),
-            self.parties,
-            self.line,
-            recorded,
-            self.clock,
-            DeliveryPace::default(),
-        );
-        let mut tasks = JoinSet::new();
-        tasks.spawn(self.polling.run(async move { stop.notified().await }));
-        tasks.spawn(deliver.run());
-        tasks.spawn(async move {
-            while stands.changed().await.is_ok() {
-                tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
-            }
-        });
-        tasks
     }
 }
 

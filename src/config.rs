@@ -45,6 +45,9 @@ pub struct Config {
     pub keys: PathBuf,
     /// The folder that holds `models/` and `runtime/`, as `models/fetch` makes them.
     pub models: PathBuf,
+    /// Where `examgate doctor --tune` writes which net, provider and threads suit this machine, and from where they are read. Left out
+    /// or not there: what the manifest says.
+    pub tuning: Option<PathBuf>,
     /// The card reader.
     #[serde(default)]
     pub card: Card,
@@ -57,6 +60,8 @@ pub struct Config {
     pub screen: Option<Screen>,
     /// The line to the broker. Left out: events wait in the outbox.
     pub uplink: Option<Uplink>,
+    /// The proctor's console. Left out: none.
+    pub console: Option<Console>,
     /// The clock.
     #[serde(default)]
     pub clock: Clock,
@@ -259,6 +264,16 @@ pub struct Collector {
     pub recipient: String,
     /// Ed25519 public key of its receipts, 64 hex digits.
     pub receipt_key: String,
+}
+
+/// The proctor's console.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// Address and port on the room's network.
+    pub listen: SocketAddr,
+    /// PEM file with the console's certificate, which browsers see; its key is `console.key` among the keys.
+    pub certificate: PathBuf,
 }
 
 /// The clock.

@@ -10,10 +10,12 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use examgate::{
-    app::{self, Surroundings, doctor},
+    app::{self, Surroundings, doctor, tune},
     config::{Config, ConfigError},
+    domain::Timestamp,
+    edge::system::Tail,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Exam-room identity appliance: a card, a face, one answer at the door.
 #[derive(Parser)]
@@ -49,6 +51,10 @@ enum Command {
         /// One JSON array instead of lines.
         #[arg(long)]
         json: bool,
+        /// Measure instead which version of the embedder, which provider and how many threads suit this machine, and write it to the file
+        /// that `tuning` in the configuration names. Stop the box first: nothing is written where the times scatter.
+        #[arg(long, conflicts_with = "json")]
+        tune: bool,
     },
     /// Play a scripted exam morning: real reader service, real broker, real collector.
     #[cfg(feature = "sim")]
@@ -64,8 +70,8 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
     };
-    log(&arguments);
-    match obey(arguments.command) {
+    let tail = log(&arguments);
+    match obey(arguments.command, tail) {
         Ok(code) => code,
         Err(error) => {
             let bad_configuration = error.chain().any(|cause| cause.is::<ConfigError>());
@@ -75,11 +81,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn obey(command: Command) -> Result<ExitCode> {
+fn obey(command: Command, log: Tail) -> Result<ExitCode> {
     match command {
-        Command::Run { config } => app::run(&read(&config)?, &surroundings()).map(|()| ExitCode::SUCCESS),
-        Command::Doctor { config, json } => {
-            let findings = doctor::examine(&read(&config)?, &surroundings());
+        Command::Run { config } => app::run(&read(&config)?, &surroundings(log)).map(|()| ExitCode::SUCCESS),
+        Command::Doctor { config, json: _, tune: true } => {
+            writeln!(std::io::stdout(), "{}", tune::tune(&read(&config)?)?.join("\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor { config, json, tune: false } => {
+            let findings = doctor::examine(&read(&config)?, &surroundings(log));
             let text = if json { doctor::as_json(&findings) } else { doctor::as_text(&findings) };
             writeln!(std::io::stdout(), "{text}")?;
             Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -98,16 +108,20 @@ fn read(path: &PathBuf) -> Result<Config> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "here the environment is read, once")]
-fn surroundings() -> Surroundings {
-    Surroundings { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
+fn surroundings(log: Tail) -> Surroundings {
+    Surroundings { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), log: Some(log) }
 }
 
 /// `RUST_LOG` chooses; without it, everything from `info` up, but the runtime's chatter only from `warn` up. What `doctor` finds
-/// is its answer: the log stays silent.
-fn log(arguments: &Arguments) {
+/// is its answer: the log stays silent. Gives the end of the log.
+#[expect(clippy::disallowed_methods, reason = "lines are kept with the time that the log itself shows")]
+fn log(arguments: &Arguments) -> Tail {
     let usual = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "info,ort=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let stderr = std::io::stderr;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
-    if arguments.log_json { lines.json().flatten_event(true).init() } else { lines.init() }
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
+    let tail = Tail::new(Timestamp::now);
+    let lines = if arguments.log_json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
+    tracing_subscriber::registry().with(tail.clone()).with(lines.with_filter(filter)).init();
+    tail
 }

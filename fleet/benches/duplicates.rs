@@ -11,13 +11,12 @@ mod similarities;
 
 use std::{
     error::Error,
-    fs,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use examgate::domain::Embedding;
+use examgate::{domain::Embedding, rig::summary};
 use similarities::Faces;
 
 const STUDENTS: usize = 10_000;
@@ -37,11 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "{STUDENTS} faces, all against all: {:.2} s on {threads} threads, {rate:.0} of {roof:.0} GFLOP/s",
         whole.as_secs_f64()
     );
-    let mut summary = serde_json::Map::new();
-    summary.insert("duplicates_10k_s".into(), whole.as_secs_f64().into());
-    summary.insert("duplicates_gflops".into(), rate.round().into());
-    summary.insert("duplicates_roof_gflops".into(), roof.round().into());
-    merge(summary)
+    let numbers = [
+        ("duplicates_10k_s", whole.as_secs_f64()),
+        ("duplicates_gflops", rate.round()),
+        ("duplicates_roof_gflops", roof.round()),
+    ];
+    Ok(summary::merge(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &numbers)?)
 }
 
 /// Two floating-point operations a component, in every cell of a product that stays in cache, on every thread.
@@ -77,18 +77,4 @@ fn faces(n: usize) -> Faces {
     let embeddings: Vec<_> =
         (0..n).map(|_| Embedding::normalised((0..DIMENSION).map(|_| next()).collect()).expect("long enough")).collect();
     Faces::new(DIMENSION, embeddings.iter().map(Some))
-}
-
-/// Puts the numbers beside those of the other benches.
-fn merge(numbers: serde_json::Map<String, serde_json::Value>) -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-    fs::create_dir_all(&folder)?;
-    let path = folder.join("summary.json");
-    let mut summary: serde_json::Map<_, _> = match fs::read(&path) {
-        Ok(held) => serde_json::from_slice(&held)?,
-        Err(_) => serde_json::Map::new(),
-    };
-    summary.extend(numbers);
-    fs::write(&path, serde_json::to_vec_pretty(&summary)?)?;
-    Ok(())
 }

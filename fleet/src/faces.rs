@@ -127,6 +127,7 @@ fn find(pipeline: &mut Pipeline, view: &ImageView<'_>, choice: Choice) -> Result
 }
 
 /// One face of a labelled picture, in both parts that it can play.
+#[derive(Clone)]
 pub(crate) struct BothWays {
     /// As one frame at the door.
     pub(crate) probe: Embedding,
@@ -151,6 +152,14 @@ pub(crate) fn embed_all(
     paths: &[PathBuf],
 ) -> anyhow::Result<Vec<Option<BothWays>>> {
     each_central(models, threads, paths, BothWays::of)
+}
+
+/// Photos of `enrolled` and probes of `looked`: as a box sees students whom another net enrolled.
+pub(crate) fn mixed(enrolled: Vec<Option<BothWays>>, looked: Vec<Option<BothWays>>) -> Vec<Option<BothWays>> {
+    let mix = |(enrolled, looked): (Option<BothWays>, Option<BothWays>)| {
+        Some(BothWays { template: enrolled?.template, ..looked? })
+    };
+    enrolled.into_iter().zip(looked).map(mix).collect()
 }
 
 /// What `work` makes of the face nearest to the middle of each labelled picture; `None` where none is found or the picture cannot be

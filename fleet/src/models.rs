@@ -25,16 +25,31 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// Reads the manifest and checks the hash of every file it names.
     pub(crate) fn load(&self) -> anyhow::Result<VerifiedModels> {
-        let refused = || {
-            Refusal::Usage(format!(
-                "the models in {} cannot be used (another folder: --models DIR)",
-                self.models.display()
-            ))
-        };
-        let manifest = Manifest::load(&self.models.join("manifest.toml")).with_context(refused)?;
+        self.verify(self.manifest()?)
+    }
+
+    /// The same with the stand-in `name` as embedder.
+    pub(crate) fn load_with(&self, name: &str) -> anyhow::Result<VerifiedModels> {
+        let manifest = self.manifest()?;
+        let names: Vec<_> = manifest.stand_ins.iter().map(|one| one.embedder.net.name.clone()).collect();
+        let refused =
+            || Refusal::Usage(format!("{name} stands for no embedder: the manifest has {}", names.join(", ")));
+        self.verify(manifest.with_stand_in(name).with_context(refused)?)
+    }
+
+    fn refused(&self) -> Refusal {
+        let shown = self.models.display();
+        Refusal::Usage(format!("the models in {shown} cannot be used (another folder: --models DIR)"))
+    }
+
+    fn manifest(&self) -> anyhow::Result<Manifest> {
+        Manifest::load(&self.models.join("manifest.toml")).with_context(|| self.refused())
+    }
+
+    fn verify(&self, manifest: Manifest) -> anyhow::Result<VerifiedModels> {
         // An absolute path has a parent; "models" alone has an empty one.
-        let folder = std::path::absolute(&self.models).with_context(refused)?;
-        manifest.verify(folder.parent().unwrap_or(Path::new("/"))).with_context(refused)
+        let folder = std::path::absolute(&self.models).with_context(|| self.refused())?;
+        manifest.verify(folder.parent().unwrap_or(Path::new("/"))).with_context(|| self.refused())
     }
 }
 

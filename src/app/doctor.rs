@@ -99,7 +99,7 @@ pub fn as_text(findings: &[Finding]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> Finding {
+pub(super) fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> Finding {
     Finding { part: part.into(), state, found: found.into() }
 }
 
@@ -134,8 +134,11 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
 }
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
-    let models = match verified_models(&config.models) {
-        Ok(models) => models,
+    let models = match verified_models(config) {
+        Ok((models, untuned)) => {
+            findings.extend(untuned.map(|why| finding("tuning", State::Impaired, why)));
+            models
+        }
         Err(error) => {
             findings.push(finding("models", State::Unwell, format!("{error:#}")));
             return None;
@@ -183,15 +186,24 @@ fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, 
     }
 }
 
+/// The events and their outbox, and whether their chain is whole.
 fn events(events: &EventStore) -> Finding {
-    let look = || {
-        let ends = events.verify_chain()?;
-        Ok::<_, crate::store::EventError>((ends.last, events.outbox_len()?, events.room()?))
-    };
+    match events.verify_chain() {
+        Err(error) => finding("events", State::Unwell, chain(&error)),
+        Ok(_) => {
+            let recorded = recorded(events);
+            Finding { found: format!("their chain is whole; {}", recorded.found), ..recorded }
+        }
+    }
+}
+
+/// The events and their outbox.
+pub(super) fn recorded(events: &EventStore) -> Finding {
+    let look = || Ok::<_, crate::store::EventError>((events.ends()?.last, events.outbox_len()?, events.room()?));
     match look() {
         Err(error) => finding("events", State::Unwell, chain(&error)),
         Ok((last, waiting, room)) => {
-            let found = format!("{last} recorded, their chain is whole, {waiting} wait for a receipt");
+            let found = format!("{last} recorded, {waiting} wait for a receipt");
             match room {
                 Room::Plenty => finding("events", State::Well, found),
                 Room::Low => finding(
@@ -209,7 +221,7 @@ fn events(events: &EventStore) -> Finding {
     }
 }
 
-fn disk(state: &Path, findings: &mut Vec<Finding>) {
+pub(super) fn disk(state: &Path, findings: &mut Vec<Finding>) {
     findings.push(match free_space(state) {
         Err(error) => finding("disk", State::Unwell, chain(&error)),
         Ok(space) => {

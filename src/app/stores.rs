@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 
-use super::Surroundings;
+use super::{Surroundings, office::Reading};
 use crate::{
     config::Config,
     domain::{Epoch, Exam, ExamId},
@@ -12,7 +12,8 @@ use crate::{
     vision::VerifiedModels,
 };
 
-/// The box's databases. The event store is opened three times: to write, to look up, to deliver.
+/// The box's databases. The event store is opened once for each who uses it: to write, to look up, to
+/// deliver, to show.
 pub struct Stores {
     /// The exam served, as its roster has it.
     pub exam: Exam,
@@ -20,6 +21,8 @@ pub struct Stores {
     pub desk: Desk,
     pub(super) writer: EventStore,
     pub(super) outbox: EventStore,
+    /// For the console, if there is one.
+    pub(super) reading: Option<Reading>,
 }
 
 impl Stores {
@@ -59,7 +62,17 @@ impl Stores {
         let limits = Limits { rows: config.outbox.max_events, ..Limits::default() };
         let open = || EventStore::open(&layout.events(), &key, epoch, limits).context("the event store cannot be used");
         let (writer, reader, outbox) = (open()?, open()?, open()?);
+        let reading = match config.console {
+            None => None,
+            Some(_) => Some(Reading { roster: roster(&config.exam)?, events: open()?, look: open()? }),
+        };
         let space = models.manifest().embedder.space.clone();
-        Ok(Self { exam, desk: Desk { roster: current, others, events: reader, space, console: false }, writer, outbox })
+        Ok(Self {
+            exam,
+            desk: Desk { roster: current, others, events: reader, space, console: config.console.is_some() },
+            writer,
+            outbox,
+            reading,
+        })
     }
 }

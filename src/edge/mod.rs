@@ -3,6 +3,7 @@
 pub mod camera;
 pub mod card;
 pub mod clock;
+pub mod console;
 pub mod light;
 pub mod mqtt;
 pub mod screen;

@@ -9,6 +9,7 @@ pub mod pcscd;
 pub mod stage;
 #[cfg(feature = "device")]
 pub mod strings;
+pub mod summary;
 pub mod virtual_card;
 #[cfg(feature = "device")]
 pub mod virtual_reader;

@@ -3,7 +3,7 @@
 //! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
 
 use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, History, Reason, Whereabouts};
+use crate::domain::{CardProblem, CardStanding, Decision, History, Reason, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {
@@ -61,5 +61,34 @@ fn is_locked_out(policy: &Policy, history: &History, now: Now) -> bool {
             let elapsed = now.wall.duration_since(last);
             elapsed.unsigned_abs() < pause || elapsed.is_negative() && !pause.is_zero()
         }
+    }
+}
+
+/// Whether a reason denies or refers. What the box is sure of denies; everything else is for the proctor.
+pub(super) const fn answer_to(reason: Reason) -> Decision {
+    match reason {
+        Reason::CardUnknown
+        | Reason::CardRevoked
+        | Reason::CardUnstable
+        | Reason::NotOnRoster
+        | Reason::WrongRoom
+        | Reason::TooEarly
+        | Reason::TooLate
+        | Reason::FaceMismatch => Decision::Deny(reason),
+        Reason::CardUnreadable
+        | Reason::CardTooWeak
+        | Reason::AlreadyAdmitted
+        | Reason::TurnedAway
+        | Reason::NoTemplate
+        | Reason::ModelMismatch
+        | Reason::NoFace
+        | Reason::SeveralFaces
+        | Reason::PoorQuality(_)
+        | Reason::SpoofSuspected
+        | Reason::LockedOut
+        | Reason::CameraFault
+        | Reason::VisionFault
+        | Reason::ClockUntrusted
+        | Reason::StorageFault => Decision::Refer(reason),
     }
 }

@@ -123,7 +123,7 @@ impl Session {
                 let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
                 let case = Case::new(now, tap);
                 match refused {
-                    Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, reason_to(reason), out),
+                    Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, gate::answer_to(reason), out),
                     None => self.look(now, case, 1, None, out),
                 }
             }
@@ -376,34 +376,5 @@ impl Case {
             Lookup::Unknown | Lookup::Elsewhere | Lookup::Proctor(_) | Lookup::Unavailable => None,
         };
         Self { event: tap.event, tapped_at: now.mono, credential: tap.credential.ok(), student }
-    }
-}
-
-/// Whether a reason denies or refers. What the box is sure of denies; everything else is for the proctor.
-const fn reason_to(reason: Reason) -> Decision {
-    match reason {
-        Reason::CardUnknown
-        | Reason::CardRevoked
-        | Reason::CardUnstable
-        | Reason::NotOnRoster
-        | Reason::WrongRoom
-        | Reason::TooEarly
-        | Reason::TooLate
-        | Reason::FaceMismatch => Decision::Deny(reason),
-        Reason::CardUnreadable
-        | Reason::CardTooWeak
-        | Reason::AlreadyAdmitted
-        | Reason::TurnedAway
-        | Reason::NoTemplate
-        | Reason::ModelMismatch
-        | Reason::NoFace
-        | Reason::SeveralFaces
-        | Reason::PoorQuality(_)
-        | Reason::SpoofSuspected
-        | Reason::LockedOut
-        | Reason::CameraFault
-        | Reason::VisionFault
-        | Reason::ClockUntrusted
-        | Reason::StorageFault => Decision::Refer(reason),
     }
 }

@@ -28,6 +28,7 @@ mod resample;
 mod runtime;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use decode::{DecodeError, decode_file, decode_mjpeg, decode_yuyv};
 pub use detect::{Candidate, Detector};
@@ -36,8 +37,9 @@ pub use face::{Bounds, Face, Landmarks, Point};
 pub use fusion::Fusion;
 pub use liveness::LivenessNet;
 pub use manifest::{
-    Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Manifest, ManifestError, MatchThresholds, NetSpec,
-    Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, VerifiedModels, VerifyError,
+    Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest, ManifestError, MatchThresholds,
+    NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned, Tuning, TuningError,
+    VerifiedModels, VerifyError,
 };
 pub use picture::{Image, ImageView, PictureError};
 pub use pipeline::{Options, Pipeline, VisionError};
@@ -46,3 +48,4 @@ pub use quality::{Best, Component, Quality, QualityLimits};
 #[cfg(feature = "sim")]
 pub use runtime::Tape;
 pub use runtime::{InferenceError, ProviderReport, Runtime, RuntimeError};
+pub use trial::Trial;

@@ -36,7 +36,7 @@ pub enum VisionError {
 /// How the pipeline is run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Threads of each net. One is best on a small box: the nets are so small that splitting them costs more than it gains.
+    /// Threads of each net that was not tuned to this machine. One is best on a small box: the nets are so small that splitting them costs more than it gains.
     pub threads: usize,
     /// Runs all nets on this provider, whatever the manifest says.
     pub provider: Option<Provider>,
@@ -71,7 +71,8 @@ impl Pipeline {
         let manifest = models.manifest();
         let runtime = Runtime::load(&models.library())?;
         let open = |spec: &NetSpec, outputs: &[&str]| {
-            let (net, report) = runtime.open(spec, &models.net(spec), options.threads, options.provider)?;
+            let (net, report) =
+                runtime.open(spec, &models.net(spec), spec.threads.unwrap_or(options.threads), options.provider)?;
             Ok::<_, RuntimeError>((net.expect_outputs(spec, outputs)?, report))
         };
         let stages = [&manifest.proposal, &manifest.refine, &manifest.output];

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use examgate::{
-    domain::Similarity,
+    domain::{ArtifactId, Similarity},
     session::{Policy, Thresholds},
     vision::EmbedderSpec,
 };
@@ -69,7 +69,7 @@ pub(super) fn measure(
     labelled: &Labelled,
     embeddings: &[Option<BothWays>],
     groups: Option<&Groups>,
-    embedder: &EmbedderSpec,
+    (embedder, enrolling): (&EmbedderSpec, ArtifactId),
     asked: &Asked,
 ) -> anyhow::Result<Report> {
     // A picture without a face is compared with nothing; counting it as a non-match would flatter the false match rate.
@@ -151,7 +151,7 @@ pub(super) fn measure(
         key: Key {
             space: embedder.space.to_string(),
             probe_artifact: hex::encode(embedder.artifact().as_bytes()),
-            enrolment_artifact: hex::encode(embedder.photo_artifact().as_bytes()),
+            enrolment_artifact: hex::encode(enrolling.as_bytes()),
             rule: rule::name(&shipped),
             model: embedder.net.name.clone(),
         },
@@ -182,7 +182,7 @@ pub(super) fn measure(
 
 /// Every picture as a probe against every other as a template. Of the non-mated scores only the highest are kept, found by a first pass
 /// over scores alone.
-fn compare(found: &[(usize, &BothWays)], people: &People<'_>, dimension: usize) -> (Mated, NonMated) {
+pub(crate) fn compare(found: &[(usize, &BothWays)], people: &People<'_>, dimension: usize) -> (Mated, NonMated) {
     let probes = Faces::new(dimension, found.iter().map(|(_, both)| Some(&both.probe)));
     let templates = Faces::new(dimension, found.iter().map(|(_, both)| Some(&both.template)));
     let (mut mated, mut scores) = (Vec::new(), Vec::new());

@@ -4,7 +4,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod labelled;
-mod measure;
+pub(crate) mod measure;
 mod report;
 pub(crate) mod rule;
 mod taps;
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// CSV with the columns person,group; a person is a folder's name.
     #[arg(long, value_name = "FILE")]
     groups: Option<PathBuf>,
+    /// The stand-in that looks at the door; photos are embedded by the net it stands for.
+    #[arg(long, value_name = "NET")]
+    probe: Option<String>,
     /// False accept rate of a whole tap that `admit` must keep.
     #[arg(long, value_name = "RATE", default_value_t = 1e-4, value_parser = rate)]
     accept_rate: f64,
@@ -94,9 +97,16 @@ pub(crate) fn run(args: &Args, now: Timestamp) -> anyhow::Result<()> {
     let groups = args.groups.as_deref().map(|file| labelled.groups(file)).transpose()?;
     let models = args.models.load()?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
-    let embeddings = faces::embed_all(&models, threads, &labelled.paths)?;
+    let mut embeddings = faces::embed_all(&models, threads, &labelled.paths)?;
+    let mut looking = models.manifest().embedder.clone();
+    if let Some(name) = &args.probe {
+        let models = args.models.load_with(name)?;
+        embeddings = faces::mixed(embeddings, faces::embed_all(&models, threads, &labelled.paths)?);
+        looking = models.manifest().embedder.clone();
+    }
+    let enrolling = models.manifest().embedder.photo_artifact();
     let asked = measure::Asked { accept_rate: args.accept_rate, refer_rate: args.refer_rate };
-    let mut report = measure::measure(&labelled, &embeddings, groups.as_ref(), &models.manifest().embedder, &asked)?;
+    let mut report = measure::measure(&labelled, &embeddings, groups.as_ref(), (&looking, enrolling), &asked)?;
     report.date = now.to_string();
     report.command = std::env::args().collect::<Vec<_>>().join(" ");
 

@@ -7,6 +7,7 @@ mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
+mod precision;
 mod quality;
 mod verification;
 
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     Verification(verification::Args),
     Quality(quality::Args),
     Liveness(liveness::Args),
+    Precision(precision::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -23,5 +25,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Verification(args) => verification::run(&args),
         Command::Quality(args) => quality::run(&args),
         Command::Liveness(args) => liveness::run(&args),
+        Command::Precision(args) => precision::run(&args),
     }
 }

@@ -125,6 +125,14 @@ fn quality_of_pictures_with_and_without_names() {
 }
 
 #[test]
+fn only_a_stand_in_of_the_manifest_is_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    let args = ["evaluate", "precision", "--images", "people", "--candidate", "minifasnet"];
+    fleet(folder.path(), &args).expect(64).says(&["minifasnet stands for no embedder", "mobilefacenet-int8"]);
+}
+
+#[test]
 fn aligned_faces_are_written_as_pictures() {
     let folder = tempfile::tempdir().unwrap();
     people(folder.path());

@@ -5,7 +5,9 @@
 mod credentials;
 mod machine;
 mod service;
+mod tail;
 
 pub use credentials::{CredentialError, Credentials};
 pub use machine::{BootId, FreeSpace, MachineError, free_space};
 pub use service::Service;
+pub use tail::Tail;

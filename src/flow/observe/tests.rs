@@ -103,10 +103,9 @@ impl Room {
     #[track_caller]
     fn told(&self) -> (Fault, bool) {
         loop {
-            match self.happened.recv_timeout(WITHIN).expect("something is told in time") {
-                Happened::Broke(fault) => return (fault, true),
-                Happened::Mended(fault) => return (fault, false),
-                _ => {}
+            let happened = self.happened.recv_timeout(WITHIN).expect("something is told in time");
+            if let Happened::Broke(fault) | Happened::Mended(fault) = happened {
+                return (fault, matches!(happened, Happened::Broke(_)));
             }
         }
     }
@@ -115,10 +114,11 @@ impl Room {
     #[track_caller]
     fn seen(&self) -> crate::domain::Observation {
         loop {
-            match self.happened.recv_timeout(WITHIN).expect("a frame is looked at in time") {
-                Happened::Seen(seen) => return seen,
-                happened => assert!(matches!(happened, Happened::Nothing), "{happened:?}"),
+            let happened = self.happened.recv_timeout(WITHIN).expect("a frame is looked at in time");
+            if let Happened::Seen(seen) = happened {
+                return seen;
             }
+            assert!(matches!(happened, Happened::Nothing), "{happened:?}");
         }
     }
 

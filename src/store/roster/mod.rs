@@ -4,11 +4,13 @@
 //! It never judges: whether a card is good, the room right or the window open is the session's business.
 
 mod content;
+mod error;
 mod proctors;
 
 use std::{borrow::Borrow, path::Path};
 
 use content::{ContentDigest, little_endian, template};
+pub use error::RosterError;
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 
 use super::{
@@ -54,67 +56,6 @@ pub enum Replaced {
     Applied,
     /// The very same edition was held already: nothing was written.
     Unchanged,
-}
-
-/// Why a roster cannot be read or replaced.
-#[derive(Debug, thiserror::Error)]
-pub enum RosterError {
-    /// The database.
-    #[error(transparent)]
-    Database(#[from] Fault),
-    /// An older edition than the one held.
-    #[error("roster version {} is older than version {} held: raise the version", offered.0, held.0)]
-    Stale {
-        /// The version held.
-        held: RosterVersion,
-        /// The version offered.
-        offered: RosterVersion,
-    },
-    /// The edition held, with other content.
-    #[error("version {} of this roster is held already, with other content: raise the version", version.0)]
-    Conflicting {
-        /// The version.
-        version: RosterVersion,
-    },
-    /// The database is another exam's.
-    #[error("this database holds {held}, not {offered}")]
-    AnotherExam {
-        /// The exam held.
-        held: ExamId,
-        /// The exam offered.
-        offered: ExamId,
-    },
-    /// A student twice on one roster. `Display` names the student: it is for the tool that builds rosters.
-    #[error("student {} is on the roster twice", student.as_str())]
-    DuplicateStudent {
-        /// The student.
-        student: StudentId,
-    },
-    /// One card for two students. `Display` names them: it is for the tool that builds rosters.
-    #[error("students {} and {} have the same card", holder.as_str(), student.as_str())]
-    DuplicateCard {
-        /// Who came first.
-        holder: StudentId,
-        /// Who came second.
-        student: StudentId,
-    },
-    /// A proctor's card is somebody else's on this roster.
-    #[error("a student or another proctor has this card: give the proctor another one")]
-    CardTaken,
-    /// More templates than a student can have. `Display` names the student: it is for the tool that builds rosters.
-    #[error("student {} has {count} templates, 256 are allowed", student.as_str())]
-    TooManyTemplates {
-        /// The student.
-        student: StudentId,
-        /// How many.
-        count: usize,
-    },
-    /// What is stored does not make sense.
-    #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]
-    Nonsense {
-        /// Which.
-        what: &'static str,
-    },
 }
 
 /// One exam's roster.

@@ -171,19 +171,12 @@ impl Detector {
         candidates: &[Candidate],
         threshold: f32,
     ) -> Result<Vec<Candidate>, InferenceError> {
-        let mut judged = Vec::new();
-        for batch in candidates.chunks(BATCH) {
-            self.refine.judge::<0>(
-                view,
-                batch,
-                threshold,
-                (&mut self.columns, &mut self.rows, &mut self.scratch),
-                &mut judged,
-            )?;
-        }
-        let mut moved: Vec<Candidate> = judged
+        let tools = (&mut self.columns, &mut self.rows, &mut self.scratch);
+        let mut moved: Vec<Candidate> = self
+            .refine
+            .judge::<0>(view, candidates, threshold, tools)?
             .into_iter()
-            .map(|j: Judged<0>| Candidate {
+            .map(|j| Candidate {
                 bounds: squared(&corrected(&j.candidate.bounds, j.correction)),
                 score: j.candidate.score,
             })
@@ -202,17 +195,10 @@ impl Detector {
         candidates: &[Candidate],
         threshold: f32,
     ) -> Result<Vec<Face>, InferenceError> {
-        let mut judged = Vec::new();
-        for batch in candidates.chunks(BATCH) {
-            self.output.judge::<5>(
-                view,
-                batch,
-                threshold,
-                (&mut self.columns, &mut self.rows, &mut self.scratch),
-                &mut judged,
-            )?;
-        }
-        let mut faces: Vec<Face> = judged
+        let tools = (&mut self.columns, &mut self.rows, &mut self.scratch);
+        let mut faces: Vec<Face> = self
+            .output
+            .judge::<5>(view, candidates, threshold, tools)?
             .into_iter()
             .map(|j| Face {
                 bounds: corrected(&j.candidate.bounds, j.correction),
@@ -231,47 +217,49 @@ impl Detector {
 }
 
 impl Stage {
-    /// Runs the net on a batch of windows and appends those with more than `threshold`.
+    /// Runs the net on all windows, batch by batch, and keeps those with more than `threshold`.
     fn judge<const POINTS: usize>(
         &mut self,
         view: &ImageView<'_>,
-        batch: &[Candidate],
+        windows: &[Candidate],
         threshold: f32,
         (columns, rows, scratch): (&mut Axis, &mut Axis, &mut Scratch),
-        judged: &mut Vec<Judged<POINTS>>,
-    ) -> Result<(), InferenceError> {
+    ) -> Result<Vec<Judged<POINTS>>, InferenceError> {
         let Self { net, spec, input } = self;
+        let mut judged = Vec::new();
         let place = Placement::new(&spec.net.input, spec.net.input.width, spec.net.input.height, view.colour());
-        input.resize(batch.len() * place.len(), 0.0);
-        for (candidate, tensor) in batch.iter().zip(input.chunks_exact_mut(place.len())) {
-            let Bounds { left, top, right, bottom } = candidate.bounds;
-            let extent = |from: f32, to: f32| ((to - from) as usize).max(1);
-            columns.area(left as i64, extent(left, right), place.width, view.width());
-            rows.area(top as i64, extent(top, bottom), place.height, view.height());
-            resample(view, columns, rows, &place, scratch, tensor);
-        }
-        let outputs = net.run(place.shape(batch.len()), input)?;
-        let n = batch.len() as i64;
-        let (_, scores) = outputs.get(&spec.probability, "N x 1", |s| s == [n, 1])?;
-        let (_, moves) = outputs.get(&spec.regression, "N x 4", |s| s == [n, 4])?;
-        let points = match &spec.landmarks {
-            Some(name) if POINTS == 5 => outputs.get(name, "N x 10", |s| s == [n, 10])?.1,
-            Some(_) | None => &[],
-        };
-        for (i, (candidate, &score)) in batch.iter().zip(scores).enumerate() {
-            if score > threshold {
-                let Bounds { left, top, .. } = candidate.bounds;
-                let (w, h) = (candidate.bounds.width(), candidate.bounds.height());
-                judged.push(Judged {
-                    candidate: Candidate { bounds: candidate.bounds, score },
-                    correction: [0, 1, 2, 3].map(|side| moves[4 * i + side]),
-                    points: std::array::from_fn(|p| Point {
-                        x: left + w * points[10 * i + p],
-                        y: top + h * points[10 * i + 5 + p],
-                    }),
-                });
+        for batch in windows.chunks(BATCH) {
+            input.resize(batch.len() * place.len(), 0.0);
+            for (candidate, tensor) in batch.iter().zip(input.chunks_exact_mut(place.len())) {
+                let Bounds { left, top, right, bottom } = candidate.bounds;
+                let extent = |from: f32, to: f32| ((to - from) as usize).max(1);
+                columns.area(left as i64, extent(left, right), place.width, view.width());
+                rows.area(top as i64, extent(top, bottom), place.height, view.height());
+                resample(view, columns, rows, &place, scratch, tensor);
+            }
+            let outputs = net.run(place.shape(batch.len()), input)?;
+            let n = batch.len() as i64;
+            let (_, scores) = outputs.get(&spec.probability, "N x 1", |s| s == [n, 1])?;
+            let (_, moves) = outputs.get(&spec.regression, "N x 4", |s| s == [n, 4])?;
+            let points = match &spec.landmarks {
+                Some(name) if POINTS == 5 => outputs.get(name, "N x 10", |s| s == [n, 10])?.1,
+                Some(_) | None => &[],
+            };
+            for (i, (candidate, &score)) in batch.iter().zip(scores).enumerate() {
+                if score > threshold {
+                    let Bounds { left, top, .. } = candidate.bounds;
+                    let (w, h) = (candidate.bounds.width(), candidate.bounds.height());
+                    judged.push(Judged {
+                        candidate: Candidate { bounds: candidate.bounds, score },
+                        correction: [0, 1, 2, 3].map(|side| moves[4 * i + side]),
+                        points: std::array::from_fn(|p| Point {
+                            x: left + w * points[10 * i + p],
+                            y: top + h * points[10 * i + 5 + p],
+                        }),
+                    });
+                }
             }
         }
-        Ok(())
+        Ok(judged)
     }
 }

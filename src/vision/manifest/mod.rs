@@ -6,6 +6,7 @@ mod shape;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod tuning;
 mod verify;
 
 use std::{
@@ -18,6 +19,7 @@ pub use spec::{
     Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, MatchThresholds, NetSpec, Provider, RuntimeFile,
     RuntimeSpec, Source, StageSpec,
 };
+pub use tuning::{Loss, StandIn, Tuned, Tuning, TuningError};
 pub use verify::{VerifiedModels, VerifyError};
 
 use crate::domain::{EmbeddingSpaceId, Similarity};
@@ -66,6 +68,8 @@ pub struct Manifest {
     pub embedder: EmbedderSpec,
     /// The presentation-attack net.
     pub liveness: LivenessSpec,
+    /// Faster versions of the embedder, which a tuned machine may use instead.
+    pub stand_ins: Vec<StandIn>,
 }
 
 impl Manifest {
@@ -116,8 +120,16 @@ impl Manifest {
             refine,
             output,
             embedder: embedder(&models, &pipeline.embed)?,
+            stand_ins: stand_ins(&models, &pipeline.embed)?,
             liveness: liveness(&models, &pipeline.liveness)?,
         })
+    }
+
+    /// The same with the stand-in `name` as embedder, whatever it loses: to measure it.
+    #[must_use]
+    pub fn with_stand_in(mut self, name: &str) -> Option<Self> {
+        self.embedder = self.stand_ins.iter().find(|one| one.embedder.net.name == name)?.embedder.clone();
+        Some(self)
     }
 
     /// The nets in use, in the order of the pipeline.
@@ -125,6 +137,21 @@ impl Manifest {
     pub const fn nets(&self) -> [&NetSpec; 5] {
         [&self.proposal.net, &self.refine.net, &self.output.net, &self.embedder.net, &self.liveness.net]
     }
+}
+
+/// The models that stand for the embedder `name`.
+fn stand_ins(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<Vec<StandIn>, ManifestError> {
+    let space = |name: &str| Some(models.get(name)?.embedding.as_ref()?.space.as_str());
+    let named = models.iter().filter(|(_, model)| model.stands_for.as_deref() == Some(name));
+    let stand_in = |(own, model): (&String, &shape::Model)| {
+        let key = format!("model.{own}");
+        if space(own) != space(name) {
+            let value = space(own).unwrap_or("missing");
+            return Err(refused(&format!("{key}.embedding.space"), value, format!("the space of {name}")));
+        }
+        Ok(StandIn { embedder: embedder(models, own)?, loss: needed(&key, "loss", model.loss)? })
+    };
+    named.map(stand_in).collect()
 }
 
 fn embedder(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<EmbedderSpec, ManifestError> {
@@ -217,6 +244,7 @@ fn net(key: &str, name: &str, model: &shape::Model) -> Result<NetSpec, ManifestE
         name: name.to_owned(),
         provider: model.provider,
         fallback: model.fallback,
+        threads: None,
         file: model.file.clone(),
         sha256: needed(key, "sha256", model.sha256)?,
         input,

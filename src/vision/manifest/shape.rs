@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Digest, InputSpec, Provider, RuntimeSpec, Source};
+use super::{Digest, InputSpec, Loss, Provider, RuntimeSpec, Source};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +44,9 @@ pub(super) struct Model {
     pub(super) embedding: Option<Embedding>,
     pub(super) thresholds: Option<Thresholds>,
     pub(super) crop: Option<Crop>,
+    /// Of which net it is a faster version.
+    pub(super) stands_for: Option<String>,
+    pub(super) loss: Option<Loss>,
 }
 
 /// Names of the net's outputs by what they hold.

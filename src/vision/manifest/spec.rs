@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -36,6 +36,12 @@ impl TryFrom<String> for Digest {
     }
 }
 
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -49,7 +55,7 @@ impl fmt::Debug for Digest {
 }
 
 /// What runs a net.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
     /// OpenVINO on the CPU.
@@ -175,6 +181,8 @@ pub struct NetSpec {
     pub provider: Provider,
     /// What may stand in when that fails.
     pub fallback: Option<Provider>,
+    /// On how many threads, where this machine was tuned.
+    pub threads: Option<usize>,
     /// File name in `models/ready/`.
     pub file: String,
     /// What it must hash to.

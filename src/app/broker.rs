@@ -1,0 +1,114 @@
+//! The line to the broker, built from the configuration.
+//!
+//! Never knows what is delivered.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    config::{self, Config},
+    domain::Exam,
+    edge::{
+        clock::Clock,
+        mqtt::{self, Tls},
+        system::{BootId, Credentials},
+    },
+    flow::deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
+    store::{EventStore, read_secret},
+    vision::VerifiedModels,
+    wire::{
+        keys::SigningKey,
+        state::{DeviceState, Status, Versions},
+    },
+};
+
+/// The line to the broker, prepared.
+pub(super) struct Broker {
+    line: mqtt::Uplink,
+    polling: mqtt::UplinkLoop,
+    parties: Parties,
+    clock: Arc<dyn Clock>,
+}
+
+impl Broker {
+    /// Where and as whom to connect.
+    pub(super) fn settings(
+        config: &Config,
+        uplink: &config::Uplink,
+        exam: Option<&Exam>,
+        models: &VerifiedModels,
+    ) -> Result<mqtt::Settings> {
+        let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let versions = Versions {
+            software: env!("CARGO_PKG_VERSION").into(),
+            models: [("embedder".to_owned(), models.manifest().embedder.artifact().to_string())].into(),
+            rosters: exam.map(|exam| (exam.id.clone(), exam.version)).into_iter().collect(),
+        };
+        let boot = BootId::read().context("this boot has no name")?;
+        Ok(mqtt::Settings {
+            host: uplink.host.clone(),
+            port: uplink.port,
+            device: config.device.clone(),
+            tls: Tls {
+                authority: read(&uplink.ca)?,
+                certificate: read(&uplink.certificate)?,
+                key: Credentials::locate(None, Some(config.keys.clone()))?.read("tls.key")?,
+            },
+            state: DeviceState::new(Status::Online, boot.0, versions),
+        })
+    }
+
+    pub(super) fn prepare(
+        config: &Config,
+        uplink: &config::Uplink,
+        exam: &Exam,
+        models: &VerifiedModels,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let seed = read_secret(&config.keys.join("device.key")).context("the box's signing key cannot be read")?;
+        let parties = Parties {
+            device: config.device.clone(),
+            key: SigningKey::from_seed(&seed),
+            collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
+            receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
+        };
+        let settings = Self::settings(config, uplink, Some(exam), models)?;
+        let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
+        Ok(Self { line, polling, parties, clock })
+    }
+
+    /// Starts polling and delivering, until `stop`.
+    pub(super) fn start(
+        self,
+        outbox: EventStore,
+        recorded: Arc<Notify>,
+        stop: Arc<Notify>,
+    ) -> (JoinSet<()>, watch::Receiver<Delivery>) {
+        let (deliver, mut stands) = Deliver::new(
+            Arc::new(Mutex::new(outbox)),
+            self.parties,
+            self.line,
+            recorded,
+            self.clock,
+            DeliveryPace::default(),
+        );
+        let delivery = stands.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.polling.run(async move { stop.notified().await }));
+        tasks.spawn(deliver.run());
+        tasks.spawn(async move {
+            while stands.changed().await.is_ok() {
+                tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
+            }
+        });
+        (tasks, delivery)
+    }
+}

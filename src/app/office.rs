@@ -1,0 +1,179 @@
+//! The proctor's console, built and run on a thread of its own: a flood of its pages never holds up the light, the screen or the
+//! broker's line.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
+    thread::JoinHandle,
+};
+
+use anyhow::{Context, Result};
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::{
+    Surroundings,
+    doctor::{self, State},
+    named,
+};
+use crate::{
+    config::Config,
+    domain::{ClockTrust, Exam, Invitation, MonoTime, Seq, Timestamp},
+    edge::{
+        camera::CameraView,
+        clock::Clock,
+        console::{Console, Finding, Identity, Limits, Line, Status},
+        system::{Credentials, Tail},
+    },
+    flow::{
+        Oversee, Submitted,
+        deliver::{Delivery, Standing},
+    },
+    store::{EventStore, RosterStore},
+};
+
+/// The console's own handles of the box's databases.
+pub(super) struct Reading {
+    pub(super) roster: RosterStore,
+    pub(super) events: EventStore,
+    /// For the status: it looks while the others are read.
+    pub(super) look: EventStore,
+}
+
+/// What the console follows and feeds.
+pub(super) struct Office {
+    pub(super) exam: Exam,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) reading: Reading,
+    pub(super) submit: SyncSender<Submitted>,
+    pub(super) invitations: watch::Receiver<Option<(Invitation, MonoTime)>>,
+    pub(super) newest: watch::Receiver<Seq>,
+    pub(super) camera: watch::Receiver<CameraView>,
+    pub(super) delivery: Option<watch::Receiver<Delivery>>,
+    pub(super) log: Option<Tail>,
+}
+
+impl Office {
+    /// Starts the console at `listen` and waits until it listens. It ends after `stop`.
+    pub(super) async fn open(
+        self,
+        config: &Config,
+        surroundings: &Surroundings,
+        listen: SocketAddr,
+        certificate: &PathBuf,
+        stop: Arc<Notify>,
+    ) -> Result<JoinHandle<()>> {
+        let identity = Identity {
+            certificate: std::fs::read(certificate)
+                .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
+            key: Credentials::locate(surroundings.credentials.clone(), Some(config.keys.clone()))?
+                .read("console.key")
+                .context("the console's key cannot be read")?
+                .to_vec(),
+        };
+        let Self { exam, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
+        let Reading { roster, events, look } = reading;
+        let pulse = Pulse {
+            clock: Arc::clone(&clock),
+            state: config.state.clone(),
+            look: Mutex::new(look),
+            camera,
+            delivery,
+            log,
+        };
+        let place = (config.room.clone(), exam);
+        let status = Box::new(move || pulse.status());
+        let office = Arc::new(Oversee::new(place, Arc::clone(&clock), roster, events, submit, status));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(4)
+            .thread_name("examgate-office")
+            .build()
+            .context("cannot start the console's runtime")?;
+        let (tell, listening) = oneshot::channel();
+        let thread = named("examgate-console", move || {
+            runtime.block_on(async {
+                let opened = Console::listen(listen, &identity, Limits::default(), office, invitations, newest, clock);
+                let console = match opened.await {
+                    Ok(console) => console,
+                    Err(error) => return drop(tell.send(Err(error))),
+                };
+                // Whoever waited has gone when the box is shutting down already.
+                let _ = tell.send(Ok(console.address()));
+                tokio::select! {
+                    () = console.run() => {}
+                    () = stop.notified() => {}
+                }
+            });
+        })?;
+        let address = listening.await.context("the console has ended")??.context("the console has no address")?;
+        tracing::info!(%address, "the console is served");
+        Ok(thread)
+    }
+}
+
+/// Feels how the box is while it serves: what `doctor` would find, without taking anything apart.
+struct Pulse {
+    clock: Arc<dyn Clock>,
+    state: PathBuf,
+    look: Mutex<EventStore>,
+    camera: watch::Receiver<CameraView>,
+    delivery: Option<watch::Receiver<Delivery>>,
+    log: Option<Tail>,
+}
+
+impl Pulse {
+    fn status(&self) -> Status {
+        let (clock, found) = match self.clock.trust() {
+            ClockTrust::Synchronised => (State::Well, "kept by a time server"),
+            ClockTrust::Holdover => (State::Impaired, "no time server now; its own time is still good enough"),
+            ClockTrust::Untrusted => (State::Unwell, "not to be believed; let the box reach its time server"),
+        };
+        let mut findings = vec![doctor::finding("clock", clock, found)];
+        let camera = match &*self.camera.borrow() {
+            CameraView::Starting => doctor::finding("camera", State::Impaired, "starting"),
+            CameraView::Streaming(_) => doctor::finding("camera", State::Well, "gives pictures"),
+            CameraView::Faulted(fault) => doctor::finding("camera", State::Unwell, fault.to_string()),
+        };
+        findings.push(camera);
+        findings.push(doctor::recorded(&self.look.lock().unwrap_or_else(PoisonError::into_inner)));
+        doctor::disk(&self.state, &mut findings);
+        findings.push(match &self.delivery {
+            None => doctor::finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"),
+            Some(delivery) => delivered(*delivery.borrow()),
+        });
+        let lines = |kept: Vec<(_, String)>| {
+            let line = |(at, text): (Timestamp, String)| Line { at: at.as_millisecond(), text };
+            kept.into_iter().map(line).collect()
+        };
+        Status {
+            findings: findings.into_iter().map(told).collect(),
+            faults: self.log.as_ref().map(Tail::faults).map(lines).unwrap_or_default(),
+            log: self.log.as_ref().map(Tail::lines).map(lines).unwrap_or_default(),
+            ..Status::default()
+        }
+    }
+}
+
+fn delivered(Delivery { standing, receipted }: Delivery) -> doctor::Finding {
+    let (state, found) = match standing {
+        Standing::Flowing => (State::Well, format!("events are delivered; the collector has {receipted}")),
+        Standing::NoLink => (State::Impaired, "no link to the broker: events wait in the outbox".into()),
+        Standing::NoReceipts => (State::Impaired, "the broker takes events, but no receipt comes".into()),
+        Standing::NobodyListens => (State::Impaired, "the collector is not connected to the broker".into()),
+        Standing::Refused(why) => (State::Impaired, format!("the broker refuses events: {why}")),
+        Standing::StorageFault => (State::Unwell, "the outbox cannot be read or written".into()),
+        Standing::Unsendable(seq) => (State::Unwell, format!("event {seq} fits into no envelope")),
+    };
+    doctor::finding("broker", state, found)
+}
+
+fn told(finding: doctor::Finding) -> Finding {
+    let doctor::Finding { part, state, found } = finding;
+    let state = match state {
+        State::Well => "well",
+        State::Impaired => "impaired",
+        State::Unwell => "unwell",
+    };
+    Finding { part, state, found }
+}

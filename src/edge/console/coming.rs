@@ -1,0 +1,150 @@
+//! Signing in and out, and what the page learns of its session.
+//!
+//! Both are on disk before the page hears of them. Never knows how codes and pauses are judged.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    answer::{answer, asked, failed, said},
+    guard::{COOKIE, Here},
+    pages::Pages,
+    serve::Peer,
+    sign_in::{Refused, Secret, Session},
+    words,
+};
+use crate::domain::{Access, AccessStep, ProctorId, Verdict};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    code: String,
+    pin: String,
+}
+
+pub(super) async fn sign_in(
+    State(pages): State<Arc<Pages>>,
+    Extension(Peer(from)): Extension<Peer>,
+    body: Body,
+) -> Response {
+    let Credentials { code, pin } = match asked(pages.limits, body).await {
+        Ok(credentials) => credentials,
+        Err(refused) => return refused,
+    };
+    let code: String = code.chars().filter(char::is_ascii_digit).collect();
+    let invitation = pages.invitations.borrow().clone();
+    let tried = pages.door().try_code(pages.clock.mono(), from, invitation.as_ref(), &code);
+    let proctor = match tried {
+        Ok(proctor) => proctor,
+        Err(why) => return refused(&pages, from, None, why).await,
+    };
+    let checked = {
+        let _turn = pages.pins.acquire().await.expect("never closed");
+        let whose = proctor.clone();
+        pages.ask(move |office| office.check_pin(&whose, &pin)).await
+    };
+    let name = match checked {
+        Ok(Some(name)) => name,
+        Ok(None) => {
+            pages.door().wrong_pin(pages.clock.mono(), from, &proctor);
+            return refused(&pages, from, Some(proctor), Refused::Wrong).await;
+        }
+        Err(error) => return failed(&error),
+    };
+    let (mut secret, mut token) = (Secret::default(), Secret::default());
+    if getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut token)).is_err() {
+        return said(StatusCode::SERVICE_UNAVAILABLE, "The box has no random numbers yet. Please try again.");
+    }
+    // On disk before anybody is in.
+    let access = Access { proctor: Some(proctor.clone()), from, step: AccessStep::SignedIn };
+    if let Err(error) = pages.ask(move |office| office.note(access)).await {
+        return failed(&error);
+    }
+    let session = pages.door().open(
+        pages.clock.mono(),
+        from,
+        (proctor, name),
+        &secret,
+        hex::encode(token),
+        pages.limits.per_session,
+    );
+    tracing::info!("a proctor signed in at the console");
+    let cookie = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", hex::encode(secret));
+    let mut response = answer(StatusCode::OK, &about(&session));
+    response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_str(&cookie).expect("hexadecimal digits"));
+    response
+}
+
+/// Says no, and records that somebody was refused: at once, or with the next ones if they come in a flood.
+async fn refused(pages: &Pages, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
+    let times = pages.door().refusals_to_note(pages.clock.mono());
+    if let Some(times) = times {
+        tracing::warn!(times, "somebody was refused at the console");
+        let access = Access { proctor, from, step: AccessStep::Refused { times } };
+        if let Err(error) = pages.ask(move |office| office.note(access)).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a refusal was not recorded");
+        }
+    }
+    match why {
+        Refused::Wrong => said(
+            StatusCode::UNAUTHORIZED,
+            "Code and PIN do not go together, or the code is too old. Tap your card at the box for a new code.",
+        ),
+        Refused::Wait(time) => {
+            let seconds = time.as_secs() + 1;
+            let text = format!("Please wait {seconds} s, then tap your card at the box for a new code.");
+            let mut response = said(StatusCode::TOO_MANY_REQUESTS, &text);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+        }
+    }
+}
+
+/// What the page needs to know of its session, and the words it offers.
+fn about(session: &Session) -> serde_json::Value {
+    let grounds = |verdict: Verdict| {
+        let offered = verdict.grounds().iter().map(|&why| json!([why, words::ground(why)]));
+        offered.collect::<Vec<_>>()
+    };
+    json!({
+        "name": session.name,
+        "token": session.token,
+        "program": env!("CARGO_PKG_VERSION"),
+        "grounds": {
+            "admit": grounds(Verdict::Admit),
+            "admit_by_hand": grounds(Verdict::AdmitByHand),
+            "refuse": grounds(Verdict::Refuse),
+        },
+    })
+}
+
+/// What the page needs to know; null: nobody is signed in.
+pub(super) async fn session(
+    State(pages): State<Arc<Pages>>,
+    Extension(Peer(from)): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    let session = pages.session(&headers, from, false);
+    answer(StatusCode::OK, &session.map(|(_, session)| about(&session)))
+}
+
+pub(super) async fn sign_out(State(pages): State<Arc<Pages>>, Extension(here): Extension<Here>) -> Response {
+    pages.door().close(&here.secret);
+    let access = Access { proctor: Some(here.session.proctor), from: here.from, step: AccessStep::SignedOut };
+    if let Err(error) = pages.ask(move |office| office.note(access)).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "a sign-out was not recorded");
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+    response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_str(&gone).expect("ASCII"));
+    response
+}

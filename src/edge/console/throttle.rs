@@ -1,0 +1,105 @@
+//! Growing pauses for whoever fails again and again.
+//!
+//! Blocks guessing, not guessers: whoever waits may try again. Never knows what was tried.
+
+use std::{collections::HashMap, hash::Hash, time::Duration};
+
+use crate::domain::MonoTime;
+
+/// Most remembered at a time; beyond it the oldest is forgotten.
+const MOST: usize = 1024;
+
+/// How pauses grow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    /// Failures without a pause.
+    pub(super) free: u32,
+    /// The first pause; it doubles with every further failure.
+    pub(super) first: Duration,
+    /// The longest.
+    pub(super) longest: Duration,
+}
+
+/// Who failed how often.
+#[derive(Debug)]
+pub(super) struct Throttle<K> {
+    pauses: Pauses,
+    failures: HashMap<K, (u32, MonoTime)>,
+}
+
+impl<K: Eq + Hash + Clone> Throttle<K> {
+    pub(super) fn new(pauses: Pauses) -> Self {
+        Self { pauses, failures: HashMap::new() }
+    }
+
+    /// How long `who` still has to wait; zero: not at all.
+    pub(super) fn wait(&self, now: MonoTime, who: &K) -> Duration {
+        let Some((failures, last)) = self.failures.get(who) else { return Duration::ZERO };
+        self.pause(*failures).saturating_sub(now.since(*last))
+    }
+
+    fn pause(&self, failures: u32) -> Duration {
+        match failures.checked_sub(self.pauses.free + 1) {
+            None => Duration::ZERO,
+            Some(doublings) => {
+                let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+                self.pauses.first.saturating_mul(factor).min(self.pauses.longest)
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, now: MonoTime, who: &K) {
+        // Whoever has been quiet for three of the longest pauses starts afresh.
+        let memory = self.pauses.longest * 3;
+        self.failures.retain(|_, (_, last)| now.since(*last) < memory);
+        if self.failures.len() >= MOST
+            && let Some(oldest) = self.failures.iter().min_by_key(|(_, (_, last))| *last).map(|(who, _)| who.clone())
+        {
+            self.failures.remove(&oldest);
+        }
+        let (failures, last) = self.failures.entry(who.clone()).or_insert((0, now));
+        (*failures, *last) = (failures.saturating_add(1), now);
+    }
+
+    pub(super) fn succeeded(&mut self, who: &K) {
+        self.failures.remove(who);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSES: Pauses = Pauses { free: 2, first: Duration::from_secs(1), longest: Duration::from_secs(8) };
+
+    fn at(seconds: u64) -> MonoTime {
+        MonoTime::from_start(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn pauses_grow_end_and_are_forgotten() {
+        let mut throttle = Throttle::new(PAUSES);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            throttle.failed(at(100), &"a");
+            waits.push(throttle.wait(at(100), &"a").as_secs());
+        }
+        assert_eq!(waits, [0, 0, 1, 2, 4, 8, 8, 8]);
+        assert_eq!(throttle.wait(at(105), &"a").as_secs(), 3);
+        assert_eq!(throttle.wait(at(100), &"b").as_secs(), 0, "nobody waits for another");
+        throttle.failed(at(200), &"b");
+        throttle.failed(at(200), &"a");
+        assert_eq!(throttle.wait(at(200), &"a").as_secs(), 0, "quiet for long enough");
+        throttle.succeeded(&"a");
+        assert_eq!(throttle.failures.len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_names_does_not_fill_the_memory() {
+        let mut throttle = Throttle::new(PAUSES);
+        for n in 0..5_000_u32 {
+            throttle.failed(at(1), &n);
+        }
+        assert_eq!(throttle.failures.len(), MOST);
+    }
+}

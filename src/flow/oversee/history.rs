@@ -1,0 +1,169 @@
+//! What the events of one exam mean to a proctor: a list, where everybody is, and some numbers.
+//!
+//! Keeps no measurement. Never reads the roster.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    domain::{
+        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Note, Proctor, ProctorId, Ruling, Seq,
+        StudentId, Timestamp, UNDO_WITHIN, Verdict, Whereabouts,
+    },
+    edge::console::{Entry, Line, Look, Person, Undoable, ground, next_step, reason},
+    store::{EventError, EventStore},
+};
+
+/// Entries on the list: more than anybody scrolls through.
+const LISTED: usize = 200;
+
+/// Lines about the console's door.
+const ACCESSES: usize = 20;
+
+/// The events of one exam, as far as they were read.
+#[derive(Default)]
+pub(super) struct History {
+    read: Seq,
+    /// Answers and rulings, in order.
+    done: Vec<Done>,
+    undone: BTreeMap<EventId, ProctorId>,
+    admitted_by_box: BTreeSet<StudentId>,
+    rulings: HashMap<StudentId, Vec<(EventId, Verdict)>>,
+    access: Vec<(Timestamp, Access)>,
+}
+
+struct Done {
+    id: EventId,
+    at: Timestamp,
+    student: Option<StudentId>,
+    what: What,
+}
+
+enum What {
+    Answer(Decision),
+    Ruling { by: ProctorId, verdict: Verdict, why: &'static str, note: Option<Note> },
+}
+
+impl History {
+    /// Reads what is new. An event of a newer kind is passed over.
+    pub(super) fn catch_up(&mut self, events: &EventStore, exam: &ExamId) -> Result<(), EventError> {
+        for row in events.of_exam(exam, self.read)? {
+            self.read = row.seq;
+            if let Ok(event) = row.event() {
+                self.take(event);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event) {
+        let Event { id, at, kind, clock: _, room: _ } = event;
+        match kind {
+            EventKind::Verification(verification) => {
+                if verification.decision == Decision::Admit {
+                    self.admitted_by_box.extend(verification.student.clone());
+                }
+                let what = What::Answer(verification.decision);
+                self.done.push(Done { id, at, student: verification.student, what });
+            }
+            EventKind::Ruling(Ruling { student, proctor: by, verdict, ground: why, note, .. }) => {
+                self.rulings.entry(student.clone()).or_default().push((id, verdict));
+                let what = What::Ruling { by, verdict, why: ground(why), note };
+                self.done.push(Done { id, at, student: Some(student), what });
+            }
+            EventKind::Undo(undo) => drop(self.undone.insert(undo.ruling, undo.proctor)),
+            EventKind::Access(access) => self.access.push((at, access)),
+        }
+    }
+
+    pub(super) fn whereabouts(&self, student: &StudentId) -> Whereabouts {
+        let rulings = self.rulings.get(student).map(Vec::as_slice).unwrap_or_default();
+        let last_word = rulings.iter().rev().find(|(id, _)| !self.undone.contains_key(id)).map(|(_, verdict)| *verdict);
+        Whereabouts::of(last_word, self.admitted_by_box.contains(student))
+    }
+
+    /// The list, newest first.
+    pub(super) fn entries(&self, people: &[Person], proctors: &[Proctor], now: Timestamp) -> Vec<Entry> {
+        let people: HashMap<&str, &Person> = people.iter().map(|person| (person.student.as_str(), person)).collect();
+        let name = |id: &ProctorId| {
+            let known = proctors.iter().find(|proctor| proctor.id == *id);
+            known.map_or_else(|| id.as_str().to_owned(), |proctor| proctor.name.clone())
+        };
+        let entry = |done: &Done| {
+            let who = done.student.as_ref().and_then(|id| people.get(id.as_str())).map(|&person| person.clone());
+            let mut entry = Entry {
+                id: done.id,
+                at: done.at.as_millisecond(),
+                who,
+                look: Look::Admitted,
+                title: "Admitted",
+                why: String::new(),
+                next: "",
+                by: None,
+                note: None,
+                undo: None,
+            };
+            match &done.what {
+                What::Answer(Decision::Admit) => entry.why = "Card and face match".into(),
+                What::Answer(Decision::Deny(why)) => {
+                    (entry.look, entry.title) = (Look::Denied, "Not admitted");
+                    (entry.why, entry.next) = (reason(*why).into(), next_step(*why));
+                }
+                What::Answer(Decision::Refer(why)) => {
+                    (entry.look, entry.title) = (Look::Referred, "For you to decide");
+                    (entry.why, entry.next) = (reason(*why).into(), next_step(*why));
+                }
+                What::Ruling { by, verdict, why, note } => {
+                    (entry.look, entry.title) = match verdict {
+                        Verdict::Admit => (Look::Admitted, "Admitted by proctor"),
+                        Verdict::AdmitByHand => (Look::Admitted, "Admitted by hand"),
+                        Verdict::Refuse => (Look::Refused, "Asked to wait"),
+                    };
+                    entry.why = (*why).into();
+                    entry.by = Some(name(by));
+                    entry.note = note.as_ref().map(|note| note.as_str().to_owned());
+                    if let Some(by) = self.undone.get(&done.id) {
+                        (entry.look, entry.title) = (Look::Undone, "Taken back");
+                        entry.by = Some(name(by));
+                    } else {
+                        let until = done.at + UNDO_WITHIN;
+                        entry.undo =
+                            (now < until).then_some(Undoable { ruling: done.id, until: until.as_millisecond() });
+                    }
+                }
+            }
+            entry
+        };
+        self.done.iter().rev().take(LISTED).map(entry).collect()
+    }
+
+    pub(super) fn counters(&self) -> Vec<(&'static str, u64)> {
+        let count = |counts: fn(&What) -> bool| self.done.iter().filter(|done| counts(&done.what)).count() as u64;
+        let refusals = self.access.iter().map(|(_, access)| match access.step {
+            AccessStep::Refused { times } => u64::from(times),
+            AccessStep::SignedIn | AccessStep::SignedOut => 0,
+        });
+        vec![
+            ("Taps answered", count(|what| matches!(what, What::Answer(_)))),
+            ("Admitted by the box", count(|what| matches!(what, What::Answer(Decision::Admit)))),
+            ("Not admitted by the box", count(|what| matches!(what, What::Answer(Decision::Deny(_))))),
+            ("Left to a proctor", count(|what| matches!(what, What::Answer(Decision::Refer(_))))),
+            ("Rulings by proctors", count(|what| matches!(what, What::Ruling { .. }))),
+            ("Rulings taken back", self.undone.len() as u64),
+            ("Sign-ins refused", refusals.sum()),
+        ]
+    }
+
+    pub(super) fn access(&self) -> Vec<Line> {
+        let line = |(at, access): &(Timestamp, Access)| {
+            let who = access.proctor.as_ref().map_or("Somebody", ProctorId::as_str);
+            let text = match access.step {
+                AccessStep::SignedIn => format!("{who} signed in from {}", access.from),
+                AccessStep::SignedOut => format!("{who} signed out"),
+                AccessStep::Refused { times: 1 } => format!("{who} was refused once, from {}", access.from),
+                AccessStep::Refused { times } => format!("{who} was refused {times} times, last from {}", access.from),
+            };
+            Line { at: at.as_millisecond(), text }
+        };
+        self.access.iter().rev().take(ACCESSES).map(line).collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! Answers the proctor's console out of roster and events, and puts what proctors do on disk.
+//!
+//! Events are read once and kept as what they mean; a new one is read when it comes. Never knows who is signed in.
+
+mod history;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    mpsc::{SyncSender, TrySendError},
+};
+
+use history::History;
+use tokio::sync::oneshot;
+
+use super::{By, Submitted, verify::new_event_id};
+use crate::{
+    domain::{
+        Access, Event, EventId, EventKind, Exam, Proctor, ProctorId, RoomId, RosterEntry, Ruling, Undo, Whereabouts,
+    },
+    edge::{
+        clock::Clock,
+        console::{Board, Call, Office, OfficeError, Person, Status},
+    },
+    store::{EventError, EventStore, RosterStore},
+};
+
+/// Students found at a time.
+const FOUND: usize = 20;
+
+/// What the console asks about, and where it puts what proctors do.
+pub struct Oversee {
+    /// The room whose door the box guards.
+    pub room: RoomId,
+    /// The exam it serves.
+    pub exam: Exam,
+    /// Names the moment of a ruling.
+    pub clock: Arc<dyn Clock>,
+    desk: Mutex<Desk>,
+    /// One proctor's event at a time: the session always finds room in the queue.
+    events: Mutex<SyncSender<Submitted>>,
+    status: Box<dyn Fn() -> Status + Send + Sync>,
+}
+
+struct Desk {
+    roster: RosterStore,
+    events: EventStore,
+    history: History,
+}
+
+impl Oversee {
+    /// Reads `roster` and `events`, to read only; what proctors do goes to `submit`. `status` says how the box's parts are.
+    #[must_use]
+    pub fn new(
+        (room, exam): (RoomId, Exam),
+        clock: Arc<dyn Clock>,
+        roster: RosterStore,
+        events: EventStore,
+        submit: SyncSender<Submitted>,
+        status: Box<dyn Fn() -> Status + Send + Sync>,
+    ) -> Self {
+        let desk = Mutex::new(Desk { roster, events, history: History::default() });
+        Self { room, exam, clock, desk, events: Mutex::new(submit), status }
+    }
+
+    /// The desk, with every event that is on disk.
+    fn desk(&self) -> Result<MutexGuard<'_, Desk>, OfficeError> {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let Desk { events, history, .. } = &mut *desk;
+        history.catch_up(events, &self.exam.id).map_err(store)?;
+        Ok(desk)
+    }
+
+    /// Puts an event on disk, and waits until it is there.
+    fn record(&self, kind: EventKind) -> Result<(), OfficeError> {
+        let (wall, clock) = (self.clock.wall(), self.clock.trust());
+        let event = Event { id: new_event_id(&*self.clock), at: wall, clock, room: self.room.clone(), kind };
+        let submit = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tell, told) = oneshot::channel();
+        submit.try_send(Submitted { event, by: By::Proctor(tell) }).map_err(|refused| match refused {
+            TrySendError::Full(_) => OfficeError::Late,
+            TrySendError::Disconnected(_) => store(RecorderGone),
+        })?;
+        match told.blocking_recv() {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(EventError::NotUndoable { source, .. })) => Err(source.into()),
+            Ok(Err(error)) => Err(store(error)),
+            Err(_) => Err(store(RecorderGone)),
+        }
+    }
+}
+
+/// The box is shutting down.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody records events any more")]
+struct RecorderGone;
+
+fn store(error: impl std::error::Error + Send + Sync + 'static) -> OfficeError {
+    OfficeError::Store(Box::new(error))
+}
+
+impl Desk {
+    fn entries(&self) -> Result<Vec<RosterEntry>, OfficeError> {
+        self.roster.entries().map_err(store)
+    }
+
+    fn person(&self, entry: &RosterEntry, room: &RoomId) -> Person {
+        Person {
+            student: entry.student.id.as_str().into(),
+            name: entry.student.given_name.clone(),
+            whereabouts: self.history.whereabouts(&entry.student.id),
+            here: entry.room == *room,
+        }
+    }
+}
+
+impl Office for Oversee {
+    fn board(&self) -> Result<Board, OfficeError> {
+        let desk = self.desk()?;
+        let entries = desk.entries()?;
+        let names: Vec<Proctor> = desk.roster.proctors().map_err(store)?;
+        let mut people: Vec<Person> = entries.iter().map(|entry| desk.person(entry, &self.room)).collect();
+        let listed = desk.history.entries(&people, &names, self.clock.wall());
+        // Whoever sits elsewhere is not missed here; if they were let in by a proctor they are here all the same.
+        people.retain(|person| person.here || person.whereabouts == Whereabouts::Inside);
+        people.sort_by(|a, b| (a.name.to_lowercase(), &a.student).cmp(&(b.name.to_lowercase(), &b.student)));
+        Ok(Board {
+            exam: self.exam.title.clone(),
+            room: self.room.to_string(),
+            opens: self.exam.window.opens.as_millisecond(),
+            closes: self.exam.window.closes.as_millisecond(),
+            entries: listed,
+            people,
+        })
+    }
+
+    fn search(&self, text: &str) -> Result<Vec<Person>, OfficeError> {
+        let wanted = text.trim().to_lowercase();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let desk = self.desk()?;
+        let found = desk.entries()?.into_iter().filter(|entry| {
+            entry.student.given_name.to_lowercase().contains(&wanted)
+                || entry.student.id.as_str().to_lowercase().contains(&wanted)
+        });
+        Ok(found.take(FOUND).map(|entry| desk.person(&entry, &self.room)).collect())
+    }
+
+    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<String>, OfficeError> {
+        // Out of the lock before the hash is worked at.
+        let found = self.desk()?.roster.proctor(proctor).map_err(store)?;
+        Ok(found.filter(|(_, hash)| hash.matches(pin)).map(|(proctor, _)| proctor.name))
+    }
+
+    fn rule(&self, by: &ProctorId, call: Call) -> Result<(), OfficeError> {
+        let entry = self.desk()?.entries()?.into_iter().find(|entry| entry.student.id == call.student);
+        let entry = entry.ok_or(OfficeError::NoStudent)?;
+        let ruling = Ruling {
+            exam: self.exam.id.clone(),
+            student: call.student,
+            card: entry.card,
+            proctor: by.clone(),
+            verdict: call.verdict,
+            ground: call.ground,
+            note: call.note,
+            answer: call.answer,
+        };
+        ruling.check()?;
+        self.record(EventKind::Ruling(ruling))
+    }
+
+    fn undo(&self, by: &ProctorId, ruling: EventId) -> Result<(), OfficeError> {
+        self.record(EventKind::Undo(Undo { exam: self.exam.id.clone(), proctor: by.clone(), ruling }))
+    }
+
+    fn note(&self, access: Access) -> Result<(), OfficeError> {
+        self.record(EventKind::Access(access))
+    }
+
+    fn status(&self) -> Status {
+        let mut status = (self.status)();
+        match self.desk() {
+            Ok(desk) => {
+                status.counters = desk.history.counters();
+                status.access = desk.history.access();
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the console cannot read the events");
+            }
+        }
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! A morning as proctors see it and change it, over real stores and the real recorder.
+
+use std::{
+    sync::{Arc, mpsc::sync_channel},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    domain::{
+        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, ExamId, ExamWindow, Ground, Liveness,
+        Measured, MonoTime, NotUndoable, Reason, Roster, RosterVersion, Seq, Similarity, Student, StudentId, Timestamp,
+        Unfounded, Verdict, Verification,
+    },
+    edge::console::Look,
+    flow::{Happened, Record},
+    store::{Key, Limits, Pin},
+};
+
+/// A clock that a test sets.
+struct Hand(Mutex<Timestamp>);
+
+impl Clock for Hand {
+    fn mono(&self) -> MonoTime {
+        MonoTime::default()
+    }
+
+    fn wall(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    fn trust(&self) -> ClockTrust {
+        ClockTrust::Synchronised
+    }
+}
+
+struct Morning {
+    _folder: tempfile::TempDir,
+    oversee: Oversee,
+    submit: SyncSender<Submitted>,
+    clock: Arc<Hand>,
+    happened: std::sync::mpsc::Receiver<Happened>,
+    recorder: JoinHandle<()>,
+    exam: ExamId,
+}
+
+fn id(n: u32) -> StudentId {
+    StudentId::new(format!("N{n}")).unwrap()
+}
+
+fn okafor() -> ProctorId {
+    ProctorId::new("okafor").unwrap()
+}
+
+fn call(n: u32, verdict: Verdict) -> Call {
+    Call { student: id(n), verdict, ground: verdict.grounds()[0], note: None, answer: None }
+}
+
+impl Morning {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::from_bytes([7; 32]);
+        let exam = Exam {
+            id: ExamId::new("A").unwrap(),
+            title: "Linear Algebra".into(),
+            window: ExamWindow { opens: Timestamp::UNIX_EPOCH, closes: Timestamp::MAX },
+            version: RosterVersion(1),
+        };
+        let room = RoomId::new("S207").unwrap();
+        let entry = |n: u32, name: &str, room: &str| RosterEntry {
+            student: Student { id: id(n), given_name: name.into() },
+            card: CardPseudonym::from_bytes([u8::try_from(n).unwrap(); 32]),
+            standing: CardStanding::Active,
+            room: RoomId::new(room).unwrap(),
+        };
+        let entries = [entry(1, "Zoë", "S207"), entry(2, "Ada", "S207"), entry(3, "Kim", "S300")];
+        let mut roster = RosterStore::create(&folder.path().join("A.db"), &key).unwrap();
+        let entries = entries.into_iter().map(|entry| (entry, Vec::new())).collect();
+        roster.replace(&Roster { exam: exam.clone(), entries }).unwrap();
+        let okafor = Proctor { id: okafor(), name: "A. Okafor".into(), card: CardPseudonym::from_bytes([99; 32]) };
+        roster.set_proctor(&okafor, &Pin::new("481516").unwrap().hash().unwrap()).unwrap();
+
+        let open = || {
+            let limits = Limits { reserve: 128 << 10, ..Limits::default() };
+            EventStore::open(&folder.path().join("events.db"), &key, Epoch(Uuid::from_u128(1)), limits).unwrap()
+        };
+        let (submit, events) = sync_channel(4);
+        let (tell, happened) = sync_channel(16);
+        let (store, recorded) = (open(), Arc::new(Notify::new()));
+        let record = Record { store, events, happened: tell, recorded, newest: watch::Sender::default() };
+        let recorder = std::thread::spawn(move || record.run());
+        let clock = Arc::new(Hand(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
+        let reading = Arc::clone(&clock) as Arc<dyn Clock>;
+        let id = exam.id.clone();
+        let oversee = Oversee::new((room, exam), reading, roster, open(), submit.clone(), Box::new(Status::default));
+        Self { _folder: folder, oversee, submit, clock, happened, recorder, exam: id }
+    }
+
+    fn pass(&self, seconds: i64) {
+        let mut now = self.clock.0.lock().unwrap();
+        *now += Duration::from_secs(u64::try_from(seconds).unwrap());
+    }
+
+    /// The box answers somebody's tap.
+    fn tap(&self, n: u32, decision: Decision) -> EventId {
+        let event = Event {
+            id: new_event_id(&*self.clock),
+            at: self.clock.wall(),
+            clock: ClockTrust::Synchronised,
+            room: self.oversee.room.clone(),
+            kind: EventKind::Verification(Verification {
+                exam: self.exam.clone(),
+                roster: RosterVersion(1),
+                card: None,
+                profile: None,
+                student: (n > 0).then(|| id(n)),
+                decision,
+                measured: Measured {
+                    similarity: None,
+                    threshold: Similarity::new(0.4),
+                    liveness: Liveness::NotAssessed,
+                    artifact: None,
+                    frames_used: 0,
+                    attempts: 1,
+                    since_tap: Duration::ZERO,
+                    since_first_usable_frame: None,
+                },
+            }),
+        };
+        let name = event.id;
+        self.submit.send(Submitted { event, by: By::Session }).unwrap();
+        assert!(matches!(self.happened.recv().unwrap(), Happened::Recorded(recorded) if recorded == name));
+        name
+    }
+
+    /// Titles on the list, newest first, and whether each can be undone.
+    fn list(&self) -> Vec<(&'static str, bool)> {
+        let board = self.oversee.board().unwrap();
+        board.entries.iter().map(|entry| (entry.title, entry.undo.is_some())).collect()
+    }
+
+    /// Names and where they are, in the board's order.
+    fn people(&self) -> Vec<(String, Whereabouts)> {
+        let board = self.oversee.board().unwrap();
+        board.people.into_iter().map(|person| (person.name, person.whereabouts)).collect()
+    }
+
+    fn end(self) {
+        let Self { oversee, submit, recorder, .. } = self;
+        drop((oversee, submit));
+        recorder.join().unwrap();
+    }
+}
+
+#[test]
+fn a_proctor_overrules_and_takes_it_back() {
+    use Whereabouts::{Inside, Outside, TurnedAway};
+    let morning = Morning::new();
+    let named = |ada, zoe| vec![("Ada".to_owned(), ada), ("Zoë".to_owned(), zoe)];
+    assert_eq!(morning.people(), named(Outside, Outside), "by name; who sits elsewhere is not missed here");
+    let answer = morning.tap(1, Decision::Refer(Reason::NoFace));
+    morning.tap(0, Decision::Deny(Reason::CardUnknown));
+    let asked = Call { answer: Some(answer), ..call(1, Verdict::Admit) };
+    morning.oversee.rule(&okafor(), asked).unwrap();
+    assert_eq!(morning.people(), named(Outside, Inside));
+    assert_eq!(morning.list(), [("Admitted by proctor", true), ("Not admitted", false), ("For you to decide", false)]);
+    let entry = morning.oversee.board().unwrap().entries.remove(0);
+    assert_eq!((entry.by.as_deref(), entry.why.as_str()), (Some("A. Okafor"), ground_words(Ground::IdChecked)));
+
+    morning.oversee.undo(&okafor(), entry.id).unwrap();
+    assert_eq!(morning.people(), named(Outside, Outside));
+    assert_eq!(morning.list()[0], ("Taken back", false));
+    let again = morning.oversee.undo(&okafor(), entry.id);
+    assert!(matches!(again, Err(OfficeError::NotUndoable(NotUndoable::Already))), "{again:?}");
+
+    morning.oversee.rule(&okafor(), call(2, Verdict::Refuse)).unwrap();
+    assert_eq!(morning.people(), named(TurnedAway, Outside));
+    morning.pass(61);
+    assert_eq!(morning.list()[0], ("Asked to wait", false), "a minute has passed");
+    let refusal = morning.oversee.board().unwrap().entries[0].id;
+    let late = morning.oversee.undo(&okafor(), refusal);
+    assert!(matches!(late, Err(OfficeError::NotUndoable(NotUndoable::TooLate))), "{late:?}");
+    morning.oversee.rule(&okafor(), call(2, Verdict::AdmitByHand)).unwrap();
+    morning.oversee.rule(&okafor(), call(3, Verdict::Admit)).unwrap();
+    assert_eq!(morning.people().len(), 3, "somebody from another room was let in");
+    assert_eq!(morning.oversee.board().unwrap().entries[0].look, Look::Admitted);
+    morning.end();
+}
+
+fn ground_words(why: Ground) -> &'static str {
+    crate::edge::console::ground(why)
+}
+
+#[test]
+fn what_makes_no_sense_is_not_recorded() {
+    let morning = Morning::new();
+    let odd = Call { ground: Ground::LeftRoom, ..call(1, Verdict::Admit) };
+    let refused = morning.oversee.rule(&okafor(), odd);
+    assert!(matches!(refused, Err(OfficeError::Unfounded(Unfounded::Ground))), "{refused:?}");
+    let refused = morning.oversee.rule(&okafor(), call(9, Verdict::Admit));
+    assert!(matches!(refused, Err(OfficeError::NoStudent)), "{refused:?}");
+    assert!(morning.list().is_empty());
+    assert!(morning.oversee.desk().unwrap().events.ends().unwrap().last == Seq(0));
+    morning.end();
+}
+
+#[test]
+fn students_are_found_and_numbers_add_up() {
+    let morning = Morning::new();
+    let found =
+        |text: &str| morning.oversee.search(text).unwrap().into_iter().map(|person| person.name).collect::<Vec<_>>();
+    assert_eq!(found("zo"), ["Zoë"]);
+    assert_eq!(found(" n3 "), ["Kim"]);
+    assert_eq!((found(""), found("%")), (vec![], vec![]));
+    assert_eq!(morning.oversee.check_pin(&okafor(), "481516").unwrap().as_deref(), Some("A. Okafor"));
+    assert_eq!(morning.oversee.check_pin(&okafor(), "481517").unwrap(), None);
+
+    morning.tap(1, Decision::Admit);
+    morning.tap(2, Decision::Deny(Reason::FaceMismatch));
+    let from = "192.0.2.7".parse().unwrap();
+    morning.oversee.note(Access { proctor: None, from, step: AccessStep::Refused { times: 3 } }).unwrap();
+    morning.oversee.note(Access { proctor: Some(okafor()), from, step: AccessStep::SignedIn }).unwrap();
+    let status = morning.oversee.status();
+    let counted: Vec<_> = status.counters.iter().map(|(_, number)| *number).collect();
+    assert_eq!(counted, [2, 1, 1, 0, 0, 0, 3]);
+    let said: Vec<_> = status.access.into_iter().map(|line| line.text).collect();
+    assert_eq!(said, ["okafor signed in from 192.0.2.7", "Somebody was refused 3 times, last from 192.0.2.7"]);
+    morning.end();
+}
