@@ -2,7 +2,11 @@
 //!
 //! Reads no file and no device: whoever starts the box reads the text and hands it over.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod pages;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use pages::{Console, Screen};
 
 use serde::Deserialize;
 
@@ -206,33 +210,6 @@ pub enum Light {
     },
 }
 
-/// The student screen: a page that a browser on the box shows.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Screen {
-    /// TCP port on 127.0.0.1, the only address it is served on.
-    #[serde(default = "Screen::default_port")]
-    pub port: u16,
-    /// What it speaks, as BCP 47 tags, the door's own language first.
-    #[serde(default = "Screen::default_languages")]
-    pub languages: Vec<String>,
-    /// A folder of further message files, `<tag>.toml`; they go before those that come with the box.
-    pub messages: Option<PathBuf>,
-    /// Whether answers are heard too.
-    #[serde(default)]
-    pub sound: bool,
-}
-
-impl Screen {
-    const fn default_port() -> u16 {
-        8080
-    }
-
-    fn default_languages() -> Vec<String> {
-        vec!["en".into()]
-    }
-}
-
 /// The line to the broker.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -264,16 +241,6 @@ pub struct Collector {
     pub recipient: String,
     /// Ed25519 public key of its receipts, 64 hex digits.
     pub receipt_key: String,
-}
-
-/// The proctor's console.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Console {
-    /// Address and port on the room's network.
-    pub listen: SocketAddr,
-    /// PEM file with the console's certificate, which browsers see; its key is `console.key` among the keys.
-    pub certificate: PathBuf,
 }
 
 /// The clock.
@@ -363,7 +330,7 @@ impl Config {
             }
         }
         if let Some(uplink) = &self.uplink {
-            if uplink.host.is_empty() || uplink.host.parse::<SocketAddr>().is_ok() {
+            if uplink.host.is_empty() || uplink.host.parse::<std::net::SocketAddr>().is_ok() {
                 return Err(value(
                     "uplink.host",
                     &uplink.host,
