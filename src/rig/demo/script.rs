@@ -104,12 +104,7 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
             ("refer", Some("spoof_suspected")),
         ),
         step("a card pulled too early", Behaviour::Pulled, woman_looking(), ("refer", Some("card_unreadable"))),
-        step(
-            "somebody hardly moving, asked to turn, who does not",
-            uid(MAN),
-            man(),
-            ("refer", Some("spoof_suspected")),
-        ),
+        step("asked to turn the head, but does not", uid(MAN), man(), ("refer", Some("spoof_suspected"))),
     ];
     steps[0].clock = Some(EARLY);
     steps[1].clock = Some(OPEN);
