@@ -11,6 +11,7 @@ mod pages;
 mod sign_in;
 mod throttle;
 mod view;
+#[cfg(test)]
 mod words;
 
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -25,9 +26,8 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_openssl::SslStream;
 
 use self::pages::Pages;
-pub use self::{
-    view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable},
-    words::{ground, next_step, reason},
+pub use self::view::{
+    Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable, Visit, What, Why,
 };
 use crate::{
     domain::{Invitation, MonoTime, Seq},
