@@ -6,7 +6,7 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Broker, Stores, Surroundings,
+    Broker, Stores, Surroundings, office,
     settings::{camera_settings, light_kind, mono},
     verified_models,
 };
@@ -17,6 +17,7 @@ use crate::{
         camera::{Camera, CameraSettings, CameraView, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
+        console::{Belief, Names, believe},
         light::{self, LightKind},
         mqtt,
         system::free_space,
@@ -70,6 +71,7 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
     light(config, &mut findings);
+    console(config, surroundings, &*clock, &mut findings);
     findings
 }
 
@@ -307,4 +309,29 @@ fn light(config: &Config, findings: &mut Vec<Finding>) {
         Ok(_) if matches!(kind, LightKind::Simulated) => finding("light", State::Impaired, kind.to_string()),
         Ok(_) => finding("light", State::Well, kind.to_string()),
     });
+}
+
+fn console(config: &Config, surroundings: &Surroundings, clock: &dyn Clock, findings: &mut Vec<Finding>) {
+    let Some(console) = &config.console else { return };
+    let names = Names { device: config.device.as_str(), address: console.listen.ip() };
+    let judged = office::identity(config, surroundings, &console.certificate)
+        .and_then(|identity| Ok(believe(&identity, &names, clock.wall())?));
+    let renew = "browsers will warn: let the fleet's issuer sign a new one for the box's name";
+    let (state, found) = match judged {
+        Err(error) => (State::Unwell, format!("{error:#}")),
+        Ok(Belief::Fine { until }) => (State::Well, format!("its certificate names the box and is good until {until}")),
+        Ok(Belief::EndsSoon { until, days }) => {
+            (State::Impaired, format!("its certificate ends in {days} days, on {until}: renew it"))
+        }
+        Ok(Belief::Expired { until }) => (State::Impaired, format!("its certificate has expired on {until}; {renew}")),
+        Ok(Belief::NotYetValid { from }) => {
+            (State::Impaired, format!("its certificate is not valid before {from}; is the clock right? If so, {renew}"))
+        }
+        Ok(Belief::OtherName { named }) => {
+            let found =
+                format!("its certificate names {named:?}, not {} or {}; {renew}", config.device, console.listen.ip());
+            (State::Impaired, found)
+        }
+    };
+    findings.push(finding("console", state, found));
 }

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod browser;
+mod flood;
 mod signing_in;
 
 use std::{
@@ -20,6 +21,7 @@ use examgate::{
         clock::{Clock, ScriptedClock},
         console::{
             Board, Call, Console, Entry, Identity, Limits, Look, Office, OfficeError, Person, Status, What, Why,
+            WrongPins,
         },
     },
     rig::certificates::{Authority, Validity},
@@ -36,6 +38,8 @@ pub(crate) struct StandIn {
     pub(crate) accesses: Mutex<Vec<Access>>,
     pub(crate) calls: Mutex<Vec<(ProctorId, Call)>>,
     pub(crate) undone: Mutex<Vec<EventId>>,
+    /// Of before the console was started.
+    pub(crate) wrong_pins: Vec<WrongPins>,
     /// The student's given name.
     pub(crate) name: Mutex<String>,
 }
@@ -97,6 +101,10 @@ impl Office for StandIn {
         Ok(())
     }
 
+    fn wrong_pins(&self) -> Result<Vec<WrongPins>, OfficeError> {
+        Ok(self.wrong_pins.clone())
+    }
+
     fn status(&self) -> Status {
         Status::default()
     }
@@ -124,9 +132,14 @@ impl Bench {
         Self::within(Limits::default()).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the console under test runs beside its client")]
     pub(crate) async fn within(limits: Limits) -> Self {
-        let office = Arc::new(StandIn { name: Mutex::new("Ada".into()), ..StandIn::default() });
+        Self::after(Vec::new(), limits).await
+    }
+
+    /// A console of a box on which these wrong PINs were typed before.
+    #[expect(clippy::disallowed_methods, reason = "the console under test runs beside its client")]
+    pub(crate) async fn after(wrong_pins: Vec<WrongPins>, limits: Limits) -> Self {
+        let office = Arc::new(StandIn { name: Mutex::new("Ada".into()), wrong_pins, ..StandIn::default() });
         let authority = Authority::new();
         let issued = authority.broker(Validity::Good);
         let identity = Identity { certificate: issued.certificate.into_bytes(), key: issued.key.into_bytes() };

@@ -87,7 +87,7 @@ pub(super) async fn sign_in(
 
 /// Says no, and records that somebody was refused: at once, or with the next ones if they come in a flood.
 async fn refused(pages: &Pages, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
-    let times = pages.door().refusals_to_note(pages.clock.mono());
+    let times = pages.door().refusals_to_note(pages.clock.mono(), proctor.is_some());
     if let Some(times) = times {
         tracing::warn!(times, "somebody was refused at the console");
         let access = Access { proctor, from, step: AccessStep::Refused { times } };

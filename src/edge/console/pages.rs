@@ -23,14 +23,14 @@ use serde::Deserialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    Call, Limits, Office, OfficeError,
+    Call, Limits, Office, OfficeError, WrongPins,
     answer::{answer, asked, failed, said},
     coming::{session, sign_in, sign_out},
     guard::{Here, guard, only_signed_in, secret_in},
     sign_in::{Doorkeeper, Secret, Session},
 };
 use crate::{
-    domain::{EventId, Ground, Invitation, MonoTime, Note, Seq, StudentId, Verdict},
+    domain::{ClockTrust, EventId, Ground, Invitation, MonoTime, Note, Seq, StudentId, Verdict},
     edge::clock::Clock,
 };
 
@@ -76,6 +76,20 @@ impl Pages {
             followers: Arc::new(Semaphore::new(limits.followers)),
             pins: Semaphore::new(1),
         }
+    }
+
+    /// Counts the wrong PINs of before: a restart is no way out of a pause.
+    pub(super) async fn remember(&self) -> Result<(), OfficeError> {
+        let before = self.ask(|office| office.wrong_pins()).await?;
+        let (now, wall) = (self.clock.mono(), self.clock.wall());
+        let is_known = self.clock.trust() != ClockTrust::Untrusted;
+        for WrongPins { proctor, times, last } in before {
+            // Without the time, or before it, none of the pause is over.
+            let passed = wall.duration_since(last);
+            let passed = if is_known && !passed.is_negative() { passed.unsigned_abs() } else { Duration::ZERO };
+            self.door().remember(now, proctor, times, passed);
+        }
+        Ok(())
     }
 
     pub(super) fn door(&self) -> MutexGuard<'_, Doorkeeper> {

@@ -6,8 +6,8 @@
 use serde::{Serialize, Serializer};
 
 use crate::domain::{
-    Access, AccessStep, EventId, Ground, NotUndoable, Note, ProctorId, Reason, StudentId, Unfounded, Verdict,
-    Whereabouts,
+    Access, AccessStep, EventId, Ground, NotUndoable, Note, ProctorId, Reason, StudentId, Timestamp, Unfounded,
+    Verdict, Whereabouts,
 };
 
 /// What the box knows and does. Every call may wait for the disk.
@@ -48,8 +48,25 @@ pub trait Office: Send + Sync {
     /// As [`Office::rule`].
     fn note(&self, access: Access) -> Result<(), OfficeError>;
 
+    /// Whose PIN was typed wrongly since they last signed in.
+    ///
+    /// # Errors
+    /// [`OfficeError::Store`].
+    fn wrong_pins(&self) -> Result<Vec<WrongPins>, OfficeError>;
+
     /// How the box is.
     fn status(&self) -> Status;
+}
+
+/// Wrong PINs of one proctor in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongPins {
+    /// Whose.
+    pub proctor: ProctorId,
+    /// How many.
+    pub times: u32,
+    /// When the last was typed.
+    pub last: Timestamp,
 }
 
 /// A ruling as a proctor asks for it.

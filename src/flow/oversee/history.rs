@@ -9,7 +9,7 @@ use crate::{
         Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, Proctor, ProctorId, Ruling, Seq,
         StudentId, Timestamp, UNDO_WITHIN, Verdict, Whereabouts,
     },
-    edge::console::{Entry, Look, Person, Undoable, Visit, What as Happened, Why},
+    edge::console::{Entry, Look, Person, Undoable, Visit, What as Happened, Why, WrongPins},
     store::{EventError, EventStore},
 };
 
@@ -148,6 +148,23 @@ impl History {
             ("undone", self.undone.len() as u64),
             ("sign_ins_refused", refusals.sum()),
         ]
+    }
+
+    /// A refusal that names a proctor is a wrong PIN; a sign-in ends the row.
+    pub(super) fn wrong_pins(&self) -> Vec<WrongPins> {
+        let mut rows: BTreeMap<&ProctorId, (u32, Timestamp)> = BTreeMap::new();
+        for (at, Access { proctor, step, .. }) in &self.access {
+            let Some(proctor) = proctor else { continue };
+            match step {
+                AccessStep::Refused { .. } => {
+                    let (times, last) = rows.entry(proctor).or_insert((0, *at));
+                    (*times, *last) = (*times + 1, *at);
+                }
+                AccessStep::SignedIn => drop(rows.remove(proctor)),
+                AccessStep::SignedOut => {}
+            }
+        }
+        rows.into_iter().map(|(proctor, (times, last))| WrongPins { proctor: proctor.clone(), times, last }).collect()
     }
 
     pub(super) fn access(&self) -> Vec<Visit> {

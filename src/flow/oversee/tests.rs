@@ -72,7 +72,7 @@ impl Morning {
         };
         let room = RoomId::new("S207").unwrap();
         let entry = |n: u32, name: &str, room: &str| RosterEntry {
-            student: Student { id: id(n), given_name: name.into() },
+            student: Student { id: id(n), given_name: name.into(), language: None },
             card: CardPseudonym::from_bytes([u8::try_from(n).unwrap(); 32]),
             standing: CardStanding::Active,
             room: RoomId::new(room).unwrap(),
@@ -210,5 +210,16 @@ fn students_are_found_and_numbers_add_up() {
     let here = || "192.0.2.7".to_owned();
     let refused = AccessStep::Refused { times: 3 };
     assert_eq!(came, [(Some("okafor".into()), here(), AccessStep::SignedIn), (None, here(), refused)]);
+
+    // Wrong PINs count from the last sign-in on.
+    assert_eq!(morning.oversee.wrong_pins().unwrap(), []);
+    let brandt = ProctorId::new("brandt").unwrap();
+    for proctor in [okafor(), brandt.clone(), okafor()] {
+        let step = AccessStep::Refused { times: 1 };
+        morning.oversee.note(Access { proctor: Some(proctor), from, step }).unwrap();
+    }
+    morning.oversee.note(Access { proctor: Some(brandt), from, step: AccessStep::SignedIn }).unwrap();
+    let wrong = morning.oversee.wrong_pins().unwrap();
+    assert_eq!(wrong, [WrongPins { proctor: okafor(), times: 2, last: morning.clock.wall() }]);
     morning.end();
 }
