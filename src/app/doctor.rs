@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{
     Broker, Stores, Surroundings,
-    settings::{camera_settings, light_kind, mono},
+    models::TuningUse,
+    settings::{camera_settings, light_kind, mono, policy},
     verified_models,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         system::free_space,
     },
     store::{EventStore, Room, read_secret},
-    vision::{Options, Pipeline, VerifiedModels},
+    vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
 /// How a part is.
@@ -135,8 +136,12 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
     let models = match verified_models(config) {
-        Ok((models, untuned)) => {
-            findings.extend(untuned.map(|why| finding("tuning", State::Impaired, why)));
+        Ok((models, tuning)) => {
+            findings.extend(match tuning {
+                TuningUse::None => None,
+                TuningUse::Used(words) => Some(finding("tuning", State::Well, words)),
+                TuningUse::Refused(why) => Some(finding("tuning", State::Impaired, why)),
+            });
             models
         }
         Err(error) => {
@@ -148,6 +153,7 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
     for net in manifest.nets() {
         findings.push(finding(format!("model {}", net.name), State::Well, format!("sha256 {}", net.sha256)));
     }
+    findings.push(thresholds(config, manifest));
     match Pipeline::open(&models, Options::default()) {
         Err(error) => findings.push(finding("runtime", State::Unwell, chain(&error))),
         Ok(pipeline) => {
@@ -169,6 +175,28 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
         }
     }
     Some(models)
+}
+
+/// Whether the thresholds were calibrated for what decides here. That they are of these nets the manifest has checked.
+fn thresholds(config: &Config, manifest: &Manifest) -> Finding {
+    let embedder = &manifest.embedder;
+    let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
+    let said = format!("admit {admit}, refer {refer}");
+    let Some(calibration) = &embedder.calibration else {
+        let found = format!("{said}: not calibrated for {}; `examgate-fleet calibrate` does", embedder.net.name);
+        return finding("thresholds", State::Impaired, found);
+    };
+    let here = policy(&config.policy, manifest).rule(Fusion::WINDOW);
+    if calibration.rule == here {
+        let found = format!("{said}: calibrated on {} people, {}", calibration.people, calibration.date);
+        finding("thresholds", State::Well, found)
+    } else {
+        let found = format!(
+            "{said}: calibrated for another rule ({}) than the one here ({here}); take [policy] out, or calibrate for it",
+            calibration.rule
+        );
+        finding("thresholds", State::Impaired, found)
+    }
 }
 
 fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, findings: &mut Vec<Finding>) {
