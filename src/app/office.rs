@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
     thread::JoinHandle,
 };
@@ -60,17 +60,10 @@ impl Office {
         config: &Config,
         surroundings: &Surroundings,
         listen: SocketAddr,
-        certificate: &PathBuf,
+        certificate: &Path,
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
-        let identity = Identity {
-            certificate: std::fs::read(certificate)
-                .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
-            key: Credentials::locate(surroundings.credentials.clone(), Some(config.keys.clone()))?
-                .read("console.key")
-                .context("the console's key cannot be read")?
-                .to_vec(),
-        };
+        let identity = identity(config, surroundings, certificate)?;
         let Self { exam, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
@@ -110,6 +103,18 @@ impl Office {
         tracing::info!(%address, "the console is served");
         Ok(thread)
     }
+}
+
+/// The console's certificate and key.
+pub(super) fn identity(config: &Config, surroundings: &Surroundings, certificate: &Path) -> Result<Identity> {
+    Ok(Identity {
+        certificate: std::fs::read(certificate)
+            .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
+        key: Credentials::locate(surroundings.credentials.clone(), Some(config.keys.clone()))?
+            .read("console.key")
+            .context("the console's key cannot be read")?
+            .to_vec(),
+    })
 }
 
 /// Feels how the box is while it serves: what `doctor` would find, without taking anything apart.

@@ -7,6 +7,7 @@
 mod answer;
 mod coming;
 mod guard;
+mod identity;
 mod pages;
 mod serve;
 mod sign_in;
@@ -16,16 +17,12 @@ mod words;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use openssl::{
-    error::ErrorStack,
-    pkey::PKey,
-    ssl::{SslAcceptor, SslMethod},
-    x509::X509,
-};
+use openssl::{error::ErrorStack, ssl::SslAcceptor};
 use tokio::{net::TcpListener, sync::watch};
 
 use self::pages::Pages;
 pub use self::{
+    identity::{Certificate, Identity, Standing},
     serve::Limits,
     view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable},
     words::{ground, next_step, reason},
@@ -53,14 +50,6 @@ pub enum ConsoleError {
     Identity(#[source] ErrorStack),
 }
 
-/// Who the console is, to browsers.
-pub struct Identity {
-    /// PEM: the box's certificate for the console, then what lies between it and the authority.
-    pub certificate: Vec<u8>,
-    /// PEM: its key.
-    pub key: Vec<u8>,
-}
-
 /// A console that listens. Pages are served while [`Console::run`] is polled.
 pub struct Console {
     listener: TcpListener,
@@ -83,7 +72,7 @@ impl Console {
         changes: watch::Receiver<Seq>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConsoleError> {
-        let acceptor = acceptor(identity).map_err(ConsoleError::Identity)?;
+        let acceptor = identity.acceptor().map_err(ConsoleError::Identity)?;
         let listener = TcpListener::bind(address).await.map_err(|source| ConsoleError::Listen { address, source })?;
         let pages = Arc::new(Pages::new(limits, office, invitations, changes, clock));
         Ok(Self { listener, acceptor, pages, limits })
@@ -105,20 +94,4 @@ impl Console {
             () = serve::serve(self.listener, self.acceptor, pages::router(self.pages), self.limits) => {}
         }
     }
-}
-
-/// Mozilla's intermediate settings, version 5: TLS 1.2 with forward secrecy and authenticated ciphers, and 1.3.
-fn acceptor(identity: &Identity) -> Result<SslAcceptor, ErrorStack> {
-    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    let mut chain = X509::stack_from_pem(&identity.certificate)?.into_iter();
-    if let Some(leaf) = chain.next() {
-        builder.set_certificate(&leaf)?;
-    }
-    for link in chain {
-        builder.add_extra_chain_cert(link)?;
-    }
-    let key = PKey::private_key_from_pem(&identity.key)?;
-    builder.set_private_key(&key)?;
-    builder.check_private_key()?;
-    Ok(builder.build())
 }
