@@ -15,6 +15,7 @@ use std::{
 
 use examgate::{
     domain::MonoTime,
+    rig::summary,
     vision::{
         Detector, Image, Manifest, NetSpec, Options, Pipeline, Probe, Provider, Trial, VerifiedModels, decode_mjpeg,
     },
@@ -61,7 +62,8 @@ fn main() -> Outcome {
         }
         numbers.append(&mut own);
     }
-    summarise(&bench.root.join("target/bench/summary.json"), &numbers)
+    let numbers: Vec<_> = numbers.iter().map(|(name, number)| (name.as_str(), *number)).collect();
+    Ok(summary::merge(&bench.root, &numbers)?)
 }
 
 #[expect(clippy::print_stdout, reason = "a bench talks to whoever runs it")]
@@ -87,18 +89,6 @@ fn milliseconds(durations: &[Duration]) -> f64 {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Adds the numbers to those of other benches.
-fn summarise(path: &Path, numbers: &Numbers) -> Outcome {
-    let mut all: Numbers = match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)?,
-        Err(_) => Numbers::new(),
-    };
-    all.extend(numbers.iter().map(|(key, value)| (key.clone(), (value * 1e3).round() / 1e3)));
-    fs::write(path, serde_json::to_vec_pretty(&all)?)?;
-    say(&format!("\nwritten to {}", path.display()));
-    Ok(())
 }
 
 impl Bench {

@@ -106,7 +106,8 @@ impl Broker {
         tasks.spawn(deliver.run());
         tasks.spawn(async move {
             while stands.changed().await.is_ok() {
-                tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
+                let Delivery { standing, receipted } = *stands.borrow_and_update();
+                tracing::info!(?standing, receipted = receipted.0, "delivery");
             }
         });
         (tasks, delivery)

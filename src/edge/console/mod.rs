@@ -9,27 +9,32 @@ mod coming;
 mod guard;
 mod identity;
 mod pages;
-mod serve;
 mod sign_in;
 mod throttle;
 mod view;
 mod words;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use openssl::{error::ErrorStack, ssl::SslAcceptor};
+use openssl::{
+    error::ErrorStack,
+    ssl::{Ssl, SslAcceptor},
+};
 use tokio::{net::TcpListener, sync::watch};
+use tokio_openssl::SslStream;
 
 use self::pages::Pages;
 pub use self::{
     identity::{Certificate, Identity, Standing},
-    serve::Limits,
     view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable},
     words::{ground, next_step, reason},
 };
 use crate::{
     domain::{Invitation, MonoTime, Seq},
-    edge::clock::Clock,
+    edge::{
+        clock::Clock,
+        serve::{Bounds, Wire, serve},
+    },
 };
 
 /// The console cannot be served.
@@ -48,6 +53,26 @@ pub enum ConsoleError {
         "the console's certificate or key cannot be used: PEM is wanted, and console.key must belong to the certificate"
     )]
     Identity(#[source] ErrorStack),
+}
+
+/// How much is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections.
+    pub bounds: Bounds,
+    /// Pages that follow at a time.
+    pub followers: usize,
+    /// Pages of one session that follow at a time.
+    pub per_session: usize,
+    /// Bytes of a request's body; it may take as long as a head.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let bounds = Bounds { connections: 96, per_address: 24, within: Duration::from_secs(5) };
+        Self { bounds, followers: 16, per_session: 4, body: 4 * 1024 }
+    }
 }
 
 /// A console that listens. Pages are served while [`Console::run`] is polled.
@@ -88,10 +113,19 @@ impl Console {
 
     /// Serves pages until dropped.
     pub async fn run(self) {
-        let writing = Arc::clone(&self.pages);
+        let Self { listener, acceptor, pages, limits } = self;
+        let writing = Arc::clone(&pages);
+        let greet = move |wire: Wire| {
+            let ssl = Ssl::new(acceptor.context());
+            async move {
+                let mut stream = SslStream::new(ssl?, wire)?;
+                Pin::new(&mut stream).accept().await?;
+                Ok(stream)
+            }
+        };
         tokio::select! {
             () = writing.write_boards() => {}
-            () = serve::serve(self.listener, self.acceptor, pages::router(self.pages), self.limits) => {}
+            () = serve("console", listener, limits.bounds, greet, pages::router(pages)) => {}
         }
     }
 }
