@@ -68,7 +68,7 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
     disk(&config.state, &mut findings);
-    console(config, surroundings, clock.wall(), &mut findings);
+    console(config, clock.wall(), &mut findings);
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
     light(config, &mut findings);
@@ -255,9 +255,9 @@ fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<Finding>)
 }
 
 /// Whether browsers will open the console's pages.
-fn console(config: &Config, surroundings: &Surroundings, now: Timestamp, findings: &mut Vec<Finding>) {
+fn console(config: &Config, now: Timestamp, findings: &mut Vec<Finding>) {
     let Some(console) = &config.console else { return };
-    let standing = office::identity(config, surroundings, &console.certificate).and_then(|identity| {
+    let standing = office::identity(config, &console.certificate).and_then(|identity| {
         Ok(identity.standing(config.device.as_str(), console.listen.ip(), now).map_err(ConsoleError::Identity)?)
     });
     findings.push(match standing {

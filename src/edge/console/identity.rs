@@ -11,6 +11,7 @@ use openssl::{
     ssl::{SslAcceptor, SslMethod},
     x509::{X509, X509Ref},
 };
+use zeroize::Zeroizing;
 
 use crate::domain::Timestamp;
 
@@ -22,7 +23,7 @@ pub struct Identity {
     /// PEM: the box's certificate for the console, then what lies between it and the authority.
     pub certificate: Vec<u8>,
     /// PEM: its key.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
 }
 
 /// What a browser that trusts the issuer makes of a console.
@@ -156,7 +157,7 @@ mod tests {
         (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        Identity { certificate: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() }
+        Identity { certificate: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes().into() }
     }
 
     #[test]
