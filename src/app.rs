@@ -231,7 +231,7 @@ impl Room<'_> {
                     log: surroundings.log.clone(),
                 };
                 let stop = Arc::clone(&close);
-                Some(office.open(config, surroundings, console.listen, &console.certificate, stop).await?)
+                Some(office.open(config, console.listen, &console.certificate, stop).await?)
             }
             (Some(_) | None, None) | (None, Some(_)) => {
                 // Whoever records ends when nobody submits any more.

@@ -8,16 +8,18 @@ use serde::Serialize;
 use super::{
     Broker, Stores, Surroundings,
     models::TuningUse,
+    office,
     settings::{camera_settings, light_kind, mono, policy},
     verified_models,
 };
 use crate::{
     config::Config,
-    domain::{ClockTrust, Pepper},
+    domain::{ClockTrust, Pepper, Timestamp},
     edge::{
         camera::{Camera, CameraSettings, CameraView, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
+        console::{ConsoleError, Standing},
         light::{self, LightKind},
         mqtt,
         system::free_space,
@@ -68,6 +70,7 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
     disk(&config.state, &mut findings);
+    console(config, clock.wall(), &mut findings);
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
     light(config, &mut findings);
@@ -277,6 +280,26 @@ fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<Finding>)
                 finding("broker", State::Well, format!("{}:{} is reached and trusted", uplink.host, uplink.port))
             }
         },
+    });
+}
+
+/// Whether browsers will open the console's pages.
+fn console(config: &Config, now: Timestamp, findings: &mut Vec<Finding>) {
+    let Some(console) = &config.console else { return };
+    let standing = office::identity(config, &console.certificate).and_then(|identity| {
+        Ok(identity.standing(config.device.as_str(), console.listen.ip(), now).map_err(ConsoleError::Identity)?)
+    });
+    findings.push(match standing {
+        Err(error) => finding("console", State::Unwell, format!("{error:#}")),
+        Ok(standing) => {
+            let state = match standing {
+                Standing::Good(_) => State::Well,
+                Standing::EndsSoon(_) | Standing::Expired(_) | Standing::NotYet { .. } | Standing::Misnamed { .. } => {
+                    State::Impaired
+                }
+            };
+            finding("console", state, standing.to_string())
+        }
     });
 }
 

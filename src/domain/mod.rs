@@ -12,6 +12,8 @@ mod pepper;
 mod proctor;
 mod roster;
 mod ruling;
+#[cfg(any(test, feature = "sim"))]
+pub mod sample;
 mod template;
 mod time;
 

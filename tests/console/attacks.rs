@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use examgate::{domain::AccessStep, edge::console::Limits};
+use examgate::{
+    domain::AccessStep,
+    edge::{console::Limits, serve::Bounds},
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Bench, PIN, in_time};
@@ -187,7 +190,8 @@ async fn giant_requests_are_refused() {
 
 #[tokio::test]
 async fn whoever_is_slow_is_dropped() {
-    let bench = Bench::within(Limits { within: Duration::from_millis(300), ..Limits::default() }).await;
+    let bounds = Bounds { within: Duration::from_millis(300), ..Limits::default().bounds };
+    let bench = Bench::within(Limits { bounds, ..Limits::default() }).await;
     let browser = bench.browser();
     // No handshake at all.
     let mut silent = browser.connect().await;

@@ -14,7 +14,7 @@ use super::{Limits, OfficeError};
 
 /// The body, if it is JSON of this shape, short, and comes in time.
 pub(super) async fn asked<T: DeserializeOwned>(limits: Limits, body: Body) -> Result<T, Response> {
-    let bytes = match tokio::time::timeout(limits.within, to_bytes(body, limits.body)).await {
+    let bytes = match tokio::time::timeout(limits.bounds.within, to_bytes(body, limits.body)).await {
         Err(_) => return Err(said(StatusCode::REQUEST_TIMEOUT, "That took too long.")),
         Ok(Err(_)) => return Err(said(StatusCode::PAYLOAD_TOO_LARGE, "That is too long.")),
         Ok(Ok(bytes)) => bytes,

@@ -18,11 +18,13 @@ use super::{
     answer::{answer, asked, failed, said},
     guard::{COOKIE, Here},
     pages::Pages,
-    serve::Peer,
     sign_in::{Refused, Secret, Session},
     words,
 };
-use crate::domain::{Access, AccessStep, ProctorId, Verdict};
+use crate::{
+    domain::{Access, AccessStep, ProctorId, Verdict},
+    edge::serve::Peer,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,9 +16,9 @@ use axum::{
 use super::{
     answer::said,
     pages::Pages,
-    serve::Peer,
     sign_in::{Secret, Session},
 };
+use crate::edge::serve::Peer;
 
 /// The cookie's name. `__Host-` binds it to this host, to TLS and to the whole path.
 pub(super) const COOKIE: &str = "__Host-examgate";

@@ -20,7 +20,10 @@ use super::{
     Follows, Limits, Picture, Settings, guard,
     sheet::{Door, Sheet},
 };
-use crate::domain::{Answer, Shown};
+use crate::{
+    domain::{Answer, Shown},
+    edge::serve::Bounds,
+};
 
 /// How often a page hears that the box is there. It gives the box up after 1.2 s of silence (`screen.js`).
 const BEAT: Duration = Duration::from_millis(500);
@@ -63,8 +66,8 @@ impl Pages {
         self.port
     }
 
-    pub(super) const fn limits(&self) -> &Limits {
-        &self.settings.limits
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.settings.limits.bounds
     }
 
     fn sheet(&self) -> Arc<str> {

@@ -188,10 +188,11 @@ fn pictures_are_there_while_somebody_is_looked_at_and_not_a_moment_longer() {
 
 #[test]
 fn whoever_dawdles_makes_room() {
-    let limits = Limits { connections: 8, head_within: Duration::from_millis(300), ..Limits::default() };
+    let bounds = Bounds { connections: 8, per_address: 8, within: Duration::from_millis(300) };
+    let limits = Limits { bounds, ..Limits::default() };
     serving(limits, async |served| {
         let mut slow = Vec::new();
-        for _ in 0..limits.connections {
+        for _ in 0..bounds.connections {
             slow.push(served.send("GET / HTTP/1.1\r\nHost: 127.0").await);
         }
         assert_eq!(all(&mut served.get("/").await).await, "", "all places are taken: it is closed at once");
@@ -205,7 +206,8 @@ fn whoever_dawdles_makes_room() {
 
 #[test]
 fn whoever_does_not_read_is_let_go_and_holds_nobody_up() {
-    let limits = Limits { watchers: 1, stuck_for: Duration::from_millis(300), ..Limits::default() };
+    let bounds = Bounds { within: Duration::from_millis(300), ..Limits::default().bounds };
+    let limits = Limits { bounds, watchers: 1, ..Limits::default() };
     serving(limits, async |served| {
         served.show(looking());
         let stuck = served.get("/picture").await;
@@ -238,7 +240,8 @@ fn whoever_does_not_read_is_let_go_and_holds_nobody_up() {
 
 #[test]
 fn ten_thousand_connections_and_a_flood_of_followers_leave_the_page_as_it_was() {
-    let limits = Limits { connections: 32, followers: 4, ..Limits::default() };
+    let bounds = Bounds { connections: 32, per_address: 32, ..Limits::default().bounds };
+    let limits = Limits { bounds, followers: 4, ..Limits::default() };
     serving(limits, async |served| {
         let mut page = served.get("/events").await;
         until(&mut page, "\"Tap your card\"").await;

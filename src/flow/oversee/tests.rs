@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, ExamId, ExamWindow, Ground, Liveness,
-        Measured, MonoTime, NotUndoable, Reason, Roster, RosterVersion, Seq, Similarity, Student, StudentId, Timestamp,
-        Unfounded, Verdict, Verification,
+        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, ExamId, ExamWindow, Ground, MonoTime,
+        NotUndoable, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp, Unfounded, Verdict,
+        sample::verified,
     },
     edge::console::Look,
     flow::{Happened, Record},
@@ -107,29 +107,12 @@ impl Morning {
 
     /// The box answers somebody's tap.
     fn tap(&self, n: u32, decision: Decision) -> EventId {
+        let student = (n > 0).then(|| u8::try_from(n).unwrap());
         let event = Event {
             id: new_event_id(&*self.clock),
             at: self.clock.wall(),
-            clock: ClockTrust::Synchronised,
             room: self.oversee.room.clone(),
-            kind: EventKind::Verification(Verification {
-                exam: self.exam.clone(),
-                roster: RosterVersion(1),
-                card: None,
-                profile: None,
-                student: (n > 0).then(|| id(n)),
-                decision,
-                measured: Measured {
-                    similarity: None,
-                    threshold: Similarity::new(0.4),
-                    liveness: Liveness::NotAssessed,
-                    artifact: None,
-                    frames_used: 0,
-                    attempts: 1,
-                    since_tap: Duration::ZERO,
-                    since_first_usable_frame: None,
-                },
-            }),
+            ..verified(0, self.exam.as_str(), student, decision)
         };
         let name = event.id;
         self.submit.send(Submitted { event, by: By::Session }).unwrap();

@@ -1,16 +1,17 @@
 // The proctor's page: what the box says, in rows; what the proctor decides, back to the box. Nothing is shown as done before the
 // box has said that it is recorded. Everything about people comes in as text and stays text. Nothing is kept in the browser.
 "use strict";
-const SILENCE = 1500, AGAIN = 400;
+const SILENCE = 1500, AGAIN = 400, PATIENCE = 15000;
 const at = (id) => document.getElementById(id);
-let me, source, heard = 0, offset = 0, board, shown = "missing", found, asking, known = new Set(), tab = "live", statusTimer;
+let me, source, heard = 0, tried = 0, offset = 0, board, shown = "missing", found, asking, known = new Set(), tab = "live", statusTimer;
 
 async function ask(path, body) {
   const post = body !== undefined;
   const headers = post ? { "content-type": "application/json", ...(me && { "x-examgate-token": me.token }) } : {};
   let answer;
   try {
-    answer = await fetch(path, { method: post ? "POST" : "GET", headers, body: post ? JSON.stringify(body) : undefined, credentials: "same-origin" });
+    const sent = post ? { method: "POST", body: JSON.stringify(body) } : {};
+    answer = await fetch(path, { ...sent, headers, credentials: "same-origin", signal: AbortSignal.timeout(post ? PATIENCE : 2 * SILENCE) });
   } catch {
     throw Object.assign(new Error("The box is not heard. Please try again."), { status: 0 });
   }
@@ -270,6 +271,7 @@ at("sign-out").addEventListener("click", async () => {
 
 function enter(session) {
   me = session;
+  heard = performance.now();
   document.body.dataset.view = "in";
   at("name").textContent = me.name;
   at("code").value = "";
@@ -291,7 +293,7 @@ function leave() {
 
 function listen() {
   source?.close();
-  heard = performance.now();
+  tried = performance.now();
   source = new EventSource("/api/events");
   source.addEventListener("board", (event) => { hear(); board = JSON.parse(event.data); draw(); });
   source.addEventListener("beat", (event) => { hear(); offset = Number(event.data) - Date.now(); });
@@ -303,10 +305,10 @@ function hear() {
 }
 setInterval(async () => {
   if (!me || !source) return;
-  const silent = performance.now() - heard, closed = source.readyState === EventSource.CLOSED;
-  if (silent > SILENCE) at("lost").hidden = false;
-  if (!((closed && silent > AGAIN) || silent > SILENCE)) return;
-  heard = performance.now() - (SILENCE - AGAIN);
+  const now = performance.now(), silent = now - heard > SILENCE, closed = source.readyState === EventSource.CLOSED;
+  if (silent) at("lost").hidden = false;
+  if (!(silent || closed) || now - tried < (closed ? AGAIN : SILENCE)) return;
+  tried = now;
   // A session that ended is not a lost connection.
   try {
     const session = await ask("/api/session");
