@@ -13,10 +13,14 @@ use std::{
 };
 
 use examgate::{
-    domain::{Access, EventId, Invitation, MonoTime, ProctorId, Seq, SignInCode, StudentId, Timestamp, Whereabouts},
+    domain::{
+        Access, EventId, Invitation, MonoTime, ProctorId, Reason, Seq, SignInCode, StudentId, Timestamp, Whereabouts,
+    },
     edge::{
         clock::{Clock, ScriptedClock},
-        console::{Board, Call, Console, Entry, Identity, Limits, Look, Office, OfficeError, Person, Status},
+        console::{
+            Board, Call, Console, Entry, Identity, Limits, Look, Office, OfficeError, Person, Status, What, Why,
+        },
     },
     rig::certificates::{Authority, Validity},
 };
@@ -58,9 +62,8 @@ impl Office for StandIn {
             at: 0,
             who: Some(self.person()),
             look: Look::Referred,
-            title: "For you to decide",
-            why: "Nobody looked at the camera".into(),
-            next: "Let them tap again.",
+            what: What::ForYou,
+            why: Why::Reason(Reason::NoFace),
             by: None,
             note: None,
             undo: None,

@@ -12,6 +12,7 @@ mod pages;
 mod sign_in;
 mod throttle;
 mod view;
+#[cfg(test)]
 mod words;
 
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -26,8 +27,7 @@ use tokio_openssl::SslStream;
 use self::pages::Pages;
 pub use self::{
     identity::{Certificate, Identity, Standing},
-    view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable},
-    words::{ground, next_step, reason},
+    view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable, Visit, What, Why},
 };
 use crate::{
     domain::{Invitation, MonoTime, Seq},

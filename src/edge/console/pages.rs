@@ -141,6 +141,9 @@ pub(super) fn router(pages: Arc<Pages>) -> Router {
         .route("/", get(|| part("text/html; charset=utf-8", include_str!("page/index.html"))))
         .route("/console.css", get(|| part("text/css; charset=utf-8", include_str!("page/console.css"))))
         .route("/console.js", get(|| part("text/javascript; charset=utf-8", include_str!("page/console.js"))))
+        .route("/words/en", get(|| part("application/json", include_str!("messages/en.json"))))
+        .route("/words/es", get(|| part("application/json", include_str!("messages/es.json"))))
+        .route("/words/zh-Hans", get(|| part("application/json", include_str!("messages/zh-Hans.json"))))
         .route("/icon.svg", get(|| part("image/svg+xml", include_str!("page/icon.svg"))))
         .route("/api/session", get(session))
         .route("/api/sign-in", post(sign_in))
@@ -229,7 +232,7 @@ struct Following {
 async fn events(State(pages): State<Arc<Pages>>, Extension(here): Extension<Here>) -> Response {
     let places = [&here.session.follows, &pages.followers].map(|places| Arc::clone(places).try_acquire_owned());
     let [Ok(own), Ok(place)] = places else {
-        return said(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open.");
+        return said(StatusCode::SERVICE_UNAVAILABLE, "pages");
     };
     let mut boards = pages.boards.subscribe();
     boards.mark_changed();
