@@ -6,24 +6,26 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Broker, Stores, Surroundings, office,
-    settings::{camera_settings, light_kind, mono},
+    Broker, Stores, Surroundings,
+    models::TuningUse,
+    office,
+    settings::{camera_settings, light_kind, mono, policy},
     verified_models,
 };
 use crate::{
     config::Config,
-    domain::{ClockTrust, Pepper},
+    domain::{ClockTrust, Pepper, Timestamp},
     edge::{
         camera::{Camera, CameraSettings, CameraView, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
-        console::{Belief, Names, believe},
+        console::{ConsoleError, Standing},
         light::{self, LightKind},
         mqtt,
         system::free_space,
     },
     store::{EventStore, Room, read_secret},
-    vision::{Options, Pipeline, VerifiedModels},
+    vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
 /// How a part is.
@@ -68,10 +70,10 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
     disk(&config.state, &mut findings);
+    console(config, clock.wall(), &mut findings);
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
     light(config, &mut findings);
-    console(config, surroundings, &*clock, &mut findings);
     findings
 }
 
@@ -137,8 +139,12 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
     let models = match verified_models(config) {
-        Ok((models, untuned)) => {
-            findings.extend(untuned.map(|why| finding("tuning", State::Impaired, why)));
+        Ok((models, tuning)) => {
+            findings.extend(match tuning {
+                TuningUse::None => None,
+                TuningUse::Used(words) => Some(finding("tuning", State::Well, words)),
+                TuningUse::Refused(why) => Some(finding("tuning", State::Impaired, why)),
+            });
             models
         }
         Err(error) => {
@@ -150,6 +156,7 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
     for net in manifest.nets() {
         findings.push(finding(format!("model {}", net.name), State::Well, format!("sha256 {}", net.sha256)));
     }
+    findings.push(thresholds(config, manifest));
     match Pipeline::open(&models, Options::default()) {
         Err(error) => findings.push(finding("runtime", State::Unwell, chain(&error))),
         Ok(pipeline) => {
@@ -171,6 +178,28 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
         }
     }
     Some(models)
+}
+
+/// Whether the thresholds were calibrated for what decides here. That they are of these nets the manifest has checked.
+fn thresholds(config: &Config, manifest: &Manifest) -> Finding {
+    let embedder = &manifest.embedder;
+    let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
+    let said = format!("admit {admit}, refer {refer}");
+    let Some(calibration) = &embedder.calibration else {
+        let found = format!("{said}: not calibrated for {}; `examgate-fleet calibrate` does", embedder.net.name);
+        return finding("thresholds", State::Impaired, found);
+    };
+    let here = policy(&config.policy, manifest).rule(Fusion::WINDOW);
+    if calibration.rule == here {
+        let found = format!("{said}: calibrated on {} people, {}", calibration.people, calibration.date);
+        finding("thresholds", State::Well, found)
+    } else {
+        let found = format!(
+            "{said}: calibrated for another rule ({}) than the one here ({here}); take [policy] out, or calibrate for it",
+            calibration.rule
+        );
+        finding("thresholds", State::Impaired, found)
+    }
 }
 
 fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, findings: &mut Vec<Finding>) {
@@ -254,6 +283,26 @@ fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<Finding>)
     });
 }
 
+/// Whether browsers will open the console's pages.
+fn console(config: &Config, now: Timestamp, findings: &mut Vec<Finding>) {
+    let Some(console) = &config.console else { return };
+    let standing = office::identity(config, &console.certificate).and_then(|identity| {
+        Ok(identity.standing(config.device.as_str(), console.listen.ip(), now).map_err(ConsoleError::Identity)?)
+    });
+    findings.push(match standing {
+        Err(error) => finding("console", State::Unwell, format!("{error:#}")),
+        Ok(standing) => {
+            let state = match standing {
+                Standing::Good(_) => State::Well,
+                Standing::EndsSoon(_) | Standing::Expired(_) | Standing::NotYet { .. } | Standing::Misnamed { .. } => {
+                    State::Impaired
+                }
+            };
+            finding("console", state, standing.to_string())
+        }
+    });
+}
+
 fn reader(config: &Config, findings: &mut Vec<Finding>) {
     let pepper = match read_secret(&config.keys.join("pepper.key")) {
         Ok(pepper) => Pepper::from_bytes(*pepper),
@@ -309,29 +358,4 @@ fn light(config: &Config, findings: &mut Vec<Finding>) {
         Ok(_) if matches!(kind, LightKind::Simulated) => finding("light", State::Impaired, kind.to_string()),
         Ok(_) => finding("light", State::Well, kind.to_string()),
     });
-}
-
-fn console(config: &Config, surroundings: &Surroundings, clock: &dyn Clock, findings: &mut Vec<Finding>) {
-    let Some(console) = &config.console else { return };
-    let names = Names { device: config.device.as_str(), address: console.listen.ip() };
-    let judged = office::identity(config, surroundings, &console.certificate)
-        .and_then(|identity| Ok(believe(&identity, &names, clock.wall())?));
-    let renew = "browsers will warn: let the fleet's issuer sign a new one for the box's name";
-    let (state, found) = match judged {
-        Err(error) => (State::Unwell, format!("{error:#}")),
-        Ok(Belief::Fine { until }) => (State::Well, format!("its certificate names the box and is good until {until}")),
-        Ok(Belief::EndsSoon { until, days }) => {
-            (State::Impaired, format!("its certificate ends in {days} days, on {until}: renew it"))
-        }
-        Ok(Belief::Expired { until }) => (State::Impaired, format!("its certificate has expired on {until}; {renew}")),
-        Ok(Belief::NotYetValid { from }) => {
-            (State::Impaired, format!("its certificate is not valid before {from}; is the clock right? If so, {renew}"))
-        }
-        Ok(Belief::OtherName { named }) => {
-            let found =
-                format!("its certificate names {named:?}, not {} or {}; {renew}", config.device, console.listen.ip());
-            (State::Impaired, found)
-        }
-    };
-    findings.push(finding("console", state, found));
 }

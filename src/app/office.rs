@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::{
-    Surroundings,
     doctor::{self, State},
     named,
 };
@@ -23,7 +22,7 @@ use crate::{
         camera::CameraView,
         clock::Clock,
         console::{Console, Finding, Identity, Limits, Line, Status},
-        system::{Credentials, Tail},
+        system::{Tail, read_private},
     },
     flow::{
         Oversee, Submitted,
@@ -58,12 +57,11 @@ impl Office {
     pub(super) async fn open(
         self,
         config: &Config,
-        surroundings: &Surroundings,
         listen: SocketAddr,
         certificate: &Path,
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
-        let identity = identity(config, surroundings, certificate)?;
+        let identity = identity(config, certificate)?;
         let Self { exam, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
@@ -105,17 +103,12 @@ impl Office {
     }
 }
 
-/// Who the console is to browsers.
-///
-/// # Errors
-/// A file cannot be read, or the key may be read by others.
-pub(super) fn identity(config: &Config, surroundings: &Surroundings, certificate: &Path) -> Result<Identity> {
-    let read = std::fs::read(certificate);
-    let keys = Credentials::locate(surroundings.credentials.clone(), Some(config.keys.clone()))?;
+/// The console's certificate and key.
+pub(super) fn identity(config: &Config, certificate: &Path) -> Result<Identity> {
     Ok(Identity {
-        certificate: read
+        certificate: std::fs::read(certificate)
             .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
-        key: keys.read("console.key").context("the console's key cannot be read")?.to_vec(),
+        key: read_private(&config.keys.join("console.key")).context("the console's key cannot be used")?,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::{
         light::{LightKind, Pins},
     },
     session::{Policy, Thresholds},
+    vision::Manifest,
 };
 
 /// The clock, as the camera wants it.
@@ -52,8 +53,15 @@ pub fn light_kind(light: &config::Light) -> LightKind {
     }
 }
 
-pub(super) fn policy(overrides: &config::PolicyOverrides, thresholds: Thresholds) -> Policy {
-    let default = Policy::with(thresholds);
+pub(super) fn policy(overrides: &config::PolicyOverrides, manifest: &Manifest) -> Policy {
+    let (embedder, liveness) = (&manifest.embedder, &manifest.liveness);
+    let default = Policy::with(Thresholds {
+        artifact: embedder.artifact(),
+        admit: embedder.thresholds.admit,
+        refer: embedder.thresholds.refer,
+        live: liveness.threshold,
+        sure: liveness.sure,
+    });
     let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile } = *overrides;
     Policy {
         attempts: attempts.unwrap_or(default.attempts),

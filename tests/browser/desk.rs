@@ -137,7 +137,8 @@ impl Desk {
         let place = (room(), exam());
         let oversee = Oversee::new(place, Arc::clone(&reading), roster, open(), submit.clone(), Box::new(status));
         let issued = Authority::new().broker(Validity::Good);
-        let identity = Identity { certificate: issued.certificate.clone().into_bytes(), key: issued.key.into_bytes() };
+        let identity =
+            Identity { certificate: issued.certificate.clone().into_bytes(), key: issued.key.into_bytes().into() };
         let (invitations, invited) = watch::channel(None);
         let office = Arc::new(oversee) as Arc<dyn Office>;
         let any = "127.0.0.1:0".parse().expect("an address");

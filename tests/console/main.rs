@@ -142,7 +142,7 @@ impl Bench {
         let office = Arc::new(StandIn { name: Mutex::new("Ada".into()), wrong_pins, ..StandIn::default() });
         let authority = Authority::new();
         let issued = authority.broker(Validity::Good);
-        let identity = Identity { certificate: issued.certificate.into_bytes(), key: issued.key.into_bytes() };
+        let identity = Identity { certificate: issued.certificate.into_bytes(), key: issued.key.into_bytes().into() };
         let clock = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
         let (invitations, invited) = watch::channel(None);
         let (changes, changed) = watch::channel(Seq::default());

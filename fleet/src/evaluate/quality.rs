@@ -23,7 +23,7 @@ use crate::{
     calibrate::{bootstrap::Draws, labelled::Labelled},
     exit::Refusal,
     faces::{BothWays, each_central},
-    models::{self, ModelArgs},
+    measuring::MeasuringArgs,
 };
 
 /// Measures the quality of faces, and whether it foretells failure.
@@ -44,14 +44,8 @@ pub(crate) struct Args {
     /// Writes distributions.svg and error-versus-discard.svg into this folder.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
-    /// Images worked on at once [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
 }
 
 /// One property over all pictures.
@@ -119,8 +113,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let shown = args.images.display();
         return Err(Refusal::Data(format!("{shown} has no pictures: JPEG or PNG, one folder a person")).into());
     }
-    let models = args.models.load()?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let models = args.measuring.load()?;
+    let threads = args.measuring.threads();
     let judged = each_central(&models, threads, &labelled.paths, judge)?;
     let embedder = &models.manifest().embedder;
     let admit = embedder.thresholds.admit;
@@ -166,13 +160,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         plots::quality(folder, &report.components, curves)
             .with_context(|| format!("cannot write the plots into {}", folder.display()))?;
     }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        table(&mut out, &report)?;
-    }
-    Ok(())
+    args.measuring.print(&report, table)
 }
 
 fn distributions(found: &[(usize, &Judged)]) -> Vec<Distribution> {
@@ -218,7 +206,7 @@ fn mated(found: &[(usize, &Judged)], missed: impl Fn(&BothWays, &BothWays) -> bo
     comparisons
 }
 
-fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     writeln!(out, "model                {}", report.model)?;
     writeln!(out, "pictures             {}", report.images)?;
     writeln!(out, "without face         {}", report.failures_to_detect)?;

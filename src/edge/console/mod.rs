@@ -5,9 +5,9 @@
 //! knows a database, a card or how the box decides.
 
 mod answer;
-mod certificate;
 mod coming;
 mod guard;
+mod identity;
 mod pages;
 mod sign_in;
 mod throttle;
@@ -19,16 +19,14 @@ use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use openssl::{
     error::ErrorStack,
-    pkey::PKey,
-    ssl::{Ssl, SslAcceptor, SslMethod},
-    x509::X509,
+    ssl::{Ssl, SslAcceptor},
 };
 use tokio::{net::TcpListener, sync::watch};
 use tokio_openssl::SslStream;
 
 use self::pages::Pages;
 pub use self::{
-    certificate::{Belief, Names, believe},
+    identity::{Certificate, Identity, Standing},
     view::{
         Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable, Visit, What, Why,
         WrongPins,
@@ -83,14 +81,6 @@ impl Default for Limits {
     }
 }
 
-/// Who the console is, to browsers.
-pub struct Identity {
-    /// PEM: the box's certificate for the console, then what lies between it and the authority.
-    pub certificate: Vec<u8>,
-    /// PEM: its key.
-    pub key: Vec<u8>,
-}
-
 /// A console that listens. Pages are served while [`Console::run`] is polled.
 pub struct Console {
     listener: TcpListener,
@@ -113,7 +103,7 @@ impl Console {
         changes: watch::Receiver<Seq>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConsoleError> {
-        let acceptor = acceptor(identity).map_err(ConsoleError::Identity)?;
+        let acceptor = identity.acceptor().map_err(ConsoleError::Identity)?;
         let listener = TcpListener::bind(address).await.map_err(|source| ConsoleError::Listen { address, source })?;
         let pages = Arc::new(Pages::new(limits, office, invitations, changes, clock));
         pages.remember().await.map_err(ConsoleError::WrongPins)?;
@@ -145,20 +135,4 @@ impl Console {
             () = serve("console", listener, limits.bounds, greet, pages::router(pages)) => {}
         }
     }
-}
-
-/// Mozilla's intermediate settings, version 5: TLS 1.2 with forward secrecy and authenticated ciphers, and 1.3.
-fn acceptor(identity: &Identity) -> Result<SslAcceptor, ErrorStack> {
-    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    let mut chain = X509::stack_from_pem(&identity.certificate)?.into_iter();
-    if let Some(leaf) = chain.next() {
-        builder.set_certificate(&leaf)?;
-    }
-    for link in chain {
-        builder.add_extra_chain_cert(link)?;
-    }
-    let key = PKey::private_key_from_pem(&identity.key)?;
-    builder.set_private_key(&key)?;
-    builder.check_private_key()?;
-    Ok(builder.build())
 }

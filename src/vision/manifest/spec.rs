@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::Calibration;
 use crate::{
     domain::{ArtifactId, EmbeddingSpaceId, Similarity},
     vision::embed::PHOTO_VIEWS,
@@ -22,6 +23,12 @@ impl Digest {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl From<ArtifactId> for Digest {
+    fn from(id: ArtifactId) -> Self {
+        Self(*id.as_bytes())
     }
 }
 
@@ -240,6 +247,8 @@ pub struct EmbedderSpec {
     pub dimension: usize,
     /// What its cosines mean.
     pub thresholds: MatchThresholds,
+    /// What the thresholds belong to, if they were calibrated.
+    pub calibration: Option<Calibration>,
 }
 
 impl EmbedderSpec {
