@@ -3,6 +3,7 @@
 
 mod desk;
 mod hall;
+mod kiosk;
 mod layout;
 mod line;
 mod morning;

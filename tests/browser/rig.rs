@@ -41,7 +41,7 @@ pub(crate) fn screenshots() -> Option<PathBuf> {
 pub(crate) struct Surfer {
     browser: Browser,
     tasks: JoinSet<()>,
-    _profile: tempfile::TempDir,
+    _profile: Option<tempfile::TempDir>,
 }
 
 impl Surfer {
@@ -80,7 +80,29 @@ impl Surfer {
         let (browser, mut handler) = Browser::launch(config).await.expect("chromium starts");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { while handler.next().await.is_some() {} });
-        Self { browser, tasks, _profile: profile }
+        Self { browser, tasks, _profile: Some(profile) }
+    }
+
+    /// Looks over the shoulder of a browser that somebody else has started and that listens for that on `port`.
+    pub(crate) async fn join(port: u16) -> Self {
+        let (browser, mut handler) = Browser::connect(format!("http://127.0.0.1:{port}")).await.expect("it listens");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { while handler.next().await.is_some() {} });
+        Self { browser, tasks, _profile: None }
+    }
+
+    /// The first page whose address begins with `url`.
+    pub(crate) async fn first(&mut self, url: &str) -> Tab {
+        self.browser.fetch_targets().await.expect("it says what is open");
+        for _ in 0..200 {
+            for page in self.browser.pages().await.expect("it says what is open") {
+                if page.url().await.is_ok_and(|shown| shown.is_some_and(|shown| shown.starts_with(url))) {
+                    return self.watch(page).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{url} is not open");
     }
 
     /// Opens `url` in a window of its own: a page in the background is not drawn.
@@ -88,6 +110,13 @@ impl Surfer {
         let blank =
             CreateTargetParams::builder().url("about:blank").new_window(true).build().expect("it has an address");
         let page = self.browser.new_page(blank).await.expect("a window");
+        let tab = self.watch(page).await;
+        tab.page.goto(url).await.expect("the page is there");
+        tab
+    }
+
+    /// Notes what a page complains about and asks for, from now on.
+    async fn watch(&mut self, page: Page) -> Tab {
         let (complaints, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let hear = |list: &Arc<Mutex<Vec<String>>>, text: String| list.lock().expect("no panic").push(text);
         let (mut logged, noted) = (page.event_listener::<EventEntryAdded>().await.expect("log"), complaints.clone());
@@ -120,7 +149,6 @@ impl Surfer {
                 hear(&noted, event.request.url.clone());
             }
         });
-        page.goto(url).await.expect("the page is there");
         Tab { page, complaints, requests }
     }
 
