@@ -6,6 +6,13 @@ mod clips;
 mod play;
 mod report;
 
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod mishaps;
+#[cfg(test)]
+mod staged;
+
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -17,7 +24,7 @@ use clips::Clip;
 use examgate::{
     domain::{Decision, Template},
     session::{Policy, Thresholds},
-    vision::Pipeline,
+    vision::{Manifest, Pipeline},
 };
 use report::{Line, Report, Unplayable};
 
@@ -63,17 +70,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let models = args.models.load()?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
-    let policy = {
-        let manifest = models.manifest();
-        let (matching, liveness) = (&manifest.embedder.thresholds, &manifest.liveness);
-        Policy::with(Thresholds {
-            artifact: manifest.embedder.artifact(),
-            admit: matching.admit,
-            refer: matching.refer,
-            live: liveness.threshold,
-            sure: liveness.sure,
-        })
-    };
+    let policy = policy(models.manifest());
     let mut unplayable = Vec::new();
 
     let played = models::each(&models, threads, "live clips", &live, |pipeline, clip| {
@@ -117,6 +114,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         out.write_all(report.markdown().as_bytes())?;
     }
     Ok(())
+}
+
+/// The rule as it ships.
+fn policy(manifest: &Manifest) -> Policy {
+    let (matching, liveness) = (&manifest.embedder.thresholds, &manifest.liveness);
+    Policy::with(Thresholds {
+        artifact: manifest.embedder.artifact(),
+        admit: matching.admit,
+        refer: matching.refer,
+        live: liveness.threshold,
+        sure: liveness.sure,
+    })
 }
 
 fn skipped(clip: &Clip, why: String) -> Unplayable {
