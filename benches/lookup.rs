@@ -79,7 +79,7 @@ fn build(path: &Path, students: u64) -> Outcome<(RosterStore, Duration)> {
     let entries = (0..students).map(|n| {
         let id = StudentId::new(format!("N{n:08}")).expect("an identifier");
         let entry = RosterEntry {
-            student: Student { id, given_name: "Ada".into() },
+            student: Student { id, given_name: "Ada".into(), language: None },
             card: card(n),
             standing: CardStanding::Active,
             room: room.clone(),

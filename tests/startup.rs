@@ -205,6 +205,23 @@ fn a_broker_whose_certificate_expired_is_told_of_and_the_box_serves_on() {
 }
 
 #[test]
+fn doctor_names_what_is_wrong_with_the_consoles_certificate() {
+    let stage = stage(false);
+    stage.furnish_office().expect("there is a port");
+    let (path, certificate) = (stage.folder().join("door.toml"), stage.folder().join("console.pem"));
+    let (state, found) = diagnosis(&path, "console");
+    assert!(state == "well" && found.contains("2049"), "{state}: {found}");
+    let expired = stage.authority.broker(Validity::Expired);
+    fs::write(&certificate, &expired.certificate).expect("writable");
+    fs::write(stage.folder().join("keys/console.key"), &expired.key).expect("writable");
+    let (state, found) = diagnosis(&path, "console");
+    assert!(state == "impaired" && found.contains("2021"), "{state}: {found}");
+    fs::remove_file(&certificate).expect("ours");
+    let (state, found) = diagnosis(&path, "console");
+    assert!(state == "unwell" && found.contains("console.pem"), "{state}: {found}");
+}
+
+#[test]
 fn a_provider_that_does_not_load_gives_way_to_its_declared_fallback() {
     const PROVIDER: &str = "runtime/libonnxruntime_providers_openvino.so";
     const BROKEN: &[u8] = b"no library";

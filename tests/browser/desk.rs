@@ -109,7 +109,7 @@ impl Desk {
         let mut roster = RosterStore::create(&folder.path().join("exam.db"), &key).expect("a roster");
         let entries = NAMES.iter().enumerate().map(|(n, name)| {
             let entry = RosterEntry {
-                student: Student { id: id(n + 1), given_name: (*name).into() },
+                student: Student { id: id(n + 1), given_name: (*name).into(), language: None },
                 card: CardPseudonym::from_bytes([u8::try_from(n).expect("few"); 32]),
                 standing: CardStanding::Active,
                 room: if n == 11 { RoomId::new("SILVER-300").expect("valid") } else { room() },

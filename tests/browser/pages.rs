@@ -7,7 +7,7 @@ use examgate::domain::{Decision, QualityDefect, Reason};
 
 use super::{
     desk::{Desk, PIN},
-    proctor::{Looks, press, shows, sign_in},
+    proctor::{Looks, choose, press, shows, sign_in},
     rig::Surfer,
 };
 
@@ -95,8 +95,31 @@ async fn a_proctor_settles_a_morning() {
     press(&one, "Status").await;
     one.until(&shows("#findings", "camera — Not working")).await;
     one.until(&shows("#counters", "Rulings by proctors")).await;
-    one.until(&shows("#access", "okafor signed in")).await;
+    one.until(&shows("#access", "okafor signed in from 127.0.0.1")).await;
     looks.at(&one, "status").await;
+
+    // In the other languages; the choice stays.
+    for (language, admitted, status) in [
+        ("es", "Admisión a mano — Priya", "camera — No funciona"),
+        ("zh-Hans", "人工准许入场 — Priya", "camera — 不工作"),
+    ] {
+        choose(&one, language).await;
+        one.until(&shows("#findings", status)).await;
+        looks.at(&one, &format!("status-{language}")).await;
+        let () = one.get("(document.querySelector('[data-tab=live]').click(), null)").await;
+        one.until(&shows("#entries", admitted)).await;
+        looks.at(&one, &format!("live-{language}")).await;
+        let () = one.get("(document.querySelector('#entries .acts button').click(), null)").await;
+        looks.at(&one, &format!("ruling-{language}")).await;
+        let () = one.get("(document.getElementById('cancel').click(), document.querySelector('[data-tab=roster]').click(), null)").await;
+        looks.at(&one, &format!("roster-{language}")).await;
+        let () = one.get("(document.querySelector('[data-tab=status]').click(), null)").await;
+        one.reload().await;
+        one.until(&format!("document.documentElement.lang === {language:?} && {}", shows("#entries", admitted))).await;
+        let () = one.get("(document.querySelector('[data-tab=status]').click(), null)").await;
+    }
+    choose(&one, "en").await;
+    one.until(&shows("#findings", "camera — Not working")).await;
 
     // Loaded anew, it is where it was; signed out, nothing is left on either.
     two.reload().await;

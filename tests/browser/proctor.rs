@@ -62,6 +62,17 @@ pub(crate) async fn fill(tab: &Tab, id: &str, text: &str) {
     let () = tab.get(&format!("(document.getElementById({id:?}).value = {text:?}, null)")).await;
 }
 
+/// Chooses a language.
+pub(crate) async fn choose(tab: &Tab, language: &str) {
+    let () = tab
+        .get(&format!(
+            "((chooser) => {{ chooser.value = {language:?}; chooser.dispatchEvent(new Event('change')); return null; }})\
+             (document.getElementById('language'))"
+        ))
+        .await;
+    tab.until(&format!("document.documentElement.lang === {language:?}")).await;
+}
+
 /// Types code and PIN.
 pub(crate) async fn sign_in(tab: &Tab, code: &str, pin: &str) {
     tab.until("document.body.dataset.view === 'out'").await;

@@ -94,7 +94,7 @@ fn states() -> Vec<(String, Answer, Option<Hint>)> {
 
 async fn see(tab: &Tab, hall: &Hall, answer: &Answer, hint: Option<Hint>) {
     let since = hall.now();
-    hall.show(Shown { answer: answer.clone(), hint, since });
+    hall.show(Shown { hint, ..Shown::new(answer.clone(), since) });
     let millis = since.since_start().as_secs_f64() * 1e3;
     tab.until(&format!("sheet && Math.abs(sheet.since - {millis}) < 0.001")).await;
 }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use examgate::{
-    domain::AccessStep,
-    edge::{console::Limits, serve::Bounds},
+    domain::{AccessStep, Timestamp},
+    edge::{
+        console::{Limits, WrongPins},
+        serve::Bounds,
+    },
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Bench, PIN, in_time};
+use super::{Bench, PIN, in_time, okafor};
 
 const RULE: &str = r#"{"student":"N1","verdict":"admit","ground":"id_checked","note":null,"answer":null}"#;
 const BEHIND: [(&str, &str); 7] = [
@@ -62,6 +65,18 @@ async fn a_code_serves_once_and_a_card_alone_or_a_pin_alone_never() {
     assert_eq!(other.sign_in(&code, PIN).await.status, 401, "replayed");
     let accesses = bench.office.accesses.lock().expect("no panics");
     assert!(accesses.iter().any(|access| matches!(access.step, AccessStep::Refused { .. })), "refusals are recorded");
+}
+
+#[tokio::test]
+async fn a_power_cycle_ends_no_pause() {
+    // The clock of the bench begins in 1970.
+    let before = WrongPins { proctor: okafor(), times: 5, last: Timestamp::UNIX_EPOCH };
+    let bench = Bench::after(vec![before], Limits::default()).await;
+    let mut browser = bench.browser();
+    let answer = browser.sign_in(&bench.tap(123_456), PIN).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let seconds: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("how long");
+    assert!((100..=120).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ fn room() -> RoomId {
 /// A good card of somebody who is expected.
 pub(crate) fn card(event: EventId) -> Tap {
     let pseudonym = CardPseudonym::from_bytes([0; 32]);
-    let student = Student { id: StudentId::new("S").expect("a valid name"), given_name: String::new() };
+    let student = Student { id: StudentId::new("S").expect("a valid name"), given_name: String::new(), language: None };
     Tap {
         event,
         credential: Ok(Credential { pseudonym, profile: CredentialProfile::Uid }),

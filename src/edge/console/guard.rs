@@ -82,12 +82,12 @@ pub(super) async fn only_signed_in(
     next: Next,
 ) -> Response {
     let Some((secret, session)) = pages.session(request.headers(), from, true) else {
-        return said(StatusCode::UNAUTHORIZED, "Please sign in.");
+        return said(StatusCode::UNAUTHORIZED, "signed_out");
     };
     if request.method() == Method::POST {
         let token = request.headers().get(TOKEN).map(HeaderValue::as_bytes);
         if token != Some(session.token.as_bytes()) {
-            return said(StatusCode::FORBIDDEN, "Please reload this page.");
+            return said(StatusCode::FORBIDDEN, "reload");
         }
     }
     request.extensions_mut().insert(Here { secret, session, from });

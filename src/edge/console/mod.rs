@@ -12,6 +12,7 @@ mod pages;
 mod sign_in;
 mod throttle;
 mod view;
+#[cfg(test)]
 mod words;
 
 use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -26,8 +27,10 @@ use tokio_openssl::SslStream;
 use self::pages::Pages;
 pub use self::{
     identity::{Certificate, Identity, Standing},
-    view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable},
-    words::{ground, next_step, reason},
+    view::{
+        Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable, Visit, What, Why,
+        WrongPins,
+    },
 };
 use crate::{
     domain::{Invitation, MonoTime, Seq},
@@ -48,6 +51,9 @@ pub enum ConsoleError {
         /// Why.
         source: io::Error,
     },
+    /// What happened before cannot be read.
+    #[error("the wrong PINs of before cannot be read: without them guessing would begin anew")]
+    WrongPins(#[source] OfficeError),
     /// Certificate and key are none, or not a pair.
     #[error(
         "the console's certificate or key cannot be used: PEM is wanted, and console.key must belong to the certificate"
@@ -87,7 +93,7 @@ impl Console {
     /// Listens on `address`; port 0 takes a free one. `invitations` says who tapped last, `changes` that the board did.
     ///
     /// # Errors
-    /// The address cannot be had, or the identity is none.
+    /// The address cannot be had, the identity is none, or wrong PINs of before cannot be read.
     pub async fn listen(
         address: SocketAddr,
         identity: &Identity,
@@ -100,6 +106,7 @@ impl Console {
         let acceptor = identity.acceptor().map_err(ConsoleError::Identity)?;
         let listener = TcpListener::bind(address).await.map_err(|source| ConsoleError::Listen { address, source })?;
         let pages = Arc::new(Pages::new(limits, office, invitations, changes, clock));
+        pages.remember().await.map_err(ConsoleError::WrongPins)?;
         Ok(Self { listener, acceptor, pages, limits })
     }
 

@@ -91,6 +91,23 @@ pub struct Plate {
     pub window: ExamWindow,
 }
 
+#[cfg(any(test, feature = "sim"))]
+impl Plate {
+    /// A door to try things on: doors open from 8:30 to 9:15 in New York.
+    ///
+    /// # Panics
+    /// Never: what it names is valid.
+    #[must_use]
+    pub fn sample() -> Self {
+        let at = |text: &str| text.parse().expect("a constant time is valid");
+        Self {
+            exam: "Linear Algebra, final".into(),
+            room: RoomId::new("SILVER-207").expect("a constant name is valid"),
+            window: ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") },
+        }
+    }
+}
+
 /// How much is borne.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -112,8 +129,10 @@ impl Default for Limits {
 /// What the screen shows and how.
 #[derive(Debug)]
 pub struct Settings {
-    /// The languages' words, the door's own first; at least one.
+    /// The words of the door's languages, its own first; at least one.
     pub words: Vec<Words>,
+    /// The words of others, for whoever prefers them.
+    pub more: Vec<Words>,
     /// What stands on the door.
     pub plate: Plate,
     /// Where the door's clock stands.

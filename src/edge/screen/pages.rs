@@ -71,9 +71,9 @@ impl Pages {
     }
 
     fn sheet(&self) -> Arc<str> {
-        let Settings { words, plate, zone, sound, .. } = &self.settings;
+        let Settings { words, more, plate, zone, sound, .. } = &self.settings;
         let door = Door { plate, now: self.follows.clock.wall(), zone, sound: *sound };
-        let sheet = Sheet::write(words, &self.follows.shown.borrow(), &door);
+        let sheet = Sheet::write(words, more, &self.follows.shown.borrow(), &door);
         serde_json::to_string(&sheet).expect("a sheet is JSON").into()
     }
 

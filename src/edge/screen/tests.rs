@@ -76,16 +76,9 @@ fn serving<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Served>
         let clock = Arc::new(ScriptedClock::starting_at("2026-12-14T13:40:00Z".parse().expect("valid")));
         let (shown, seen) = watch::channel(Shown::new(Answer::Idle, MonoTime::default()));
         let (pictures, mirrored) = watch::channel(None);
-        let plate = Plate {
-            exam: "Linear Algebra".into(),
-            room: RoomId::new("S207").expect("valid"),
-            window: ExamWindow {
-                opens: "2026-12-14T13:30:00Z".parse().expect("valid"),
-                closes: "2026-12-14T14:15:00Z".parse().expect("valid"),
-            },
-        };
+        let plate = Plate::sample();
         let words = Words::of(&["en"], None).expect("it comes with the box");
-        let settings = Settings { words, plate, zone: TimeZone::UTC, sound: false, limits };
+        let settings = Settings { words, more: Vec::new(), plate, zone: TimeZone::UTC, sound: false, limits };
         let follows = Follows { shown: seen, pictures: mirrored, clock: clock.clone() };
         let screen = Screen::listen(0, settings, follows).await.expect("loopback can be listened on");
         let served = Arc::new(Served { port: screen.port(), shown, pictures, clock });
@@ -284,11 +277,8 @@ fn a_port_in_use_is_named() {
         let (_, pictures) = watch::channel(None);
         let settings = Settings {
             words: Words::of(&["en"], None).expect("it comes with the box"),
-            plate: Plate {
-                exam: String::new(),
-                room: RoomId::new("S207").expect("valid"),
-                window: ExamWindow { opens: served.clock.wall(), closes: served.clock.wall() },
-            },
+            more: Vec::new(),
+            plate: Plate::sample(),
             zone: TimeZone::UTC,
             sound: false,
             limits: Limits::default(),
