@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 CLIPS := tests/pictures/cache/clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models quantize pictures axe demo test test-long soak screenshots fuzz hw lint gates audit bench docs release
+.PHONY: help setup models quantize pictures axe demo test test-long soak screenshots attacks fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -62,6 +62,14 @@ screenshots: models pictures axe ## Every state of student screen and console at
 	EXAMGATE_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test --workspace --features sim --test browser -- --nocapture every_state settles
 	@tests/browser/sheet
 	@echo "screenshots: in target/screenshots"
+
+attacks: models pictures ## Draws presentation attacks from the test pictures and plays them through the rule that ships (half an hour)
+	@$(BUILD)
+	@rm -rf target/attacks target/live && mkdir -p target/live
+	@ln -s $(CURDIR)/$(CLIPS)/single_face $(CURDIR)/$(CLIPS)/WolfgangLanger_Pexels target/live/
+	@echo "attacks: drawing and playing"
+	target/debug/examgate attacks --out target/attacks $(ATTACKS)
+	target/debug/examgate-fleet evaluate liveness --live target/live --attacks target/attacks
 
 fuzz: ## Every parser of outside bytes under a fuzzer, FUZZ_SECONDS (60) each; needs a nightly toolchain
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \

@@ -60,6 +60,12 @@ enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = "Run it from the project's folder, after `make models pictures`; `make demo` does both.")]
     Demo(examgate::rig::demo::Arguments),
+    /// Draw presentation attacks from stills and clips, to be played by `examgate-fleet evaluate liveness`.
+    #[cfg(feature = "sim")]
+    #[command(
+        after_help = "Examples:\n  examgate attacks --out target/attacks\n  examgate attacks --from portraits/ada.jpg --from clips/ada --kind replay-close --out attacks"
+    )]
+    Attacks(examgate::rig::attacks::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -98,6 +104,10 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
         Command::Demo(arguments) => {
             let as_expected = examgate::rig::demo::run(&arguments, &mut std::io::stdout())?;
             Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        #[cfg(feature = "sim")]
+        Command::Attacks(arguments) => {
+            examgate::rig::attacks::run(&arguments, &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
         }
     }
 }

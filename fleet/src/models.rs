@@ -106,3 +106,10 @@ pub(crate) fn each<T: Sync, R: Send>(
 pub(crate) fn default_threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// Those that `models/fetch` brought.
+#[cfg(test)]
+pub(crate) fn of_this_checkout() -> VerifiedModels {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    ModelArgs { models }.load().unwrap_or_else(|error| panic!("{error:#}: run `make models`"))
+}

@@ -160,6 +160,7 @@ pub(super) fn measure(
         admit_in_use: used.admit.get(),
         refer_in_use: used.refer.get(),
         same_face: used.same_face.get(),
+        unsure: used.unsure,
         fmr_in_use: non_mated.fmr(used.admit.get(), &once).context("there are two people")?,
         fmr_in_use_interval: draws.interval(|times| non_mated.fmr(used.admit.get(), times)),
         accepts,

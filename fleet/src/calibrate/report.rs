@@ -19,6 +19,7 @@ pub(super) struct Report {
     pub(super) admit_in_use: f32,
     pub(super) refer_in_use: f32,
     pub(super) same_face: f32,
+    pub(super) unsure: Option<f32>,
     pub(super) fmr_in_use: f64,
     pub(super) fmr_in_use_interval: Option<[f64; 2]>,
     pub(super) accepts: Vec<Accepts>,
@@ -323,10 +324,11 @@ impl Report {
             date: self.date.clone(),
             command: self.command.clone(),
         };
+        let unsure = self.unsure.map(|length| format!("unsure = {length:.2}\n")).unwrap_or_default();
         let table = toml::to_string(&calibration).expect("names and numbers are TOML");
         Ok(format!(
             "# For models/manifest.toml: put them there instead of the tables of the same names.\n\
-             [model.{model}.thresholds]\nadmit = {admit:.3}\nrefer = {refer:.3}\nsame_face = {:.3}\nsource = {}\n\n\
+             [model.{model}.thresholds]\nadmit = {admit:.3}\nrefer = {refer:.3}\nsame_face = {:.3}\n{unsure}source = {}\n\n\
              # What they belong to: with another embedder or another rule they mean nothing.\n\
              [model.{model}.calibration]\n{table}",
             self.same_face,

@@ -4,6 +4,7 @@
 
 mod discard;
 pub(crate) mod fusion;
+mod gate;
 pub(crate) mod liveness;
 mod metrics;
 pub(crate) mod pairs;

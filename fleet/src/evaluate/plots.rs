@@ -280,11 +280,12 @@ fn against_time(path: &Path, curve: &[Moment], least: Duration) -> Drawn {
             .margin(14)
             .x_label_area_size(44)
             .y_label_area_size(54)
-            .build_cartesian_2d(0..end, 0.0..1.02)?;
+            .build_cartesian_2d(0..end, 0.0..1.3)?;
         let share = |share: &f64| format!("{:.0} %", share * 100.0);
         chart
             .configure_mesh()
             .max_light_lines(1)
+            .y_labels(6)
             .x_desc("milliseconds since the first usable frame")
             .y_desc("share of the sessions")
             .y_label_formatter(&share)
@@ -298,7 +299,7 @@ fn against_time(path: &Path, curve: &[Moment], least: Duration) -> Drawn {
         }
         let at = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
         chart
-            .draw_series(LineSeries::new([(at, 0.0), (at, 1.02)], BLACK.mix(0.5)))?
+            .draw_series(LineSeries::new([(at, 0.0), (at, 1.0)], BLACK.mix(0.5)))?
             .label(format!("shortest look, {at} ms"))
             .legend(|(x, y)| PathElement::new([(x, y), (x + 14, y)], BLACK.mix(0.5)));
         legend(&mut chart)?;

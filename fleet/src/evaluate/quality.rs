@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{
     discard::{Comparison, Curve, JUDGED_AT, SHARES, Verdict, curve},
+    gate::{Gate, gate},
     plots,
 };
 use crate::{
@@ -33,7 +34,8 @@ use crate::{
 /// each property and of the one number that frames are weighed with: the false non-match rate at the manifest's `admit` threshold when
 /// the pictures it calls worst are left out, over every picture as a frame against every other of the same person as an enrolment
 /// photo. `foretells` means that leaving out the worst fifth makes fewer fail, with 95 % confidence over people; `silent` that this
-/// cannot be told.
+/// cannot be told. Last comes the limit of the embedding's length below which an enrolment photo is called poor, chosen on every other
+/// person, and what it is worth on those between them.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on:
   examgate-fleet evaluate quality --images people --plots plots")]
@@ -77,6 +79,8 @@ struct Discard {
     /// Shares of the pictures left out: where the curves' values stand.
     discarded: [f64; SHARES.len()],
     curves: Vec<Curve>,
+    /// Of the embedding's length, for enrolment photos.
+    gate: Option<Gate>,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,6 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 curve(components[at].name, &goodness, &comparisons, &draws, labelled.names.len())
             })
             .collect();
+        let lengths: Vec<_> = found.iter().map(|&(person, judged)| (person, judged.both.weight)).collect();
         let mut people: Vec<_> = comparisons.iter().map(|comparison| comparison.person).collect();
         people.dedup();
         Discard {
@@ -141,6 +146,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             fnmr: curves.first().and_then(|curve| curve.fnmr[0]),
             discarded: SHARES,
             curves,
+            gate: gate(&lengths, &comparisons, labelled.names.len(), &draws),
         }
     });
     let mut defects = BTreeMap::new();
@@ -240,6 +246,25 @@ fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         let [lower, upper] = curve.interval.unwrap_or([f64::NAN; 2]);
         let ratio = curve.ratio.unwrap_or(f64::NAN);
         writeln!(out, "{:<17}{rates}   {ratio:.2} ({lower:.2} to {upper:.2})  {words}", curve.measure)?;
+    }
+    if let Some(gate) = &discard.gate {
+        let Gate { limit, people, photos, below, fnmr_below, fnmr_below_interval, fnmr_others, fnmr_others_interval } =
+            gate;
+        let rate = |rate: Option<f64>, interval: Option<[f64; 2]>| {
+            let [rate, low, high] = [rate, interval.map(|ends| ends[0]), interval.map(|ends| ends[1])]
+                .map(|rate| rate.map_or_else(|| "-".into(), |rate| format!("{:.1}", rate * 100.0)));
+            format!("{rate} % ({low} to {high})")
+        };
+        writeln!(
+            out,
+            "\nenrolment photos: embedding_length below {limit:.2}, the shortest 5 % of every other person's"
+        )?;
+        writeln!(
+            out,
+            "of the {photos} photos of those between them, {below} are; FNMR of {people} people with such a photo enrolled"
+        )?;
+        writeln!(out, "  below   {}", rate(*fnmr_below, *fnmr_below_interval))?;
+        writeln!(out, "  others  {}", rate(*fnmr_others, *fnmr_others_interval))?;
     }
     Ok(())
 }

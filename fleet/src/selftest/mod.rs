@@ -186,7 +186,7 @@ fn enrol_all(
         let wrong = match enrolled {
             Ok(enrolled) => {
                 templates[*person].push(enrolled.template);
-                enrolled.defect.map(|defect| format!("poor: {}", report::words(defect)))
+                enrolled.defect.map(|defect| format!("poor: {}", defect.words()))
             }
             Err(fault) => Some(format!("not used: {fault}; {}", fault.mend())),
         };

@@ -118,7 +118,7 @@ fn share(looks: &[Look], are: impl Fn(&Look) -> bool) -> String {
     format!("{events} of {of} ({low:.1} to {high:.1} %)")
 }
 
-pub(super) const fn words(defect: QualityDefect) -> &'static str {
+const fn words(defect: QualityDefect) -> &'static str {
     match defect {
         QualityDefect::TooFar => "too far away",
         QualityDefect::TooClose => "too close",

@@ -202,6 +202,7 @@ fn embedder(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<Embed
             admit,
             refer,
             same_face: cosine("same_face", thresholds.same_face)?,
+            unsure: thresholds.unsure,
             source: thresholds.source.clone(),
         },
         calibration: model.calibration.clone(),

@@ -84,6 +84,7 @@ pub(super) struct Thresholds {
     pub(super) admit: Option<f32>,
     pub(super) refer: Option<f32>,
     pub(super) same_face: Option<f32>,
+    pub(super) unsure: Option<f32>,
     pub(super) live: Option<f32>,
     pub(super) sure: Option<f32>,
     pub(super) dip: Option<f32>,

@@ -230,6 +230,8 @@ pub struct MatchThresholds {
     pub refer: Similarity,
     /// From here a frame shows the same face as the frames before it.
     pub same_face: Similarity,
+    /// Below this length of the raw embedding the net is unsure of an enrolment photo's face; none: lengths say nothing of this net.
+    pub unsure: Option<f32>,
     /// Where the numbers come from.
     pub source: String,
 }

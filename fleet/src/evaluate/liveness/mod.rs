@@ -7,6 +7,13 @@ mod curve;
 mod play;
 mod report;
 
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod mishaps;
+#[cfg(test)]
+mod staged;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, bail};
