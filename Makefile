@@ -56,10 +56,10 @@ soak: models pictures ## The demonstration again and again for an hour; stops at
 	@end=$$(( $$(date +%s) + $${SOAK_SECONDS:-3600} )); n=0; \
 	while [ $$(date +%s) -lt $$end ]; do n=$$((n + 1)); echo "soak: morning $$n"; target/debug/examgate demo || exit 1; done
 
-screenshots: models pictures axe ## Every state of the student screen at every size, into target/screenshots
+screenshots: models pictures axe ## Every state of student screen and console at every size, into target/screenshots
 	@rm -rf target/screenshots
 	@echo "screenshots: building and looking (some minutes)"
-	EXAMGATE_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test --workspace --features sim --test browser -- --nocapture every_state
+	EXAMGATE_SCREENSHOTS=$(CURDIR)/target/screenshots $(CARGO) test --workspace --features sim --test browser -- --nocapture every_state settles
 	@tests/browser/sheet
 	@echo "screenshots: in target/screenshots"
 
@@ -108,7 +108,7 @@ bench: quantize ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
 	@models/quantize --bench
 	$(CARGO) build --release --workspace --bins --features sim
-	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench duplicates
+	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench screen --bench duplicates
 
 docs: ## The API, as HTML
 	$(CARGO) doc --no-deps -p examgate -p examgate-fleet --features examgate/sim

@@ -13,9 +13,8 @@ use std::{
 
 use examgate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, ClockTrust, Decision, Embedding, EmbeddingSpaceId, Epoch, Event,
-        EventId, EventKind, Exam, ExamId, ExamWindow, Liveness, Measured, RoomId, RosterEntry, RosterVersion,
-        Similarity, Student, StudentId, Template, Timestamp, Verification,
+        ArtifactId, CardPseudonym, CardStanding, Decision, Embedding, EmbeddingSpaceId, Epoch, Exam, ExamId,
+        ExamWindow, RoomId, RosterEntry, RosterVersion, Student, StudentId, Template, Timestamp, sample::verified,
     },
     rig::summary,
     store::{EventStore, Key, Limits, RosterStore},
@@ -80,7 +79,7 @@ fn build(path: &Path, students: u64) -> Outcome<(RosterStore, Duration)> {
     let entries = (0..students).map(|n| {
         let id = StudentId::new(format!("N{n:08}")).expect("an identifier");
         let entry = RosterEntry {
-            student: Student { id, given_name: "Ada".into() },
+            student: Student { id, given_name: "Ada".into(), language: None },
             card: card(n),
             standing: CardStanding::Active,
             room: room.clone(),
@@ -121,30 +120,7 @@ fn record(folder: &Path) -> Outcome<Duration> {
     let mut store = EventStore::open(&folder.join("events.db"), &KEY, epoch, Limits::default())?;
     let mut times = Vec::new();
     for n in 0..500 {
-        let event = Event {
-            id: EventId(Uuid::from_u128(n)),
-            at: Timestamp::UNIX_EPOCH,
-            clock: ClockTrust::Synchronised,
-            room: RoomId::new("room-1")?,
-            kind: EventKind::Verification(Verification {
-                exam: ExamId::new("BENCH")?,
-                roster: RosterVersion(1),
-                card: Some(card(n as u64)),
-                profile: None,
-                student: Some(StudentId::new(format!("N{n}"))?),
-                decision: Decision::Admit,
-                measured: Measured {
-                    similarity: None,
-                    threshold: Similarity::new(0.4),
-                    liveness: Liveness::NotAssessed,
-                    artifact: None,
-                    frames_used: 3,
-                    attempts: 1,
-                    since_tap: Duration::from_millis(900),
-                    since_first_usable_frame: None,
-                },
-            }),
-        };
+        let event = verified(n, "BENCH", Some((n % 256) as u8), Decision::Admit);
         let start = Instant::now();
         store.record(&event)?;
         times.push(start.elapsed());

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use broker::Broker;
-pub use models::verified_models;
+pub use models::{TuningUse, verified_models};
 use office::Office;
 #[cfg(feature = "sim")]
 use settings::stream;
@@ -48,7 +48,7 @@ use crate::{
         system::{Service, Tail},
     },
     flow::{Acts, Happened, Observe, Record, Verify, listen, mirror, show},
-    session::{Door, Policy, Session, Thresholds},
+    session::{Door, Policy, Session},
     store::read_secret,
     vision::{Options, Pipeline},
 };
@@ -79,9 +79,11 @@ pub struct Surroundings {
 /// # Errors
 /// What could not be built, with its cause and how to mend it; nothing was started then.
 pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
-    let (models, untuned) = verified_models(config)?;
-    if let Some(why) = untuned {
-        tracing::warn!(why, "the manifest's own choice of nets and providers holds");
+    let (models, tuning) = verified_models(config)?;
+    match tuning {
+        TuningUse::None => {}
+        TuningUse::Used(choice) => tracing::info!(choice, "nets run as tuned for this machine"),
+        TuningUse::Refused(why) => tracing::warn!(why, "the manifest's own choice of nets and providers holds"),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -104,17 +106,7 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
             }
         }
     }
-    let thresholds = &models.manifest().embedder.thresholds;
-    let policy = policy(
-        &config.policy,
-        Thresholds {
-            artifact: pipeline.artifact(),
-            admit: thresholds.admit,
-            refer: thresholds.refer,
-            live: models.manifest().liveness.threshold,
-            sure: models.manifest().liveness.sure,
-        },
-    );
+    let policy = policy(&config.policy, models.manifest());
     let room = Room { config, surroundings, policy, stage, stores, pipeline };
     runtime.block_on(room.serve(uplink))
 }
@@ -239,7 +231,7 @@ impl Room<'_> {
                     log: surroundings.log.clone(),
                 };
                 let stop = Arc::clone(&close);
-                Some(office.open(config, surroundings, console.listen, &console.certificate, stop).await?)
+                Some(office.open(config, console.listen, &console.certificate, stop).await?)
             }
             (Some(_) | None, None) | (None, Some(_)) => {
                 // Whoever records ends when nobody submits any more.

@@ -198,6 +198,8 @@ pub enum Light {
         amber: u32,
         /// Line offset of the green lamp.
         green: u32,
+        /// Line offset of the buzzer, if there is one.
+        buzzer: Option<u32>,
     },
     /// Pins of a Raspberry Pi, BCM numbers.
     RaspberryPi {
@@ -207,6 +209,8 @@ pub enum Light {
         amber: u8,
         /// Pin of the green lamp.
         green: u8,
+        /// Pin of the buzzer, if there is one.
+        buzzer: Option<u8>,
     },
 }
 

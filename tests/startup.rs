@@ -9,12 +9,14 @@ use std::{
 };
 
 use examgate::{
+    app::tune::machine,
     edge::camera::replay::Scene,
     rig::{
         certificates::Validity,
         stage::{Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
     },
+    vision::{Manifest, NetSpec, Provider, Tuned, Tuning},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -203,6 +205,23 @@ fn a_broker_whose_certificate_expired_is_told_of_and_the_box_serves_on() {
 }
 
 #[test]
+fn doctor_names_what_is_wrong_with_the_consoles_certificate() {
+    let stage = stage(false);
+    stage.furnish_office().expect("there is a port");
+    let (path, certificate) = (stage.folder().join("door.toml"), stage.folder().join("console.pem"));
+    let (state, found) = diagnosis(&path, "console");
+    assert!(state == "well" && found.contains("2049"), "{state}: {found}");
+    let expired = stage.authority.broker(Validity::Expired);
+    fs::write(&certificate, &expired.certificate).expect("writable");
+    fs::write(stage.folder().join("keys/console.key"), &expired.key).expect("writable");
+    let (state, found) = diagnosis(&path, "console");
+    assert!(state == "impaired" && found.contains("2021"), "{state}: {found}");
+    fs::remove_file(&certificate).expect("ours");
+    let (state, found) = diagnosis(&path, "console");
+    assert!(state == "unwell" && found.contains("console.pem"), "{state}: {found}");
+}
+
+#[test]
 fn a_provider_that_does_not_load_gives_way_to_its_declared_fallback() {
     const PROVIDER: &str = "runtime/libonnxruntime_providers_openvino.so";
     const BROKEN: &[u8] = b"no library";
@@ -243,4 +262,51 @@ fn a_provider_that_does_not_load_gives_way_to_its_declared_fallback() {
     drop(tapped);
     assert!(door.stop().expect("it stops").success());
     assert!(stage.door_log().contains("fallback provider"), "{}", stage.door_log());
+}
+
+#[test]
+fn a_tuning_of_this_machine_is_used_and_shown_and_one_of_another_is_not() {
+    let stage = stage(false);
+    stage.enrol(EXAM, "Final", WINDOW, STUDENTS).expect("the roster is imported");
+    stage.set_clock(WINDOW.0).expect("the clock is set");
+    let (configuration, path) = (stage.folder().join("door.toml"), stage.folder().join("tuning.toml"));
+    let good = fs::read_to_string(&configuration).expect("readable");
+    fs::write(&configuration, format!("tuning = \"{}\"\n{good}", path.display())).expect("writable");
+
+    let manifest = Manifest::load(&project().join("models/manifest.toml")).expect("it is sound");
+    let on_cpu = |net: &NetSpec, threads| Tuned {
+        model: net.name.clone(),
+        sha256: net.sha256,
+        provider: Provider::Cpu,
+        threads,
+    };
+    let mut tuning = Tuning {
+        machine: machine(),
+        embed: on_cpu(&manifest.embedder.net, 2),
+        liveness: on_cpu(&manifest.liveness.net, 1),
+    };
+    fs::write(&path, tuning.text()).expect("writable");
+    let used = "mobilefacenet on cpu, 2 threads; minifasnet on cpu, 1 thread";
+    assert_eq!(diagnosis(&configuration, "tuning"), ("well".into(), used.into()));
+    assert_eq!(diagnosis(&configuration, "provider of mobilefacenet"), ("well".into(), "cpu".into()));
+    assert!(stage.open_door().expect("the box is ready").stop().expect("it stops").success());
+    assert!(stage.door_log().contains(used), "{}", stage.door_log());
+
+    tuning.machine = "Z80 x 1".into();
+    fs::write(&path, tuning.text()).expect("writable");
+    let (state, found) = diagnosis(&configuration, "tuning");
+    assert!(state == "impaired" && found.contains("Z80 x 1") && found.contains("doctor --tune"), "{state}: {found}");
+    let (state, found) = diagnosis(&configuration, "provider of mobilefacenet");
+    assert!(state == "well" && found == manifest.embedder.net.provider.to_string(), "{state}: {found}");
+}
+
+#[test]
+fn thresholds_of_another_rule_are_told_of() {
+    let stage = stage(false);
+    let configuration = stage.folder().join("door.toml");
+    let (state, found) = diagnosis(&configuration, "thresholds");
+    assert!(state == "well" && found.contains("people"), "{state}: {found}");
+    stage.configure("[policy]\nattempts = 5\n").expect("writable");
+    let (state, found) = diagnosis(&configuration, "thresholds");
+    assert!(state == "impaired" && found.contains("another rule") && found.contains("5 attempts"), "{state}: {found}");
 }

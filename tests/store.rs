@@ -9,14 +9,10 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use examgate::{
-    domain::{
-        ClockTrust, Decision, Epoch, Event, EventHash, EventId, EventKind, ExamId, Liveness, Measured, RoomId,
-        RosterVersion, Seq, Similarity, Timestamp, Verification,
-    },
+    domain::{Decision, Epoch, EventHash, Seq, sample::verified},
     store::{EventError, EventStore, Key, Limits, Room},
 };
 use uuid::Uuid;
@@ -26,33 +22,6 @@ const EPOCH: Epoch = Epoch(Uuid::from_u128(0xE));
 fn open(folder: &Path, reserve: u64) -> Result<EventStore, EventError> {
     let limits = Limits { reserve, ..Limits::default() };
     EventStore::open(&folder.join("events.db"), &Key::from_bytes([7; 32]), EPOCH, limits)
-}
-
-fn event(n: u64) -> Event {
-    Event {
-        id: EventId(Uuid::from_u128(u128::from(n))),
-        at: Timestamp::UNIX_EPOCH,
-        clock: ClockTrust::Synchronised,
-        room: RoomId::new("room-1").expect("an identifier"),
-        kind: EventKind::Verification(Verification {
-            exam: ExamId::new("A").expect("an identifier"),
-            roster: RosterVersion(1),
-            card: None,
-            profile: None,
-            student: None,
-            decision: Decision::Admit,
-            measured: Measured {
-                similarity: None,
-                threshold: Similarity::new(0.4),
-                liveness: Liveness::NotAssessed,
-                artifact: None,
-                frames_used: 3,
-                attempts: 1,
-                since_tap: Duration::from_millis(900),
-                since_first_usable_frame: None,
-            },
-        }),
-    }
 }
 
 /// Starts one test of this file again, in `folder`.
@@ -117,7 +86,7 @@ fn record_for_ever() -> ! {
     let mut out = std::io::stdout();
     loop {
         let n = store.ends().expect("reads").last.0 + 1;
-        let recorded = store.record(&event(n)).expect("records");
+        let recorded = store.record(&verified(n, "A", Some(1), Decision::Admit)).expect("records");
         out.write_all(format!("recorded {} {}\n", recorded.seq, text(recorded.hash)).as_bytes()).expect("prints");
         out.flush().expect("prints");
     }
@@ -170,7 +139,7 @@ fn fill_the_disk() {
     let mut store = open(here, RESERVE).expect("opens");
     let mut n = 0;
     let mut next = |store: &mut EventStore| {
-        let recorded = store.record(&event(n + 1));
+        let recorded = store.record(&verified(n + 1, "A", Some(1), Decision::Admit));
         n += u64::from(recorded.is_ok());
         recorded
     };

@@ -121,6 +121,7 @@ mod tests {
             admit: Similarity::new(0.5),
             refer: Similarity::new(0.25),
             same_face: Similarity::new(0.5),
+            unsure: None,
             source: String::new(),
         };
         for (similarity, wanted) in [

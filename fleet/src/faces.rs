@@ -13,6 +13,8 @@ use examgate::{
     vision::{DecodeError, Face, Image, ImageView, Pipeline, VerifiedModels, VisionError, decode_file},
 };
 
+use serde::{Serialize, Serializer};
+
 use crate::models;
 
 /// Largest file read, bytes: well above any photo within the decoder's limits.
@@ -89,12 +91,49 @@ pub(crate) enum Choice {
     Central,
 }
 
+/// What makes a photo a poor one, though it can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PhotoDefect {
+    /// A measured property.
+    Quality(QualityDefect),
+    /// The embedding is short: something is wrong with the face that no property tells.
+    Unsure,
+}
+
+impl PhotoDefect {
+    /// What is wrong, and where it is not plain from that, how to mend it.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Quality(QualityDefect::TooFar) => "the face is small",
+            Self::Quality(QualityDefect::TooClose) => "the face fills the picture",
+            Self::Quality(QualityDefect::AtBorder) => "part of the face is outside the picture",
+            Self::Quality(QualityDefect::TurnedAway) => "the head is turned away",
+            Self::Quality(QualityDefect::TooDark) => "too dark",
+            Self::Quality(QualityDefect::TooBright) => "too bright",
+            Self::Quality(QualityDefect::Blurred) => "blurred",
+            Self::Unsure => {
+                "the net is unsure of this face, so the door will often be, too: something may cover it (sunglasses, hair, a hand), or it is \
+                 blurred, turned or odd; take another"
+            }
+        }
+    }
+}
+
+impl Serialize for PhotoDefect {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Quality(defect) => defect.serialize(to),
+            Self::Unsure => to.serialize_str("unsure"),
+        }
+    }
+}
+
 /// A photo's face.
 #[derive(Debug)]
 pub(crate) struct Enrolled {
     pub(crate) template: Template,
-    /// What makes the photo a poor one, though it can be used.
-    pub(crate) defect: Option<QualityDefect>,
+    /// The worst of them.
+    pub(crate) defect: Option<PhotoDefect>,
 }
 
 /// Reads, decodes, detects, chooses, aligns and embeds.
@@ -115,6 +154,10 @@ pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Res
         }
     };
     let template = pipeline.embed_photo(&view, &face).map_err(PhotoFault::Vision)?;
+    let embedder = pipeline.embedder();
+    let unsure = embedder.spec().thresholds.unsure.is_some_and(|least| embedder.length() < least);
+    // A property says what to mend: it goes first.
+    let defect = defect.map(PhotoDefect::Quality).or(unsure.then_some(PhotoDefect::Unsure));
     Ok(Enrolled { template, defect })
 }
 

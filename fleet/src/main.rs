@@ -10,9 +10,11 @@ mod evaluate;
 mod exact;
 mod exit;
 mod faces;
+mod measuring;
 mod models;
 mod proctor;
 mod roster;
+mod selftest;
 mod similarities;
 #[cfg(test)]
 mod similarities_tests;
@@ -54,6 +56,8 @@ enum Command {
     Evaluate(evaluate::Command),
     Calibrate(calibrate::Args),
     Align(align::Args),
+    #[command(subcommand)]
+    Selftest(selftest::Command),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Evaluate(command) => evaluate::run(command),
         Command::Calibrate(args) => calibrate::run(&args, now()),
         Command::Align(args) => align::run(&args),
+        Command::Selftest(command) => selftest::run(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,7 @@ use crate::{
     edge::{
         clock::Clock,
         mqtt::{self, Tls},
-        system::{BootId, Credentials},
+        system::{BootId, read_private},
     },
     flow::deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
     store::{EventStore, read_secret},
@@ -60,7 +60,7 @@ impl Broker {
             tls: Tls {
                 authority: read(&uplink.ca)?,
                 certificate: read(&uplink.certificate)?,
-                key: Credentials::locate(None, Some(config.keys.clone()))?.read("tls.key")?,
+                key: read_private(&config.keys.join("tls.key"))?,
             },
             state: DeviceState::new(Status::Online, boot.0, versions),
         })
@@ -106,7 +106,8 @@ impl Broker {
         tasks.spawn(deliver.run());
         tasks.spawn(async move {
             while stands.changed().await.is_ok() {
-                tracing::info!(standing = ?*stands.borrow_and_update(), "delivery");
+                let Delivery { standing, receipted } = *stands.borrow_and_update();
+                tracing::info!(?standing, receipted = receipted.0, "delivery");
             }
         });
         (tasks, delivery)

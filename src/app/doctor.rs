@@ -7,22 +7,25 @@ use serde::Serialize;
 
 use super::{
     Broker, Stores, Surroundings,
-    settings::{camera_settings, light_kind, mono},
+    models::TuningUse,
+    office,
+    settings::{camera_settings, light_kind, mono, policy},
     verified_models,
 };
 use crate::{
     config::Config,
-    domain::{ClockTrust, Pepper},
+    domain::{ClockTrust, Pepper, Timestamp},
     edge::{
         camera::{Camera, CameraSettings, CameraView, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
+        console::{ConsoleError, Standing},
         light::{self, LightKind},
         mqtt,
         system::free_space,
     },
     store::{EventStore, Room, read_secret},
-    vision::{Options, Pipeline, VerifiedModels},
+    vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
 /// How a part is.
@@ -67,6 +70,7 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
     disk(&config.state, &mut findings);
+    console(config, clock.wall(), &mut findings);
     reader(config, &mut findings);
     camera(config, &clock, &mut findings);
     light(config, &mut findings);
@@ -135,8 +139,12 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
 
 fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
     let models = match verified_models(config) {
-        Ok((models, untuned)) => {
-            findings.extend(untuned.map(|why| finding("tuning", State::Impaired, why)));
+        Ok((models, tuning)) => {
+            findings.extend(match tuning {
+                TuningUse::None => None,
+                TuningUse::Used(words) => Some(finding("tuning", State::Well, words)),
+                TuningUse::Refused(why) => Some(finding("tuning", State::Impaired, why)),
+            });
             models
         }
         Err(error) => {
@@ -148,6 +156,7 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
     for net in manifest.nets() {
         findings.push(finding(format!("model {}", net.name), State::Well, format!("sha256 {}", net.sha256)));
     }
+    findings.push(thresholds(config, manifest));
     match Pipeline::open(&models, Options::default()) {
         Err(error) => findings.push(finding("runtime", State::Unwell, chain(&error))),
         Ok(pipeline) => {
@@ -169,6 +178,28 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
         }
     }
     Some(models)
+}
+
+/// Whether the thresholds were calibrated for what decides here. That they are of these nets the manifest has checked.
+fn thresholds(config: &Config, manifest: &Manifest) -> Finding {
+    let embedder = &manifest.embedder;
+    let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
+    let said = format!("admit {admit}, refer {refer}");
+    let Some(calibration) = &embedder.calibration else {
+        let found = format!("{said}: not calibrated for {}; `examgate-fleet calibrate` does", embedder.net.name);
+        return finding("thresholds", State::Impaired, found);
+    };
+    let here = policy(&config.policy, manifest).rule(Fusion::WINDOW);
+    if calibration.rule == here {
+        let found = format!("{said}: calibrated on {} people, {}", calibration.people, calibration.date);
+        finding("thresholds", State::Well, found)
+    } else {
+        let found = format!(
+            "{said}: calibrated for another rule ({}) than the one here ({here}); take [policy] out, or calibrate for it",
+            calibration.rule
+        );
+        finding("thresholds", State::Impaired, found)
+    }
 }
 
 fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, findings: &mut Vec<Finding>) {
@@ -249,6 +280,26 @@ fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<Finding>)
                 finding("broker", State::Well, format!("{}:{} is reached and trusted", uplink.host, uplink.port))
             }
         },
+    });
+}
+
+/// Whether browsers will open the console's pages.
+fn console(config: &Config, now: Timestamp, findings: &mut Vec<Finding>) {
+    let Some(console) = &config.console else { return };
+    let standing = office::identity(config, &console.certificate).and_then(|identity| {
+        Ok(identity.standing(config.device.as_str(), console.listen.ip(), now).map_err(ConsoleError::Identity)?)
+    });
+    findings.push(match standing {
+        Err(error) => finding("console", State::Unwell, format!("{error:#}")),
+        Ok(standing) => {
+            let state = match standing {
+                Standing::Good(_) => State::Well,
+                Standing::EndsSoon(_) | Standing::Expired(_) | Standing::NotYet { .. } | Standing::Misnamed { .. } => {
+                    State::Impaired
+                }
+            };
+            finding("console", state, standing.to_string())
+        }
     });
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
     thread::JoinHandle,
 };
@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::{
-    Surroundings,
     doctor::{self, State},
     named,
 };
@@ -23,7 +22,7 @@ use crate::{
         camera::CameraView,
         clock::Clock,
         console::{Console, Finding, Identity, Limits, Line, Status},
-        system::{Credentials, Tail},
+        system::{Tail, read_private},
     },
     flow::{
         Oversee, Submitted,
@@ -58,19 +57,11 @@ impl Office {
     pub(super) async fn open(
         self,
         config: &Config,
-        surroundings: &Surroundings,
         listen: SocketAddr,
-        certificate: &PathBuf,
+        certificate: &Path,
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
-        let identity = Identity {
-            certificate: std::fs::read(certificate)
-                .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
-            key: Credentials::locate(surroundings.credentials.clone(), Some(config.keys.clone()))?
-                .read("console.key")
-                .context("the console's key cannot be read")?
-                .to_vec(),
-        };
+        let identity = identity(config, certificate)?;
         let Self { exam, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
@@ -110,6 +101,15 @@ impl Office {
         tracing::info!(%address, "the console is served");
         Ok(thread)
     }
+}
+
+/// The console's certificate and key.
+pub(super) fn identity(config: &Config, certificate: &Path) -> Result<Identity> {
+    Ok(Identity {
+        certificate: std::fs::read(certificate)
+            .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
+        key: read_private(&config.keys.join("console.key")).context("the console's key cannot be used")?,
+    })
 }
 
 /// Feels how the box is while it serves: what `doctor` would find, without taking anything apart.

@@ -17,8 +17,10 @@ use crate::{
 /// A language or the port cannot be had.
 pub(super) async fn listen(config: &Config, exam: &Exam, follows: Follows) -> Result<Option<Screen>> {
     let Some(wanted) = &config.screen else { return Ok(None) };
+    let (tags, folder) = (&wanted.languages, wanted.messages.as_deref());
     let settings = Settings {
-        words: Words::of(&wanted.languages, wanted.messages.as_deref()).context("the screen cannot speak")?,
+        words: Words::of(tags, folder).context("the screen cannot speak")?,
+        more: Words::others(tags, folder).context("the screen cannot speak")?,
         plate: Plate { exam: exam.title.clone(), room: config.room.clone(), window: exam.window },
         zone: TimeZone::system(),
         sound: wanted.sound,

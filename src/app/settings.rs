@@ -10,6 +10,7 @@ use crate::{
         light::{LightKind, Pins},
     },
     session::{Policy, Thresholds},
+    vision::Manifest,
 };
 
 /// The clock, as the camera wants it.
@@ -42,17 +43,25 @@ pub fn camera_settings(camera: &config::Camera) -> V4lSettings {
 pub fn light_kind(light: &config::Light) -> LightKind {
     match light {
         config::Light::Simulated => LightKind::Simulated,
-        config::Light::Gpio { chip, red, amber, green } => {
-            LightKind::Gpio { chip: chip.clone(), pins: Pins { red: *red, green: *green, amber: *amber, buzzer: None } }
+        &config::Light::Gpio { ref chip, red, amber, green, buzzer } => {
+            LightKind::Gpio { chip: chip.clone(), pins: Pins { red, green, amber, buzzer } }
         }
-        config::Light::RaspberryPi { red, amber, green } => LightKind::RaspberryPi {
-            pins: Pins { red: u32::from(*red), green: u32::from(*green), amber: u32::from(*amber), buzzer: None },
-        },
+        &config::Light::RaspberryPi { red, amber, green, buzzer } => {
+            let [red, green, amber] = [red, green, amber].map(u32::from);
+            LightKind::RaspberryPi { pins: Pins { red, green, amber, buzzer: buzzer.map(u32::from) } }
+        }
     }
 }
 
-pub(super) fn policy(overrides: &config::PolicyOverrides, thresholds: Thresholds) -> Policy {
-    let default = Policy::with(thresholds);
+pub(super) fn policy(overrides: &config::PolicyOverrides, manifest: &Manifest) -> Policy {
+    let (embedder, liveness) = (&manifest.embedder, &manifest.liveness);
+    let default = Policy::with(Thresholds {
+        artifact: embedder.artifact(),
+        admit: embedder.thresholds.admit,
+        refer: embedder.thresholds.refer,
+        live: liveness.threshold,
+        sure: liveness.sure,
+    });
     let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile, always_challenge } =
         *overrides;
     Policy {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, EventId, Invitation, MonoTime, QualityDefect, Reason};
+use super::{Decision, EventId, Invitation, Language, MonoTime, QualityDefect, Reason};
 
 /// What is to be shown now. Light and screen both read it, so they cannot disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Shown {
     pub answer: Answer,
     /// What the student could change, while they are looked at.
     pub hint: Option<Hint>,
+    /// What whoever is spoken to prefers to hear.
+    pub language: Option<Language>,
     /// When the session gave the answer.
     pub since: MonoTime,
 }
@@ -19,7 +21,7 @@ impl Shown {
     /// `answer`, just given.
     #[must_use]
     pub const fn new(answer: Answer, since: MonoTime) -> Self {
-        Self { answer, hint: None, since }
+        Self { answer, hint: None, language: None, since }
     }
 }
 

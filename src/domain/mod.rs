@@ -7,11 +7,14 @@ mod chain;
 mod credential;
 mod decision;
 mod event;
+mod language;
 mod observation;
 mod pepper;
 mod proctor;
 mod roster;
 mod ruling;
+#[cfg(any(test, feature = "sim"))]
+pub mod sample;
 mod template;
 mod time;
 
@@ -20,6 +23,7 @@ pub use chain::{EventHash, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};
+pub use language::{Language, NotALanguage};
 pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
 pub use pepper::Pepper;
 pub use proctor::{Invitation, Proctor, SignInCode};

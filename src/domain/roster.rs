@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CardPseudonym, Template, Timestamp};
+use super::{CardPseudonym, Language, Template, Timestamp};
 
 /// Why a text is not an identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +149,9 @@ pub struct Student {
     pub id: StudentId,
     /// The name the screen greets with. Personal data: redacted in `Debug`.
     pub given_name: String,
+    /// What the screen speaks to them, if it can.
+    #[serde(default)]
+    pub language: Option<Language>,
 }
 
 impl fmt::Debug for Student {
@@ -205,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_student_is_never_shown() {
-        let student = Student { id: StudentId::new("N1234").expect("valid"), given_name: "Ada".into() };
+        let student = Student { id: StudentId::new("N1234").expect("valid"), given_name: "Ada".into(), language: None };
         let shown = format!("{student:?} {:?}", student.id);
         assert!(!shown.contains("N1234") && !shown.contains("Ada"), "{shown}");
     }

@@ -200,7 +200,8 @@ impl Verify {
                     if let Answer::SignIn { invitation, .. } = &answer {
                         self.acts.invitations.send_replace(Some((invitation.clone(), now.mono)));
                     }
-                    self.acts.shown.send_replace(Shown::new(answer, now.mono));
+                    let language = self.session.language().cloned();
+                    self.acts.shown.send_replace(Shown { language, ..Shown::new(answer, now.mono) });
                 }
                 Output::Alarm(reason) => tracing::error!(%reason, "alarm: the box is unwell; students are referred"),
                 Output::WakeAt(at, reason) => timers.push((at, reason)),

@@ -4,6 +4,7 @@
 //! Used by the demonstration and by tests of the whole line. Never knows what is played on it.
 
 mod door;
+mod office;
 mod secrets;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use door::Guard;
 pub use door::{DoorBox, Said};
+pub use office::{Appointed, Office};
 use secrets::{identity, secret, signing_key};
 
 use super::{

@@ -26,6 +26,8 @@ mod proctors;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod spoken;
+#[cfg(test)]
 mod tables;
 
 use std::collections::BTreeSet;
@@ -36,8 +38,8 @@ pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, Te
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Answer, Continuity, Credential, Decision, Event, EventId, EventKind, Exam, FaceSeen, Hint, Invitation, Measured,
-    MonoTime, Observation, Reason, Student, Verification,
+    Answer, Continuity, Credential, Decision, Event, EventId, EventKind, Exam, FaceSeen, Hint, Invitation, Language,
+    Measured, MonoTime, Observation, Reason, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -54,7 +56,7 @@ enum State {
     Idle,
     Looking(Look),
     Recording { case: Case, decision: Decision },
-    Showing { event: EventId },
+    Showing { event: EventId, language: Option<Language> },
 }
 
 /// One tap, from its first moment to its event.
@@ -110,6 +112,18 @@ impl Session {
         &self.door.exam
     }
 
+    /// What whoever stands at the door prefers to hear.
+    #[must_use]
+    pub fn language(&self) -> Option<&Language> {
+        match &self.state {
+            State::Idle => None,
+            State::Showing { language, .. } => language.as_ref(),
+            State::Looking(Look { case, .. }) | State::Recording { case, .. } => {
+                case.student.as_ref()?.language.as_ref()
+            }
+        }
+    }
+
     fn card_tapped(&mut self, now: Now, tap: Tap, out: &mut Outputs) {
         match &mut self.state {
             // One at a time: whoever taps meanwhile taps again when the light is back to idle. The next frame may say more.
@@ -137,7 +151,7 @@ impl Session {
     fn invite(&mut self, now: Now, event: EventId, invitation: Invitation, out: &mut Outputs) {
         out.push(Output::Show(Answer::SignIn { event, invitation }));
         out.push(Output::WakeAt(now.mono.after(self.policy.show_code_for), WakeReason::ShownLongEnough { event }));
-        self.state = State::Showing { event };
+        self.state = State::Showing { event, language: None };
     }
 
     fn look(&mut self, now: Now, case: Case, attempt: u32, first_usable: Option<MonoTime>, out: &mut Outputs) {
@@ -275,15 +289,14 @@ impl Session {
 
     fn recorded(&mut self, now: Now, event: EventId, out: &mut Outputs) {
         if let Some((case, decision)) = self.finish_recording(event) {
-            let given_name = case.student.filter(|_| decision == Decision::Admit).map(|s| s.given_name);
-            self.show(now, event, decision, given_name, out);
+            self.show(now, case, decision, out);
         }
     }
 
     fn record_failed(&mut self, now: Now, event: EventId, out: &mut Outputs) {
-        if self.finish_recording(event).is_some() {
+        if let Some((case, _)) = self.finish_recording(event) {
             out.push(Output::Alarm(Reason::StorageFault));
-            self.show(now, event, Decision::Refer(Reason::StorageFault), None, out);
+            self.show(now, case, Decision::Refer(Reason::StorageFault), out);
         }
     }
 
@@ -298,10 +311,13 @@ impl Session {
         }
     }
 
-    fn show(&mut self, now: Now, event: EventId, decision: Decision, given_name: Option<String>, out: &mut Outputs) {
+    fn show(&mut self, now: Now, case: Case, decision: Decision, out: &mut Outputs) {
+        let event = case.event;
+        let (name, language) = case.student.map(|student| (student.given_name, student.language)).unzip();
+        let given_name = name.filter(|_| decision == Decision::Admit);
         out.push(Output::Show(Answer::Decided { event, decision, given_name }));
         out.push(Output::WakeAt(now.mono.after(self.policy.show_for), WakeReason::ShownLongEnough { event }));
-        self.state = State::Showing { event };
+        self.state = State::Showing { event, language: language.flatten() };
     }
 
     fn edge_fault(&mut self, now: Now, fault: Fault, out: &mut Outputs) {
@@ -330,7 +346,7 @@ impl Session {
                 self.attempt_over(now, out);
             }
             (State::Recording { .. }, WakeReason::RecordOverdue { event }) => self.record_failed(now, event, out),
-            (State::Showing { event: shown }, WakeReason::ShownLongEnough { event }) if *shown == event => {
+            (State::Showing { event: shown, .. }, WakeReason::ShownLongEnough { event }) if *shown == event => {
                 self.state = State::Idle;
                 out.push(Output::Show(self.at_rest()));
             }

@@ -78,6 +78,20 @@ impl Policy {
         }
     }
 
+    /// The rule in words: what else than the thresholds the error rates of a whole tap depend on. `fused` frames at most make one probe.
+    /// Thresholds are calibrated for one rule and mean nothing with another.
+    #[must_use]
+    pub fn rule(&self, fused: usize) -> String {
+        format!(
+            "weighted mean of the best {fused} frames, at least {} over {} ms, admits at the first that suffices; nearest template; {} attempts of \
+             {} ms, none after a clear mismatch",
+            self.min_frames,
+            self.min_look.as_millis(),
+            self.attempts,
+            self.attempt_window.as_millis(),
+        )
+    }
+
     /// How long a card pauses after its `failures`-th failed match in a row; `None`: until it is admitted by the proctor.
     #[must_use]
     pub fn pause_after(&self, failures: u32) -> Option<Duration> {

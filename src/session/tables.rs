@@ -51,7 +51,7 @@ pub(super) fn event(n: u128) -> EventId {
 pub(super) fn enrolled() -> Enrolled {
     Enrolled {
         entry: RosterEntry {
-            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into() },
+            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into(), language: None },
             card: CardPseudonym::from_bytes([9; 32]),
             standing: CardStanding::Active,
             room: RoomId::new("S207").expect("valid"),

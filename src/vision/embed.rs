@@ -82,7 +82,8 @@ impl Embedder {
         Ok(Template { space: self.spec.space.clone(), artifact: self.artifact, embedding })
     }
 
-    /// How long the last embedding was before it was scaled to 1; 0 before the first.
+    /// How long the last embedding was before it was scaled to 1, of a photo that of its plain view; 0 before the first. The net is unsure
+    /// of a face with a short one.
     #[must_use]
     pub const fn length(&self) -> f32 {
         self.length
@@ -97,14 +98,17 @@ impl Embedder {
     pub fn embed_photo(&mut self, view: &ImageView<'_>, face: &Face) -> Result<Template, VisionError> {
         let place = Placement::new(&self.spec.net.input, SIDE, SIDE, Colour::Rgb);
         let mut sum = vec![0.0; self.spec.dimension];
+        let mut plain = None;
         for scale in PHOTO_VIEWS {
             self.align(view, &Face { landmarks: face.landmarks.scaled(scale), ..*face })?;
             for _ in 0..2 {
                 let one = self.embed_aligned()?;
+                plain.get_or_insert(self.length);
                 sum.iter_mut().zip(one.embedding.as_slice()).for_each(|(sum, component)| *sum += component);
                 place.mirror(&mut self.aligned);
             }
         }
+        self.length = plain.unwrap_or(0.0);
         let embedding = Embedding::normalised(sum)?;
         Ok(Template { space: self.spec.space.clone(), artifact: self.spec.photo_artifact(), embedding })
     }

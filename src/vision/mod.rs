@@ -37,9 +37,9 @@ pub use face::{Bounds, Face, Landmarks, Point};
 pub use fusion::Fusion;
 pub use liveness::LivenessNet;
 pub use manifest::{
-    Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest, ManifestError, MatchThresholds,
-    NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned, Tuning, TuningError,
-    VerifiedModels, VerifyError,
+    Calibration, Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest, ManifestError,
+    MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned, Tuning,
+    TuningError, VerifiedModels, VerifyError,
 };
 pub use picture::{Image, ImageView, PictureError};
 pub use pipeline::{Options, Pipeline, VisionError};

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use examgate::{
-    domain::{Answer, Decision, EventId, ExamWindow, MonoTime, RoomId, Shown, Timestamp},
+    domain::{Answer, Decision, EventId, MonoTime, Shown},
     edge::{
         clock::{Clock as _, ScriptedClock},
         screen::{Follows, Limits, Picture, Plate, Screen, Settings, Words},
@@ -21,23 +21,16 @@ pub(crate) struct Hall {
     tasks: JoinSet<()>,
 }
 
-fn at(text: &str) -> Timestamp {
-    text.parse().expect("a constant time is valid")
-}
-
 impl Hall {
-    /// Opens at 8:40 of an exam from 8:30 to 9:15, speaking `languages`; `messages` may hold more of them.
+    /// Opens at 8:40 of the sample exam, speaking `languages`; `messages` may hold more of them.
     pub(crate) async fn open(languages: &[&str], messages: Option<&Path>, exam: &str) -> Self {
-        let clock = Arc::new(ScriptedClock::starting_at(at("2026-12-14T13:40:00Z")));
+        let clock = Arc::new(ScriptedClock::starting_at("2026-12-14T13:40:00Z".parse().expect("valid")));
         let (shown, seen) = watch::channel(Shown::new(Answer::Idle, clock.mono()));
         let (pictures, mirrored) = watch::channel(None);
         let settings = Settings {
             words: Words::of(languages, messages).expect("the languages are spoken"),
-            plate: Plate {
-                exam: exam.into(),
-                room: RoomId::new("SILVER-207").expect("valid"),
-                window: ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") },
-            },
+            more: Words::others(languages, messages).expect("they are whole"),
+            plate: Plate { exam: exam.into(), ..Plate::sample() },
             zone: TimeZone::fixed(jiff::tz::offset(-5)),
             sound: false,
             limits: Limits::default(),

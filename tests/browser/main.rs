@@ -1,7 +1,13 @@
-//! What people see, in a real browser: the student screen in every state at every size, and on a running box.
+//! What people see, in a real browser: the student screen in every state at every size, the proctor's console in every view, and
+//! both on a running box.
 
+mod desk;
 mod hall;
 mod layout;
+mod line;
 mod morning;
+mod office;
+mod pages;
+mod proctor;
 mod rig;
 mod states;

@@ -1,6 +1,6 @@
 //! A morning at the door, seen on two screens: the box is a process of its own, with a stand-in card reader and a replayed camera.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use examgate::{
     edge::camera::replay::Scene,
@@ -107,8 +107,7 @@ fn a_morning_is_told_in_the_right_words_on_every_screen() {
     let programs = Programs::beside(Path::new(env!("CARGO_BIN_EXE_examgate"))).expect("both programs are built");
     let reality = Reality { reader: false, broker: false };
     let mut stage = Stage::set(project, programs, EXAM, reality).expect("the stage can be set");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-    stage.configure(&format!("[screen]\nport = {port}\nlanguages = [\"en\", \"es\"]\n")).expect("it is written");
+    let port = stage.hang_screen(&["en", "es"]).expect("there is a port");
     stage.set_environment("TZ", "America/New_York");
     stage.enrol(EXAM, "Linear Algebra, final", DOORS, STUDENTS).expect("the roster is imported");
     stage.set_clock(EARLY).expect("the clock is set");

@@ -3,7 +3,7 @@
 //! Debian's `chromium`, driven over its DevTools protocol. Never knows what is served.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -24,11 +24,18 @@ use chromiumoxide::{
     page::ScreenshotParams,
 };
 use futures_util::StreamExt as _;
+use openssl::x509::X509;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 /// How long a page may take to show what is waited for, on a machine that does other things too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The folder for pictures of pages, if they are wanted.
+#[expect(clippy::disallowed_methods, reason = "whether pictures are wanted is chosen from outside")]
+pub(crate) fn screenshots() -> Option<PathBuf> {
+    std::env::var_os("EXAMGATE_SCREENSHOTS").map(PathBuf::from)
+}
 
 /// A running browser; gone when dropped.
 pub(crate) struct Surfer {
@@ -40,6 +47,18 @@ pub(crate) struct Surfer {
 impl Surfer {
     /// Starts Chromium with a profile of its own.
     pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same; it also believes that a server with this certificate (PEM) is who it says.
+    pub(crate) async fn trusting(certificate: &str) -> Self {
+        let certificate = X509::from_pem(certificate.as_bytes()).expect("a certificate");
+        let key = certificate.public_key().and_then(|key| key.public_key_to_der()).expect("it holds a key");
+        let pin = openssl::base64::encode_block(&openssl::sha::sha256(&key));
+        Self::with(&[&format!("ignore-certificate-errors-spki-list={pin}")]).await
+    }
+
+    async fn with(switches: &[&str]) -> Self {
         let executable = Path::new("/usr/bin/chromium");
         assert!(executable.exists(), "chromium is missing: apt-get install chromium (`provisioning/setup` does)");
         let profile = tempfile::tempdir().expect("a temporary folder");
@@ -48,10 +67,13 @@ impl Surfer {
             .user_data_dir(profile.path())
             .new_headless_mode()
             .viewport(None)
+            // Where the exams of the tests are.
+            .env("TZ", "America/New_York")
             .launch_timeout(Duration::from_secs(60))
             // As root, in a container, there is no sandbox to be had.
             .no_sandbox()
             .args(["disable-quic", "no-first-run", "disable-background-networking", "disable-component-update"])
+            .args(switches.iter().copied())
             .args(["disable-sync", "disable-gpu", "hide-scrollbars", "force-color-profile=srgb"])
             .build()
             .expect("the browser can be configured");
@@ -168,9 +190,9 @@ impl Tab {
         self.page.execute(ReloadParams::default()).await.expect("the page is loaded again");
     }
 
-    /// The picture of the page, as PNG.
-    pub(crate) async fn screenshot(&self) -> Vec<u8> {
-        let wanted = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).build();
+    /// The picture of the page, as PNG; `whole`: also what only scrolling shows.
+    pub(crate) async fn screenshot(&self, whole: bool) -> Vec<u8> {
+        let wanted = ScreenshotParams::builder().format(CaptureScreenshotFormat::Png).full_page(whole).build();
         self.page.screenshot(wanted).await.expect("a screenshot")
     }
 

@@ -11,7 +11,7 @@ use examgate::domain::{
 use super::{
     hall::{Hall, decided},
     layout::{SIZES, capitals, problems},
-    rig::{Surfer, Tab},
+    rig::{Surfer, Tab, screenshots},
 };
 
 const HINTS: [Hint; 11] = [
@@ -94,14 +94,9 @@ fn states() -> Vec<(String, Answer, Option<Hint>)> {
 
 async fn see(tab: &Tab, hall: &Hall, answer: &Answer, hint: Option<Hint>) {
     let since = hall.now();
-    hall.show(Shown { answer: answer.clone(), hint, since });
+    hall.show(Shown { hint, ..Shown::new(answer.clone(), since) });
     let millis = since.since_start().as_secs_f64() * 1e3;
     tab.until(&format!("sheet && Math.abs(sheet.since - {millis}) < 0.001")).await;
-}
-
-#[expect(clippy::disallowed_methods, reason = "whether pictures are wanted is chosen from outside")]
-fn screenshots() -> Option<PathBuf> {
-    std::env::var_os("EXAMGATE_SCREENSHOTS").map(PathBuf::from)
 }
 
 /// English text that runs from right to left, with some titles that really do.
@@ -161,7 +156,7 @@ async fn walk_through(surfer: &mut Surfer, languages: &[&str], name: &str, found
             if let Some(folder) = &folder {
                 let folder = folder.join(format!("{}x{}", size.0, size.1));
                 fs::create_dir_all(&folder).expect("the folder can be made");
-                fs::write(folder.join(format!("{name}-{state}.png")), tab.screenshot().await)
+                fs::write(folder.join(format!("{name}-{state}.png")), tab.screenshot(false).await)
                     .expect("it can be written");
             }
         }

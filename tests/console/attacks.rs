@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use examgate::{domain::AccessStep, edge::console::Limits};
+use examgate::{
+    domain::{AccessStep, Timestamp},
+    edge::{
+        console::{Limits, WrongPins},
+        serve::Bounds,
+    },
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Bench, PIN, in_time};
+use super::{Bench, PIN, in_time, okafor};
 
 const RULE: &str = r#"{"student":"N1","verdict":"admit","ground":"id_checked","note":null,"answer":null}"#;
 const BEHIND: [(&str, &str); 7] = [
@@ -59,6 +65,18 @@ async fn a_code_serves_once_and_a_card_alone_or_a_pin_alone_never() {
     assert_eq!(other.sign_in(&code, PIN).await.status, 401, "replayed");
     let accesses = bench.office.accesses.lock().expect("no panics");
     assert!(accesses.iter().any(|access| matches!(access.step, AccessStep::Refused { .. })), "refusals are recorded");
+}
+
+#[tokio::test]
+async fn a_power_cycle_ends_no_pause() {
+    // The clock of the bench begins in 1970.
+    let before = WrongPins { proctor: okafor(), times: 5, last: Timestamp::UNIX_EPOCH };
+    let bench = Bench::after(vec![before], Limits::default()).await;
+    let mut browser = bench.browser();
+    let answer = browser.sign_in(&bench.tap(123_456), PIN).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let seconds: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("how long");
+    assert!((100..=120).contains(&seconds), "{seconds}");
 }
 
 #[tokio::test]
@@ -187,7 +205,8 @@ async fn giant_requests_are_refused() {
 
 #[tokio::test]
 async fn whoever_is_slow_is_dropped() {
-    let bench = Bench::within(Limits { within: Duration::from_millis(300), ..Limits::default() }).await;
+    let bounds = Bounds { within: Duration::from_millis(300), ..Limits::default().bounds };
+    let bench = Bench::within(Limits { bounds, ..Limits::default() }).await;
     let browser = bench.browser();
     // No handshake at all.
     let mut silent = browser.connect().await;

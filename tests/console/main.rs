@@ -4,6 +4,7 @@
 
 mod attacks;
 mod browser;
+mod flood;
 mod signing_in;
 
 use std::{
@@ -13,10 +14,15 @@ use std::{
 };
 
 use examgate::{
-    domain::{Access, EventId, Invitation, MonoTime, ProctorId, Seq, SignInCode, StudentId, Timestamp, Whereabouts},
+    domain::{
+        Access, EventId, Invitation, MonoTime, ProctorId, Reason, Seq, SignInCode, StudentId, Timestamp, Whereabouts,
+    },
     edge::{
         clock::{Clock, ScriptedClock},
-        console::{Board, Call, Console, Entry, Identity, Limits, Look, Office, OfficeError, Person, Status},
+        console::{
+            Board, Call, Console, Entry, Identity, Limits, Look, Office, OfficeError, Person, Status, What, Why,
+            WrongPins,
+        },
     },
     rig::certificates::{Authority, Validity},
 };
@@ -32,6 +38,8 @@ pub(crate) struct StandIn {
     pub(crate) accesses: Mutex<Vec<Access>>,
     pub(crate) calls: Mutex<Vec<(ProctorId, Call)>>,
     pub(crate) undone: Mutex<Vec<EventId>>,
+    /// Of before the console was started.
+    pub(crate) wrong_pins: Vec<WrongPins>,
     /// The student's given name.
     pub(crate) name: Mutex<String>,
 }
@@ -58,9 +66,8 @@ impl Office for StandIn {
             at: 0,
             who: Some(self.person()),
             look: Look::Referred,
-            title: "For you to decide",
-            why: "Nobody looked at the camera".into(),
-            next: "Let them tap again.",
+            what: What::ForYou,
+            why: Why::Reason(Reason::NoFace),
             by: None,
             note: None,
             undo: None,
@@ -94,6 +101,10 @@ impl Office for StandIn {
         Ok(())
     }
 
+    fn wrong_pins(&self) -> Result<Vec<WrongPins>, OfficeError> {
+        Ok(self.wrong_pins.clone())
+    }
+
     fn status(&self) -> Status {
         Status::default()
     }
@@ -121,12 +132,17 @@ impl Bench {
         Self::within(Limits::default()).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the console under test runs beside its client")]
     pub(crate) async fn within(limits: Limits) -> Self {
-        let office = Arc::new(StandIn { name: Mutex::new("Ada".into()), ..StandIn::default() });
+        Self::after(Vec::new(), limits).await
+    }
+
+    /// A console of a box on which these wrong PINs were typed before.
+    #[expect(clippy::disallowed_methods, reason = "the console under test runs beside its client")]
+    pub(crate) async fn after(wrong_pins: Vec<WrongPins>, limits: Limits) -> Self {
+        let office = Arc::new(StandIn { name: Mutex::new("Ada".into()), wrong_pins, ..StandIn::default() });
         let authority = Authority::new();
         let issued = authority.broker(Validity::Good);
-        let identity = Identity { certificate: issued.certificate.into_bytes(), key: issued.key.into_bytes() };
+        let identity = Identity { certificate: issued.certificate.into_bytes(), key: issued.key.into_bytes().into() };
         let clock = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
         let (invitations, invited) = watch::channel(None);
         let (changes, changed) = watch::channel(Seq::default());

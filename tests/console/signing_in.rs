@@ -43,10 +43,10 @@ async fn a_mistake_is_told_in_words() {
     let bench = Bench::new().await;
     let browser = bench.signed_in(1).await;
     for (body, status, word) in [
-        (ADMIT.replace("N1", "N2"), 404, "not on this exam"),
-        (ADMIT.replace("passport seen", &"x".repeat(201)), 422, "did not understand"),
-        (ADMIT.replace("admit", "pardon"), 422, "did not understand"),
-        ("{".into(), 422, "did not understand"),
+        (ADMIT.replace("N1", "N2"), 404, "no_student"),
+        (ADMIT.replace("passport seen", &"x".repeat(201)), 422, "not_understood"),
+        (ADMIT.replace("admit", "pardon"), 422, "not_understood"),
+        ("{".into(), 422, "not_understood"),
     ] {
         let answer = browser.post("/api/rule", &body).await;
         assert_eq!(answer.status, status, "{body}: {answer:?}");

@@ -6,10 +6,7 @@ use std::{
 };
 
 use examgate::{
-    domain::{
-        ClockTrust, Decision, DeviceId, Epoch, Event, EventId, EventKind, ExamId, Liveness, Measured, Reason, RoomId,
-        RosterVersion, Seq, Similarity, Timestamp, Verification,
-    },
+    domain::{Decision, DeviceId, Epoch, Event, Reason, Seq, Timestamp, sample::verified},
     edge::{
         clock::{Clock, ScriptedClock},
         mqtt::{Link, Settings, Tls, uplink},
@@ -87,30 +84,7 @@ impl World {
 
 /// A referral without a student: the smallest thing a door records.
 fn event(number: u64) -> Event {
-    Event {
-        id: EventId(Uuid::from_u128(u128::from(number))),
-        at: Timestamp::UNIX_EPOCH,
-        clock: ClockTrust::Synchronised,
-        room: RoomId::new("R101").expect("valid"),
-        kind: EventKind::Verification(Verification {
-            exam: ExamId::new("MATH").expect("valid"),
-            roster: RosterVersion(1),
-            card: None,
-            profile: None,
-            student: None,
-            decision: Decision::Refer(Reason::CardUnreadable),
-            measured: Measured {
-                similarity: None,
-                threshold: Similarity::new(0.5),
-                liveness: Liveness::NotAssessed,
-                artifact: None,
-                frames_used: 0,
-                attempts: 0,
-                since_tap: Duration::ZERO,
-                since_first_usable_frame: None,
-            },
-        }),
-    }
+    verified(number, "MATH", None, Decision::Refer(Reason::CardUnreadable))
 }
 
 /// A box.

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use examgate::{
-    domain::{ArtifactId, Similarity},
+    domain::{ArtifactId, Decision, Similarity},
     session::{Policy, Thresholds},
-    vision::EmbedderSpec,
+    vision::{EmbedderSpec, Fusion},
 };
 
 use super::{
@@ -36,12 +36,14 @@ const GENUINE: usize = 5;
 
 /// What is played: how, with how many pictures a person at least and how many templates. The third is the first among the people of the
 /// fourth, so that fusing can be told from who they are.
-const PLAYED: [(Playing, [usize; 2]); 5] = [
+const PLAYED: [(Playing, [usize; 2]); 7] = [
     (Playing::Held, [1, 1]),
     (Playing::Held, [2, 2]),
     (Playing::Held, [3, 1]),
-    (Playing::Varied, [3, 1]),
-    (Playing::Varied, [3, 2]),
+    (Playing::Varied { looks_a_second: rule::SLOW }, [3, 1]),
+    (Playing::Varied { looks_a_second: rule::FAST }, [3, 1]),
+    (Playing::Varied { looks_a_second: rule::SLOW }, [3, 2]),
+    (Playing::Varied { looks_a_second: rule::FAST }, [3, 2]),
 ];
 
 /// What the operator wants.
@@ -110,7 +112,7 @@ pub(super) fn measure(
         live: 0.0,
         sure: 0.0,
     });
-    let proposal = propose(&people, count, &refer, asked, &shipped, used.same_face, &draws)?;
+    let proposal = propose(&people, count, &refer, asked, &shipped, &draws)?;
     let mut accepts = Vec::new();
     let proposed = proposal.admit.zip(proposal.refer).map(|(admit, refer)| {
         let mut policy = shipped.clone();
@@ -120,39 +122,27 @@ pub(super) fn measure(
     for (name, policy) in [("in use", Some(&shipped)), ("proposed", proposed.as_ref())] {
         for (playing, fit) in PLAYED {
             let Some(policy) = policy else { continue };
-            let same_face_and_floor = [used.same_face, policy.thresholds.admit];
-            let taps = Impostors::new(&people, fit, playing, policy, same_face_and_floor)?;
+            let taps = Impostors::new(&people, fit, playing, policy, policy.thresholds.admit)?;
             accepts.extend((taps.taps() > 0).then(|| accept(name, &taps, policy, playing, fit, &draws)));
         }
     }
 
-    let practices = [(1, false), (1, true), (2, false), (2, true)];
-    let practices = practices.map(|(templates, fused)| Practice { templates, fused });
-    let gain = practices
-        .into_iter()
-        .map(|practice| {
-            let taps = genuine(&people, GENUINE, practice, &shipped, used.same_face)?;
-            let people: BTreeSet<_> = taps.iter().map(|(person, _)| person).collect();
-            let missed = Mated(taps.iter().map(|&(person, ok)| (f32::from(u8::from(ok)), person)).collect());
-            Ok(Genuine {
-                templates: practice.templates,
-                fused: practice.fused,
-                people: people.len(),
-                taps: taps.len(),
-                not_admitted: missed.fnmr(0.5, &once),
-                interval: draws.interval(|times| missed.fnmr(0.5, times)),
-            })
-        })
-        .collect::<anyhow::Result<_>>()?;
+    let mut gain = Vec::new();
+    for (name, policy) in [("in use", Some(&shipped)), ("proposed", proposed.as_ref())] {
+        for (templates, fused) in [(1, false), (1, true), (2, false), (2, true)] {
+            let Some(policy) = policy else { continue };
+            gain.push(themselves(name, &people, Practice { templates, fused }, policy, &draws)?);
+        }
+    }
 
     // Where the worst can still be told apart: at the rate of the proctor's threshold.
     let at = non_mated.threshold(asked.refer_rate, &once).context("there are two people")?;
     Ok(Report {
         key: Key {
             space: embedder.space.to_string(),
-            probe_artifact: hex::encode(embedder.artifact().as_bytes()),
-            enrolment_artifact: hex::encode(enrolling.as_bytes()),
-            rule: rule::name(&shipped),
+            probe_artifact: embedder.artifact().into(),
+            enrolment_artifact: enrolling.into(),
+            rule: shipped.rule(Fusion::WINDOW),
             model: embedder.net.name.clone(),
         },
         data: Data {
@@ -170,6 +160,7 @@ pub(super) fn measure(
         admit_in_use: used.admit.get(),
         refer_in_use: used.refer.get(),
         same_face: used.same_face.get(),
+        unsure: used.unsure,
         fmr_in_use: non_mated.fmr(used.admit.get(), &once).context("there are two people")?,
         fmr_in_use_interval: draws.interval(|times| non_mated.fmr(used.admit.get(), times)),
         accepts,
@@ -213,7 +204,6 @@ fn propose(
     refer: &Target,
     asked: &Asked,
     shipped: &Policy,
-    same_face: Similarity,
     draws: &Draws,
 ) -> anyhow::Result<Proposal> {
     // Each pair of people makes two taps: one at the other's place, and the other way round.
@@ -235,7 +225,7 @@ fn propose(
     let floor = policy.thresholds.refer;
     let taps = PLAYED
         .into_iter()
-        .map(|(playing, fit)| Impostors::new(people, fit, playing, &policy, [same_face, floor]))
+        .map(|(playing, fit)| Impostors::new(people, fit, playing, &policy, floor))
         .collect::<Result<Vec<_>, _>>()?;
     let keeps = |policy: &Policy| taps.iter().all(|taps| taps.keeps(asked.accept_rate, needed, policy, draws));
     proposal.refer = Some(refer);
@@ -256,7 +246,10 @@ fn accept(
     let people = taps.people();
     Accepts {
         thresholds,
-        fused: playing == Playing::Varied,
+        looks_a_second: match playing {
+            Playing::Held => None,
+            Playing::Varied { looks_a_second } => Some(looks_a_second),
+        },
         templates,
         pictures_at_least: pictures,
         people,
@@ -270,6 +263,36 @@ fn accept(
         independent_interval: clopper_pearson(events, trials, 0.95),
         carries: RULE_OF / taps.taps() as f64,
     }
+}
+
+fn themselves(
+    thresholds: &'static str,
+    people: &People<'_>,
+    practice: Practice,
+    policy: &Policy,
+    draws: &Draws,
+) -> anyhow::Result<Genuine> {
+    let once = vec![1.0; people.len()];
+    let taps = genuine(people, GENUINE, practice, policy)?;
+    let count: BTreeSet<_> = taps.iter().map(|(person, _)| person).collect();
+    let share = |is: fn(&Option<Decision>) -> bool| {
+        Mated(taps.iter().map(|(person, came_to)| (f32::from(u8::from(!is(came_to))), *person)).collect())
+    };
+    let missed = share(|came_to| *came_to != Some(Decision::Admit));
+    let denied = share(|came_to| matches!(came_to, Some(Decision::Deny(_))));
+    let events = taps.iter().filter(|(_, came_to)| *came_to != Some(Decision::Admit)).count() as u64;
+    // One tap a person: these are independent. A bootstrap of none among few would say that there are none at all.
+    let exact = (count.len() == taps.len()).then(|| clopper_pearson(events, taps.len() as u64, 0.95));
+    Ok(Genuine {
+        thresholds,
+        templates: practice.templates,
+        fused: practice.fused,
+        people: count.len(),
+        taps: taps.len(),
+        not_admitted: missed.fnmr(0.5, &once),
+        interval: exact.or_else(|| draws.interval(|times| missed.fnmr(0.5, times))),
+        denied: denied.fnmr(0.5, &once),
+    })
 }
 
 /// The people most often taken for others.

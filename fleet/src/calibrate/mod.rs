@@ -9,21 +9,13 @@ mod report;
 pub(crate) mod rule;
 mod taps;
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, bail};
 use examgate::domain::Timestamp;
 use labelled::Labelled;
 
-use crate::{
-    exit::Refusal,
-    faces,
-    models::{self, ModelArgs},
-};
+use crate::{exit::Refusal, faces, measuring::MeasuringArgs};
 
 /// Finds thresholds for the decision rule from labelled pictures, and says how sure they are.
 ///
@@ -65,14 +57,8 @@ pub(crate) struct Args {
     /// Writes thresholds for the model manifest, with what they belong to and where they come from; refused if the data cannot carry them.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// Prints JSON instead of Markdown.
-    #[arg(long)]
-    json: bool,
-    /// Images worked on at once [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -95,20 +81,22 @@ pub(crate) fn run(args: &Args, now: Timestamp) -> anyhow::Result<()> {
         )));
     }
     let groups = args.groups.as_deref().map(|file| labelled.groups(file)).transpose()?;
-    let models = args.models.load()?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let models = args.measuring.load()?;
+    let threads = args.measuring.threads();
     let mut embeddings = faces::embed_all(&models, threads, &labelled.paths)?;
     let mut looking = models.manifest().embedder.clone();
     if let Some(name) = &args.probe {
-        let models = args.models.load_with(name)?;
+        let models = args.measuring.load_with(name)?;
         embeddings = faces::mixed(embeddings, faces::embed_all(&models, threads, &labelled.paths)?);
         looking = models.manifest().embedder.clone();
     }
     let enrolling = models.manifest().embedder.photo_artifact();
     let asked = measure::Asked { accept_rate: args.accept_rate, refer_rate: args.refer_rate };
     let mut report = measure::measure(&labelled, &embeddings, groups.as_ref(), (&looking, enrolling), &asked)?;
-    report.date = now.to_string();
-    report.command = std::env::args().collect::<Vec<_>>().join(" ");
+    // A day is enough to find it again.
+    report.date = now.to_string().chars().take_while(|&c| c != 'T').collect();
+    report.command =
+        std::iter::once("examgate-fleet".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ");
 
     if let Some(folder) = &args.report {
         let failed = || format!("cannot write the report into {}", folder.display());
@@ -117,12 +105,7 @@ pub(crate) fn run(args: &Args, now: Timestamp) -> anyhow::Result<()> {
             .with_context(failed)?;
         fs::write(folder.join("calibration.md"), report.markdown()).with_context(failed)?;
     }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        out.write_all(report.markdown().as_bytes())?;
-    }
+    args.measuring.print(&report, |out, report| out.write_all(report.markdown().as_bytes()))?;
     if let Some(path) = &args.write {
         let text = report.thresholds().map_err(|why| {
             Refusal::Data(format!("{} was not written, since the data cannot carry it: {why}", path.display()))

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use examgate::vision::{Calibration, Digest};
 use serde::Serialize;
 
 /// The whole report. Rates are shares, 0 to 1; intervals hold 95 %; `null` is what the data do not say.
@@ -18,6 +19,7 @@ pub(super) struct Report {
     pub(super) admit_in_use: f32,
     pub(super) refer_in_use: f32,
     pub(super) same_face: f32,
+    pub(super) unsure: Option<f32>,
     pub(super) fmr_in_use: f64,
     pub(super) fmr_in_use_interval: Option<[f64; 2]>,
     pub(super) accepts: Vec<Accepts>,
@@ -32,8 +34,8 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 pub(super) struct Key {
     pub(super) space: String,
-    pub(super) probe_artifact: String,
-    pub(super) enrolment_artifact: String,
+    pub(super) probe_artifact: Digest,
+    pub(super) enrolment_artifact: Digest,
     pub(super) rule: String,
     pub(super) model: String,
 }
@@ -76,8 +78,8 @@ pub(super) struct Proposal {
 #[derive(Debug, Serialize)]
 pub(super) struct Accepts {
     pub(super) thresholds: &'static str,
-    /// Whether the looks of an attempt differ and are fused, or are all of one picture.
-    pub(super) fused: bool,
+    /// How many different looks a second were fused; `null`: one picture was held.
+    pub(super) looks_a_second: Option<u32>,
     pub(super) templates: usize,
     pub(super) pictures_at_least: usize,
     pub(super) people: usize,
@@ -97,12 +99,15 @@ pub(super) struct Accepts {
 /// Whole taps by people at their own place.
 #[derive(Debug, Serialize)]
 pub(super) struct Genuine {
+    pub(super) thresholds: &'static str,
     pub(super) templates: usize,
     pub(super) fused: bool,
     pub(super) people: usize,
     pub(super) taps: usize,
+    /// Referred to the proctor or denied.
     pub(super) not_admitted: Option<f64>,
     pub(super) interval: Option<[f64; 2]>,
+    pub(super) denied: Option<f64>,
 }
 
 /// Somebody who is often taken for others.
@@ -213,7 +218,7 @@ impl Report {
         writeln!(
             out,
             "Everybody at everybody else's place, through the shipped rule, liveness taken as passed. Held: one picture an attempt; fused: \
-             all pictures of the person in every attempt. Video lies in between.\n"
+             all pictures of the person in every attempt, one a look, again and again. Video lies in between.\n"
         )?;
         writeln!(
             out,
@@ -225,7 +230,7 @@ impl Report {
                 out,
                 "| {} | {} | {} | {} | {} | {} | {} | {} | {} of {}: {} | {} |",
                 taps.thresholds,
-                if taps.fused { "fused" } else { "held" },
+                taps.looks_a_second.map_or_else(|| "held".into(), |rate| format!("fused, {rate} a second")),
                 taps.templates,
                 taps.people,
                 taps.taps,
@@ -238,18 +243,26 @@ impl Report {
                 rate(taps.carries),
             )?;
         }
-        writeln!(out, "\n## Whole taps by the people themselves, thresholds in use\n")?;
-        writeln!(out, "| looks | templates | people | taps | not admitted | interval |\n|---|---|---|---|---|---|")?;
+        writeln!(out, "\n## Whole taps by the people themselves\n")?;
+        writeln!(
+            out,
+            "Who is not admitted goes to the proctor. Enrolled with the first one or two pictures, shown the others; fused at {} looks a second. \
+             With one tap a person the interval is exact (Clopper-Pearson).\n\n\
+             | thresholds | looks | templates | people | taps | not admitted | interval | of all, denied |\n|---|---|---|---|---|---|---|---|",
+            super::rule::FAST,
+        )?;
         for taps in &self.genuine {
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} |",
-                if taps.fused { "fused" } else { "one picture" },
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                taps.thresholds,
+                if taps.fused { "fused" } else { "held" },
                 taps.templates,
                 taps.people,
                 taps.taps,
                 share(taps.not_admitted),
                 within(taps.interval, |v| share(Some(v))),
+                share(taps.denied),
             )?;
         }
         Ok(())
@@ -293,33 +306,33 @@ impl Report {
                 self.proposal.people_needed.unwrap_or_default()
             ));
         };
-        let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        let Key { space, probe_artifact, enrolment_artifact, rule, model } = &self.key;
         let Proposal { accept_rate, refer_rate, .. } = self.proposal;
         let source = format!(
             "examgate-fleet calibrate, {}: {accept_rate:.0e} of whole taps falsely accepted (admit) and FMR {refer_rate:.0e} (refer), 95 % \
              bootstrap over {} people, {} pictures; data SHA-256 {}",
             self.date, self.data.people, self.data.pictures, self.data.digest
         );
+        let Key { space, probe_artifact, enrolment_artifact, rule, model } = &self.key;
+        let calibration = Calibration {
+            space: space.clone(),
+            probe_artifact: *probe_artifact,
+            enrolment_artifact: *enrolment_artifact,
+            rule: rule.clone(),
+            data: self.data.digest.clone().try_into()?,
+            people: self.data.people,
+            pictures: self.data.pictures,
+            date: self.date.clone(),
+            command: self.command.clone(),
+        };
+        let unsure = self.unsure.map(|length| format!("unsure = {length:.2}\n")).unwrap_or_default();
+        let table = toml::to_string(&calibration).expect("names and numbers are TOML");
         Ok(format!(
-            "# Thresholds for models/manifest.toml: replace the table of the same name there.\n\
-             [model.{model}.thresholds]\n\
-             admit = {admit:.3}\nrefer = {refer:.3}\nsame_face = {:.3}\nsource = {}\n\n\
-             # What they belong to; with another embedder or another rule they mean nothing.\n\
-             [calibration]\n\
-             space = {}\nprobe_artifact = {}\nenrolment_artifact = {}\nrule = {}\n\
-             data = {}\npeople = {}\npictures = {}\ndate = {}\ncommand = {}\n",
+            "# For models/manifest.toml: put them there instead of the tables of the same names.\n\
+             [model.{model}.thresholds]\nadmit = {admit:.3}\nrefer = {refer:.3}\nsame_face = {:.3}\n{unsure}source = {}\n\n\
+             # What they belong to: with another embedder or another rule they mean nothing.\n\
+             [model.{model}.calibration]\n{table}",
             self.same_face,
-            text(&source),
-            text(space),
-            text(probe_artifact),
-            text(enrolment_artifact),
-            text(rule),
-            text(&self.data.digest),
-            self.data.people,
-            self.data.pictures,
-            text(&self.date),
-            text(&self.command),
+            toml::Value::String(source),
         ))
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! Two ways of holding a face to the camera bound what video does, whose frames are neither all alike nor as different as photos:
 //! [`Playing::Held`] shows one picture in each attempt, the next one in the next; [`Playing::Varied`] shows all pictures in each
-//! attempt, in another order each time.
+//! attempt, in another order each time. All of them count as one continuous face: photos of one person years apart may look like two,
+//! frames of a video do not, and calling them a change of face would only keep impostors (and students) from ever being decided about.
 //!
 //! It never knows a file or a name.
 
@@ -25,20 +26,37 @@ use uuid::Uuid;
 
 use super::bootstrap::Random;
 
-/// Looks a second: what a small box reaches with all nets on.
-const LOOKS_A_SECOND: u32 = 10;
+/// Looks a second: what a small box reaches with all nets on, and a camera's whole rate.
+pub(crate) const SLOW: u32 = 10;
+/// See [`SLOW`].
+pub(crate) const FAST: u32 = 30;
 
 /// How pictures are shown to the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Playing {
-    /// One picture an attempt.
+    /// One picture an attempt. How many looks a second makes no difference then.
     Held,
-    /// All pictures in every attempt.
-    Varied,
+    /// All pictures in every attempt, one a look, again and again.
+    Varied {
+        /// More looks are more chances to be admitted at one of them, but also more for the heaviest pictures to fill the window.
+        looks_a_second: u32,
+    },
+}
+
+impl Playing {
+    const fn looks_a_second(self) -> u32 {
+        match self {
+            Self::Held => SLOW,
+            Self::Varied { looks_a_second } => looks_a_second,
+        }
+    }
 }
 
 /// What the probe holds after each look of each attempt: it does not depend on whom the person claims to be.
-pub(crate) struct Shown(Vec<Vec<(Continuity, Embedding)>>);
+pub(crate) struct Shown {
+    attempts: Vec<Vec<Embedding>>,
+    looks_a_second: u32,
+}
 
 impl Shown {
     /// `pictures` of one person, at least one, each with its weight, held to the camera as `playing` says for as long as `policy` looks.
@@ -46,21 +64,21 @@ impl Shown {
         pictures: &[(&Embedding, f32)],
         playing: Playing,
         policy: &Policy,
-        same_face: Similarity,
         random: &mut Random,
     ) -> Result<Self, EmbeddingError> {
+        let looks_a_second = playing.looks_a_second();
         let attempt = |number: usize| {
             let mut order: Vec<usize> = (0..pictures.len()).collect();
             let looks = match playing {
                 Playing::Held => {
                     order = vec![number % pictures.len()];
                     // The same picture again and again adds nothing once they suffice.
-                    let lasting = (policy.min_look.as_secs_f32() * LOOKS_A_SECOND as f32).ceil() as usize + 1;
+                    let lasting = (policy.min_look.as_secs_f32() * looks_a_second as f32).ceil() as usize + 1;
                     lasting.max(policy.min_frames as usize)
                 }
-                Playing::Varied => {
+                Playing::Varied { .. } => {
                     random.shuffle(&mut order);
-                    (policy.attempt_window.as_secs_f32() * LOOKS_A_SECOND as f32) as usize
+                    (policy.attempt_window.as_secs_f32() * looks_a_second as f32) as usize
                 }
             };
             let mut fusion = Fusion::default();
@@ -70,12 +88,13 @@ impl Shown {
                 .take(looks)
                 .map(|&at| {
                     let (frame, weight) = pictures[at];
-                    let continuity = fusion.add(frame.clone(), weight, same_face)?;
-                    Ok((continuity, fusion.embedding().expect("a frame was added").clone()))
+                    fusion.add(frame.clone(), weight, ONE_FACE)?;
+                    Ok(fusion.embedding().expect("a frame was added").clone())
                 })
                 .collect()
         };
-        Ok(Self((0..policy.attempts as usize).map(attempt).collect::<Result<_, _>>()?))
+        let attempts = (0..policy.attempts as usize).map(attempt).collect::<Result<_, _>>()?;
+        Ok(Self { attempts, looks_a_second })
     }
 
     /// Similarity to the nearest of `templates` at each look of each attempt.
@@ -84,27 +103,39 @@ impl Shown {
             let cosines = templates.iter().map(|template| fused.similarity(template).get());
             Similarity::new(cosines.fold(-1.0, f32::max))
         };
-        Looks(self.0.iter().map(|looks| looks.iter().map(|(same, fused)| (*same, nearest(fused))).collect()).collect())
+        let attempts = self.attempts.iter().map(|looks| looks.iter().map(nearest).collect()).collect();
+        Looks { attempts, looks_a_second: self.looks_a_second }
     }
 }
 
 /// What the session is told at each look of each attempt of one tap.
-pub(crate) struct Looks(Vec<Vec<(Continuity, Similarity)>>);
+pub(crate) struct Looks {
+    attempts: Vec<Vec<Similarity>>,
+    looks_a_second: u32,
+}
 
 impl Looks {
     /// The highest similarity: with a higher threshold the tap cannot admit.
     pub(crate) fn highest(&self) -> Similarity {
-        Similarity::new(self.0.iter().flatten().map(|(_, similarity)| similarity.get()).fold(-1.0, f32::max))
+        Similarity::new(self.attempts.iter().flatten().map(|similarity| similarity.get()).fold(-1.0, f32::max))
+    }
+
+    /// What the tap comes to, if it comes to anything.
+    pub(crate) fn decision(&self, policy: &Policy) -> Option<Decision> {
+        tap(policy, self)
     }
 
     /// Whether the tap ends with an admission.
     pub(crate) fn admits(&self, policy: &Policy) -> bool {
-        tap(policy, &self.0) == Some(Decision::Admit)
+        self.decision(policy) == Some(Decision::Admit)
     }
 }
 
+/// So low that every frame shows the same face.
+const ONE_FACE: Similarity = Similarity::new(-1.0);
+
 /// Plays one tap to its decision, if it comes to one.
-fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<Decision> {
+fn tap(policy: &Policy, looks: &Looks) -> Option<Decision> {
     let start = Timestamp::UNIX_EPOCH;
     let event = EventId(Uuid::nil());
     let now = |at: Duration| Now { mono: MonoTime::from_start(at), wall: start, clock: ClockTrust::Synchronised };
@@ -121,10 +152,10 @@ fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<De
         decided
     };
     step(Duration::ZERO, Input::CardTapped(card(event)));
-    for (attempt, looks) in (1..).zip(attempts) {
+    for (attempt, similarities) in (1..).zip(&looks.attempts) {
         let opened = policy.attempt_window * (attempt - 1);
-        for (look, &(continuity, similarity)) in (1..).zip(looks) {
-            let at = opened + Duration::from_secs(1) * look / LOOKS_A_SECOND;
+        for (look, &similarity) in (1..).zip(similarities) {
+            let at = opened + Duration::from_secs(1) * look / looks.looks_a_second;
             let face = FaceSeen {
                 eye_distance: 60.0,
                 pose: Pose::default(),
@@ -132,7 +163,7 @@ fn tap(policy: &Policy, attempts: &[Vec<(Continuity, Similarity)>]) -> Option<De
                 liveness: 1.0,
                 cue: Cue::Net,
                 similarity,
-                continuity,
+                continuity: if look == 1 { Continuity::First } else { Continuity::Same },
             };
             let seen = Observation { captured_at: MonoTime::from_start(at), faces: 1, face: Some(face) };
             if let Some(decision) = step(at, Input::FaceObserved(seen)) {
@@ -164,7 +195,7 @@ fn room() -> RoomId {
 /// A good card of somebody who is expected.
 pub(crate) fn card(event: EventId) -> Tap {
     let pseudonym = CardPseudonym::from_bytes([0; 32]);
-    let student = Student { id: StudentId::new("S").expect("a valid name"), given_name: String::new() };
+    let student = Student { id: StudentId::new("S").expect("a valid name"), given_name: String::new(), language: None };
     Tap {
         event,
         credential: Ok(Credential { pseudonym, profile: CredentialProfile::Uid }),
@@ -175,18 +206,6 @@ pub(crate) fn card(event: EventId) -> Tap {
         }),
         history: History::default(),
     }
-}
-
-/// Names the rule: what else than the thresholds a false accept of a whole tap depends on.
-pub(crate) fn name(policy: &Policy) -> String {
-    format!(
-        "weighted mean of the best {} frames, at least {} over {} ms, admits at the first that suffices; nearest template; {} attempts of {} ms, none after a clear mismatch",
-        Fusion::WINDOW,
-        policy.min_frames,
-        policy.min_look.as_millis(),
-        policy.attempts,
-        policy.attempt_window.as_millis(),
-    )
 }
 
 #[cfg(test)]
@@ -212,7 +231,8 @@ mod tests {
 
     #[test]
     fn taps_are_played_by_the_shipped_rule() {
-        use Playing::{Held, Varied};
+        use Playing::Held;
+        const VARIED: Playing = Playing::Varied { looks_a_second: FAST };
         let template = face(1.0);
         for (faces, playing, admitted, why) in [
             (&[0.6][..], Held, true, "the student"),
@@ -220,11 +240,11 @@ mod tests {
             (&[0.4, 0.6], Held, true, "borderline has a second attempt"),
             (&[0.2, 0.6], Held, false, "a clear mismatch has none"),
             (&[0.4, 0.4, 0.4, 0.6], Held, false, "three attempts, no more"),
-            (&[0.7, 0.5], Varied, true, "fused above the threshold"),
+            (&[0.7, 0.5], VARIED, true, "fused above the threshold"),
         ] {
             let faces: Vec<_> = faces.iter().map(|&cosine| face(cosine)).collect();
             let pictures: Vec<_> = faces.iter().map(|face| (face, 1.0)).collect();
-            let shown = Shown::new(&pictures, playing, &policy(), Similarity::new(0.0), &mut Random(1)).unwrap();
+            let shown = Shown::new(&pictures, playing, &policy(), &mut Random(1)).unwrap();
             assert_eq!(shown.against(&[&template]).admits(&policy()), admitted, "{why}");
             assert!(!shown.against(&[]).admits(&policy()), "without a template nobody enters");
         }
@@ -233,8 +253,7 @@ mod tests {
     #[test]
     fn the_nearest_template_counts() {
         let (near, far, shown) = (face(0.6), face(-0.9), face(1.0));
-        let shown =
-            Shown::new(&[(&shown, 1.0)], Playing::Held, &policy(), Similarity::new(0.5), &mut Random(1)).unwrap();
+        let shown = Shown::new(&[(&shown, 1.0)], Playing::Held, &policy(), &mut Random(1)).unwrap();
         let admits = |templates: &[&Embedding]| shown.against(templates).admits(&policy());
         assert!(admits(&[&far, &near]) && !admits(&[&far]));
     }

@@ -3,13 +3,13 @@
 //! It never knows a name: people are numbers.
 
 use examgate::{
-    domain::{Embedding, EmbeddingError, Similarity},
+    domain::{Decision, Embedding, EmbeddingError, Similarity},
     session::Policy,
 };
 
 use super::{
     bootstrap::{Draws, Random},
-    rule::{Looks, Playing, Shown},
+    rule::{self, Looks, Playing, Shown},
 };
 use crate::faces::BothWays;
 
@@ -40,13 +40,13 @@ impl Impostors {
         [least, enrolled]: [usize; 2],
         playing: Playing,
         policy: &Policy,
-        [same_face, floor]: [Similarity; 2],
+        floor: Similarity,
     ) -> Result<Self, EmbeddingError> {
         let fit: Vec<_> = (0..people.len()).filter(|&person| people[person].len() >= least.max(enrolled)).collect();
         let mut random = Random(7);
         let mut near = Vec::new();
         for &impostor in &fit {
-            let shown = Shown::new(&probes(&people[impostor]), playing, policy, same_face, &mut random)?;
+            let shown = Shown::new(&probes(&people[impostor]), playing, policy, &mut random)?;
             for &victim in fit.iter().filter(|&&victim| victim != impostor) {
                 let looks = shown.against(&templates(&people[victim][..enrolled]));
                 if looks.highest() >= floor {
@@ -125,26 +125,25 @@ pub(crate) struct Practice {
     pub(crate) fused: bool,
 }
 
-/// Taps of people at their own place, and how many of them are admitted. Persons with at least `least` pictures take part: the first
+/// Taps of people at their own place, and what they come to. Persons with at least `least` pictures take part: the first
 /// two are for enrolment, whether one or both are used, the others are shown.
 pub(crate) fn genuine(
     people: &People<'_>,
     least: usize,
     practice: Practice,
     policy: &Policy,
-    same_face: Similarity,
-) -> Result<Vec<(u32, bool)>, EmbeddingError> {
+) -> Result<Vec<(u32, Option<Decision>)>, EmbeddingError> {
     let mut random = Random(13);
     let mut taps = Vec::new();
     for (person, pictures) in (0..).zip(people).filter(|(_, pictures)| pictures.len() >= least) {
         let (enrolled, shown) = pictures.split_at(2);
         let mut play = |shown: &[&BothWays], playing| {
-            let shown = Shown::new(&probes(shown), playing, policy, same_face, &mut random)?;
-            taps.push((person, shown.against(&templates(&enrolled[..practice.templates])).admits(policy)));
+            let shown = Shown::new(&probes(shown), playing, policy, &mut random)?;
+            taps.push((person, shown.against(&templates(&enrolled[..practice.templates])).decision(policy)));
             Ok::<_, EmbeddingError>(())
         };
         if practice.fused {
-            play(shown, Playing::Varied)?;
+            play(shown, Playing::Varied { looks_a_second: rule::FAST })?;
         } else {
             for picture in shown {
                 play(&[picture], Playing::Held)?;
@@ -178,15 +177,13 @@ mod tests {
         angles.iter().map(|person| person.iter().map(face).collect()).collect()
     }
 
-    const SAME: Similarity = Similarity::new(0.0);
-
     #[test]
     fn every_person_taps_at_every_others_place() {
         // The first two look alike (cosine 0.98), the third like nobody.
         let faces = faces(&[&[0.0], &[0.2], &[2.0]]);
         let people: Vec<Vec<_>> = faces.iter().map(|person| person.iter().collect()).collect();
         let floor = Similarity::new(0.3);
-        let taps = Impostors::new(&people, [1, 1], Playing::Held, &policy(0.5), [SAME, floor]).unwrap();
+        let taps = Impostors::new(&people, [1, 1], Playing::Held, &policy(0.5), floor).unwrap();
         assert_eq!((taps.people(), taps.taps()), (3, 6));
         let admitted = taps.admitted(&policy(0.5));
         assert_eq!(admitted, [[0, 1], [1, 0]]);
@@ -209,7 +206,9 @@ mod tests {
         for (templates, fused, wanted) in
             [(1, false, &[(0, false), (0, false)][..]), (2, false, &[(0, true), (0, true)]), (2, true, &[(0, true)])]
         {
-            let got = genuine(&people, 3, Practice { templates, fused }, &policy(0.5), SAME).unwrap();
+            let got = genuine(&people, 3, Practice { templates, fused }, &policy(0.5)).unwrap();
+            let got: Vec<_> =
+                got.into_iter().map(|(person, came_to)| (person, came_to == Some(Decision::Admit))).collect();
             assert_eq!(got, wanted, "{templates} {fused}");
         }
     }

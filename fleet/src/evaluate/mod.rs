@@ -3,7 +3,9 @@
 //! It never knows a roster or a box.
 
 mod discard;
-mod liveness;
+pub(crate) mod fusion;
+mod gate;
+pub(crate) mod liveness;
 mod metrics;
 pub(crate) mod pairs;
 mod plots;
@@ -18,6 +20,7 @@ pub(crate) enum Command {
     Quality(quality::Args),
     Liveness(liveness::Args),
     Precision(precision::Args),
+    Fusion(fusion::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -26,5 +29,6 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Quality(args) => quality::run(&args),
         Command::Liveness(args) => liveness::run(&args),
         Command::Precision(args) => precision::run(&args),
+        Command::Fusion(args) => fusion::run(&args),
     }
 }

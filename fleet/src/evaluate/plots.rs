@@ -2,7 +2,7 @@
 //!
 //! It never knows a person.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, time::Duration};
 
 use plotters::{
     chart::{ChartBuilder, ChartContext, SeriesLabelPosition},
@@ -16,6 +16,8 @@ use plotters::{
 
 use super::{
     discard::{Curve, SHARES},
+    fusion,
+    liveness::Moment,
     metrics::Scores,
     quality::Distribution,
 };
@@ -209,6 +211,99 @@ fn discard(path: &Path, curves: &[Curve]) -> Drawn {
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], stroke));
     }
     legend(&mut chart)?;
+    Ok(area.present()?)
+}
+
+/// Writes `error-by-frames.svg` into `folder`: false non-match rate over the frames fused, a line for each source and number of photos.
+pub(super) fn error_by_frames(folder: &Path, lines: &[fusion::Line]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    by_frames(&folder.join("error-by-frames.svg"), lines).map_err(io::Error::other)
+}
+
+fn by_frames(path: &Path, lines: &[fusion::Line]) -> Drawn {
+    let area = area(path)?;
+    let most = lines.iter().map(|line| line.frames).max().unwrap_or(1);
+    let highest = lines.iter().map(|line| line.fnmr).fold(0.01, f64::max) * 1.1;
+    let mut chart = ChartBuilder::on(&area)
+        .caption("Error by frames fused", ("sans-serif", 22))
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(1..most.max(2), 0.0..highest)?;
+    let rate = |rate: &f64| format!("{:.1} %", rate * 100.0);
+    chart
+        .configure_mesh()
+        .max_light_lines(1)
+        .x_desc("frames fused")
+        .y_desc("false non-match rate at admit")
+        .y_label_formatter(&rate)
+        .draw()?;
+    let curves = lines.chunk_by(|a, b| (&a.source, a.photos) == (&b.source, b.photos));
+    for (at, curve) in curves.enumerate().filter(|(_, curve)| curve.len() > 1) {
+        let stroke = OKABE_ITO[at % OKABE_ITO.len()].stroke_width(2);
+        let (first, points) = (&curve[0], curve.iter().map(|line| (line.frames, line.fnmr)));
+        chart
+            .draw_series(LineSeries::new(points, stroke))?
+            .label(format!("{} people, {}, {} photo(s)", first.people, first.source, first.photos))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], stroke));
+    }
+    legend(&mut chart)?;
+    Ok(area.present()?)
+}
+
+/// Writes `error-against-time.svg` into `folder`: who is admitted by when, and whom a look of that length would admit. `least` is marked.
+pub(super) fn error_against_time(folder: &Path, curve: &[Moment], least: Duration) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    against_time(&folder.join("error-against-time.svg"), curve, least).map_err(io::Error::other)
+}
+
+fn against_time(path: &Path, curve: &[Moment], least: Duration) -> Drawn {
+    type Line = (&'static str, RGBColor, fn(&Moment) -> f64);
+    const BY_THEN: [Line; 3] = [
+        ("live alike enough", OKABE_ITO[3], |moment| moment.live_alike),
+        ("live admitted", MATED, |moment| moment.live_admitted),
+        ("attacks admitted", NON_MATED, |moment| moment.attacks_admitted),
+    ];
+    const IF_LEAST: [Line; 2] = [
+        ("live admitted", MATED, |moment| moment.live_if_least),
+        ("attacks admitted", NON_MATED, |moment| moment.attacks_if_least),
+    ];
+    let area = area(path)?;
+    let end = curve.last().map_or(1, |last| last.ms.max(1));
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    for (half, caption, lines) in [
+        (left, "The rule as it is: by then", &BY_THEN[..]),
+        (right, "If a look lasted so long at least", &IF_LEAST[..]),
+    ] {
+        let mut chart = ChartBuilder::on(&half)
+            .caption(caption, ("sans-serif", 18))
+            .margin(14)
+            .x_label_area_size(44)
+            .y_label_area_size(54)
+            .build_cartesian_2d(0..end, 0.0..1.3)?;
+        let share = |share: &f64| format!("{:.0} %", share * 100.0);
+        chart
+            .configure_mesh()
+            .max_light_lines(1)
+            .y_labels(6)
+            .x_desc("milliseconds since the first usable frame")
+            .y_desc("share of the sessions")
+            .y_label_formatter(&share)
+            .draw()?;
+        for &(label, colour, of) in lines {
+            let stroke = colour.stroke_width(2);
+            chart
+                .draw_series(LineSeries::new(curve.iter().map(|moment| (moment.ms, of(moment))), stroke))?
+                .label(label)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], stroke));
+        }
+        let at = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+        chart
+            .draw_series(LineSeries::new([(at, 0.0), (at, 1.0)], BLACK.mix(0.5)))?
+            .label(format!("shortest look, {at} ms"))
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 14, y)], BLACK.mix(0.5)));
+        legend(&mut chart)?;
+    }
     Ok(area.present()?)
 }
 

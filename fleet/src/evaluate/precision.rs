@@ -15,7 +15,7 @@ use crate::{
     calibrate::{bootstrap::Draws, labelled::Labelled, measure::compare},
     exit::Refusal,
     faces::{BothWays, embed_all, mixed},
-    models::{self, ModelArgs},
+    measuring::MeasuringArgs,
 };
 
 /// False match rates at which both are compared.
@@ -37,14 +37,8 @@ pub(crate) struct Args {
     /// The stand-in, as the manifest names it.
     #[arg(long, value_name = "NET")]
     candidate: String,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
-    /// Images worked on at once [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
 }
 
 /// Both nets at one false match rate.
@@ -77,9 +71,9 @@ struct Report {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let labelled = Labelled::folders(&args.images)?;
-    let models = args.models.load()?;
-    let stand_in = args.models.load_with(&args.candidate)?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let models = args.measuring.load()?;
+    let stand_in = args.measuring.load_with(&args.candidate)?;
+    let threads = args.measuring.threads();
     let reference = embed_all(&models, threads, &labelled.paths)?;
     let looked = embed_all(&stand_in, threads, &labelled.paths)?;
     let alike: Vec<f32> = reference
@@ -132,16 +126,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         loss,
         small: loss.is_some_and(|[fnmr, upper]| Loss { fnmr, upper }.is_small()),
     };
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        table(&mut out, &report)?;
-    }
-    Ok(())
+    args.measuring.print(&report, table)
 }
 
-fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let Report { reference, candidate, people, pictures, comparisons_mated, .. } = report;
     writeln!(
         out,

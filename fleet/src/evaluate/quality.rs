@@ -17,13 +17,14 @@ use serde::Serialize;
 
 use super::{
     discard::{Comparison, Curve, JUDGED_AT, SHARES, Verdict, curve},
+    gate::{Gate, gate},
     plots,
 };
 use crate::{
     calibrate::{bootstrap::Draws, labelled::Labelled},
     exit::Refusal,
     faces::{BothWays, each_central},
-    models::{self, ModelArgs},
+    measuring::MeasuringArgs,
 };
 
 /// Measures the quality of faces, and whether it foretells failure.
@@ -33,7 +34,8 @@ use crate::{
 /// each property and of the one number that frames are weighed with: the false non-match rate at the manifest's `admit` threshold when
 /// the pictures it calls worst are left out, over every picture as a frame against every other of the same person as an enrolment
 /// photo. `foretells` means that leaving out the worst fifth makes fewer fail, with 95 % confidence over people; `silent` that this
-/// cannot be told.
+/// cannot be told. Last comes the limit of the embedding's length below which an enrolment photo is called poor, chosen on every other
+/// person, and what it is worth on those between them.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on:
   examgate-fleet evaluate quality --images people --plots plots")]
@@ -44,14 +46,8 @@ pub(crate) struct Args {
     /// Writes distributions.svg and error-versus-discard.svg into this folder.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
-    /// Images worked on at once [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
 }
 
 /// One property over all pictures.
@@ -83,6 +79,8 @@ struct Discard {
     /// Shares of the pictures left out: where the curves' values stand.
     discarded: [f64; SHARES.len()],
     curves: Vec<Curve>,
+    /// Of the embedding's length, for enrolment photos.
+    gate: Option<Gate>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,8 +117,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let shown = args.images.display();
         return Err(Refusal::Data(format!("{shown} has no pictures: JPEG or PNG, one folder a person")).into());
     }
-    let models = args.models.load()?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let models = args.measuring.load()?;
+    let threads = args.measuring.threads();
     let judged = each_central(&models, threads, &labelled.paths, judge)?;
     let embedder = &models.manifest().embedder;
     let admit = embedder.thresholds.admit;
@@ -137,6 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 curve(components[at].name, &goodness, &comparisons, &draws, labelled.names.len())
             })
             .collect();
+        let lengths: Vec<_> = found.iter().map(|&(person, judged)| (person, judged.both.weight)).collect();
         let mut people: Vec<_> = comparisons.iter().map(|comparison| comparison.person).collect();
         people.dedup();
         Discard {
@@ -147,6 +146,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             fnmr: curves.first().and_then(|curve| curve.fnmr[0]),
             discarded: SHARES,
             curves,
+            gate: gate(&lengths, &comparisons, labelled.names.len(), &draws),
         }
     });
     let mut defects = BTreeMap::new();
@@ -166,13 +166,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         plots::quality(folder, &report.components, curves)
             .with_context(|| format!("cannot write the plots into {}", folder.display()))?;
     }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        table(&mut out, &report)?;
-    }
-    Ok(())
+    args.measuring.print(&report, table)
 }
 
 fn distributions(found: &[(usize, &Judged)]) -> Vec<Distribution> {
@@ -218,7 +212,7 @@ fn mated(found: &[(usize, &Judged)], missed: impl Fn(&BothWays, &BothWays) -> bo
     comparisons
 }
 
-fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {
+fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     writeln!(out, "model                {}", report.model)?;
     writeln!(out, "pictures             {}", report.images)?;
     writeln!(out, "without face         {}", report.failures_to_detect)?;
@@ -252,6 +246,25 @@ fn table(out: &mut impl Write, report: &Report) -> io::Result<()> {
         let [lower, upper] = curve.interval.unwrap_or([f64::NAN; 2]);
         let ratio = curve.ratio.unwrap_or(f64::NAN);
         writeln!(out, "{:<17}{rates}   {ratio:.2} ({lower:.2} to {upper:.2})  {words}", curve.measure)?;
+    }
+    if let Some(gate) = &discard.gate {
+        let Gate { limit, people, photos, below, fnmr_below, fnmr_below_interval, fnmr_others, fnmr_others_interval } =
+            gate;
+        let rate = |rate: Option<f64>, interval: Option<[f64; 2]>| {
+            let [rate, low, high] = [rate, interval.map(|ends| ends[0]), interval.map(|ends| ends[1])]
+                .map(|rate| rate.map_or_else(|| "-".into(), |rate| format!("{:.1}", rate * 100.0)));
+            format!("{rate} % ({low} to {high})")
+        };
+        writeln!(
+            out,
+            "\nenrolment photos: embedding_length below {limit:.2}, the shortest 5 % of every other person's"
+        )?;
+        writeln!(
+            out,
+            "of the {photos} photos of those between them, {below} are; FNMR of {people} people with such a photo enrolled"
+        )?;
+        writeln!(out, "  below   {}", rate(*fnmr_below, *fnmr_below_interval))?;
+        writeln!(out, "  others  {}", rate(*fnmr_others, *fnmr_others_interval))?;
     }
     Ok(())
 }

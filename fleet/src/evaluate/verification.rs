@@ -16,12 +16,7 @@ use super::{
     pairs::Pairs,
     plots,
 };
-use crate::{
-    exit::Refusal,
-    faces::embed_all,
-    models::{self, ModelArgs},
-    similarities::Faces,
-};
+use crate::{exit::Refusal, faces::embed_all, measuring::MeasuringArgs, similarities::Faces};
 
 /// Measures verification on labelled pairs: accuracy, FMR, FNMR and TAR at given FAR.
 ///
@@ -47,14 +42,8 @@ pub(crate) struct Args {
     /// Writes histogram.svg and det.svg into this folder: the scores, and which errors go with which (DET).
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
-    /// Images worked on at once [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
 }
 
 /// What is printed. Rates are shares, 0 to 1; `null` where there was nothing to compare.
@@ -84,8 +73,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let pairs = Pairs::parse(&bytes).with_context(refused)?;
     let paths = pairs.find(&args.images, args.pairs.parent().unwrap_or(Path::new(""))).with_context(refused)?;
 
-    let models = args.models.load()?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let models = args.measuring.load()?;
+    let threads = args.measuring.threads();
     let embeddings = embed_all(&models, threads, &paths)?;
 
     let embedder = &models.manifest().embedder;
@@ -131,16 +120,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         plots::write(folder, &scores, threshold)
             .with_context(|| format!("cannot write the plots into {}", folder.display()))?;
     }
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        table(&mut out, &report, accuracy)?;
-    }
-    Ok(())
+    args.measuring.print(&report, |out, report| table(out, report, accuracy))
 }
 
-fn table(out: &mut impl Write, report: &Report, accuracy: Accuracy) -> io::Result<()> {
+fn table(out: &mut dyn Write, report: &Report, accuracy: Accuracy) -> io::Result<()> {
     let rate = |rate: Option<f64>| rate.map_or_else(|| "nothing to compare".into(), |rate| format!("{rate:.6}"));
     let how = match accuracy {
         Accuracy::KFold { folds, .. } => format!("mean over {folds} folds, each at the threshold best on the others"),

@@ -15,11 +15,7 @@ use examgate::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::{
-    exit::Refusal,
-    models::{self, ModelArgs},
-    similarities::Faces,
-};
+use crate::{exit::Refusal, measuring::MeasuringArgs, similarities::Faces};
 
 /// From here on two templates are of one and the same photo, perhaps saved again or scaled: photos of one person taken at different times
 /// do not come as near, twins neither.
@@ -41,14 +37,8 @@ pub(crate) struct Args {
     /// The folder of keys.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
-    /// Threads [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -78,7 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let key = keys.read(KeyName::Exam(&args.exam)).with_context(refused)?;
     let store = RosterStore::open(&database, &key).with_context(refused)?;
-    let models = args.models.load()?;
+    let models = args.measuring.load()?;
     let embedder = &models.manifest().embedder;
 
     let mut findings = Findings::default();
@@ -96,17 +86,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     findings.templates = owners.len();
     let students = store.students()?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let threads = args.measuring.threads();
     let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
     findings.compare(&students, &owners, &embeddings, threads, [admit, refer]);
 
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
-    } else {
-        findings.print(&mut out)?;
-    }
-    Ok(())
+    args.measuring.print(&findings, |out, findings| findings.print(out))
 }
 
 /// The pairs of faces that are `odd`, with a bar that shows how far it is, on a terminal only.
@@ -150,7 +134,7 @@ impl Findings {
         self.unlike.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
     }
 
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{} students, {} faces compared", self.students, self.templates)?;
         if self.other_space > 0 {
             writeln!(out, "{} faces are of another embedding space: import again with these models", self.other_space)?;

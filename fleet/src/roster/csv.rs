@@ -8,12 +8,14 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use examgate::domain::{CardPseudonym, CardStanding, RoomId, Student, StudentId};
+use examgate::domain::{CardPseudonym, CardStanding, Language, RoomId, Student, StudentId};
 
 /// Columns that must be there, in any order.
 pub(crate) const REQUIRED: [&str; 5] = ["student_id", "given_name", "card", "room", "photos"];
 /// Column that may be there: `active` (also when empty) or `revoked`.
 pub(crate) const STANDING: &str = "card_standing";
+/// Column that may be there: a language tag, or nothing.
+pub(crate) const LANGUAGE: &str = "language";
 /// Longest given name, characters: what the screen can greet with on two lines.
 const LONGEST_NAME: usize = 80;
 
@@ -182,6 +184,7 @@ pub(crate) fn first_line(text: &str, record: &csv::StringRecord) -> u64 {
 struct Columns {
     required: [usize; REQUIRED.len()],
     standing: Option<usize>,
+    language: Option<usize>,
 }
 
 impl Columns {
@@ -207,12 +210,13 @@ impl Columns {
             ));
         } else {
             // An unknown column may be a misspelt `card_standing`: taking a revoked card for a good one is worse than asking.
-            let unknown: Vec<_> = header.iter().filter(|name| !REQUIRED.contains(name) && *name != STANDING).collect();
+            let unknown: Vec<_> =
+                header.iter().filter(|name| !REQUIRED.contains(name) && ![STANDING, LANGUAGE].contains(name)).collect();
             if !unknown.is_empty() {
                 problems.push(Problem::at(
                     1,
                     format!(
-                        "unknown {} {}: remove what a roster does not need; known are {} and optionally `{STANDING}`",
+                        "unknown {} {}: remove what a roster does not need; known are {} and optionally `{STANDING}` and `{LANGUAGE}`",
                         if unknown.len() == 1 { "column" } else { "columns" },
                         quoted(unknown.into_iter()),
                         quoted(REQUIRED.into_iter()),
@@ -231,6 +235,7 @@ impl Columns {
         Ok(Self {
             required: REQUIRED.map(|name| place(name).expect("missing columns were refused")),
             standing: place(STANDING),
+            language: place(LANGUAGE),
         })
     }
 
@@ -258,6 +263,8 @@ impl Columns {
             "revoked" => Ok(CardStanding::Revoked),
             other => Err(format!("`{other}` is neither `active` nor `revoked`")),
         };
+        let language = self.language.and_then(|at| record.get(at)).filter(|tag| !tag.is_empty());
+        let language = language.map(Language::new).transpose().map_err(|e| e.to_string());
         let name = name_of(name);
         let photos: Result<Vec<_>, _> = photos.split(';').map(str::trim).filter(|p| !p.is_empty()).map(photo).collect();
 
@@ -276,9 +283,10 @@ impl Columns {
         let (id, given_name) = (judge!("student_id", student), judge!("given_name", name));
         let (card, room) = (judge!("card", card), judge!("room", room));
         let (photos, standing) = (judge!("photos", photos), judge!("card_standing", standing));
+        let language = judge!("language", language);
         Some(Row {
             line,
-            student: Student { id: id?, given_name: given_name? },
+            student: Student { id: id?, given_name: given_name?, language: language? },
             card: card?,
             standing: standing?,
             room: room?,

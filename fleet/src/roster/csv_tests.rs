@@ -34,6 +34,19 @@ fn reads_what_is_there() {
 }
 
 #[test]
+fn a_language_is_a_tag_or_nothing() {
+    let header = "student_id,given_name,card,room,photos,language\n";
+    let rows = read(&format!("{header}N1,Ada,04,R1,,es-MX\nN2,Bo,05,R1,,\n")).unwrap();
+    let spoken: Vec<_> = rows.iter().map(|row| row.student.language.as_ref().map(Language::as_str)).collect();
+    assert_eq!(spoken, [Some("es-MX"), None]);
+    let refused = read(&format!("{header}N1,Ada,04,R1,,Spanish\n")).unwrap_err();
+    assert_eq!(
+        refused,
+        ["line 2: `language`: \"Spanish\" is no language tag; wanted is BCP 47, such as en, es or zh-Hans"]
+    );
+}
+
+#[test]
 fn tolerates_the_utf8_mark() {
     assert_eq!(read(&format!("\u{feff}{HEADER}N1,Ada,04,R1,\n")).unwrap().len(), 1);
 }

@@ -44,6 +44,8 @@ use crate::{
 ///                  DIR/<student_id>*.jpg or .png where no letter or digit comes next:
 ///                  N12.jpg and N12-2.jpg are N12's, N123.jpg is not
 ///   card_standing  optional: active (or empty), or revoked
+///   language       optional: what the screen speaks to the student, a tag such as en, es or
+///                  zh-Hans; empty: what the door speaks
 ///
 /// All problems of a CSV are named together with their lines, and then nothing is written.
 /// A photo that cannot be used is reported with the reason and how to mend it; a student

@@ -87,7 +87,7 @@ mod tests {
     fn row(id: &str, photos: &[&str]) -> Row {
         Row {
             line: 2,
-            student: Student { id: StudentId::new(id).unwrap(), given_name: "A".into() },
+            student: Student { id: StudentId::new(id).unwrap(), given_name: "A".into(), language: None },
             card: CardPseudonym::from_bytes([0; 32]),
             standing: CardStanding::Active,
             room: RoomId::new("R").unwrap(),

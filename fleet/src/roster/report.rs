@@ -9,10 +9,9 @@ use std::{
     path::Path,
 };
 
-use examgate::domain::QualityDefect;
 use serde::Serialize;
 
-use crate::faces::PhotoFault;
+use crate::faces::{PhotoDefect, PhotoFault};
 
 /// Lines of one kind shown on the terminal; the JSON has all.
 const SHOWN: usize = 20;
@@ -79,7 +78,7 @@ impl Refused {
 pub(crate) struct Poor {
     #[serde(flatten)]
     pub(crate) photo: Photo,
-    pub(crate) defect: QualityDefect,
+    pub(crate) defect: PhotoDefect,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,7 +119,7 @@ impl Report {
             format!("line {}, {}", place.line, place.student_id)
         })?;
         section(out, "Poor photos: usable, a better one would help", &self.poor, |Poor { photo, defect }| {
-            format!("{}: {}", named(photo), words(*defect))
+            format!("{}: {}", named(photo), defect.words())
         })?;
         section(out, "Photos of one student that do not look like one person: check for a mix-up", &self.unlike, pair)?;
         section(
@@ -153,18 +152,6 @@ fn named(Photo { place, photo }: &Photo) -> String {
 
 fn pair(Pair { first, second, similarity }: &Pair) -> String {
     format!("{} and {}: similarity {similarity:.3}", named(first), named(second))
-}
-
-const fn words(defect: QualityDefect) -> &'static str {
-    match defect {
-        QualityDefect::TooFar => "the face is small",
-        QualityDefect::TooClose => "the face fills the picture",
-        QualityDefect::AtBorder => "part of the face is outside the picture",
-        QualityDefect::TurnedAway => "the head is turned away",
-        QualityDefect::TooDark => "too dark",
-        QualityDefect::TooBright => "too bright",
-        QualityDefect::Blurred => "blurred",
-    }
 }
 
 #[cfg(test)]

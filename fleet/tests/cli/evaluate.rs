@@ -1,6 +1,6 @@
 //! `evaluate verification` on a handful of real photos.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use super::{bare, copy, fleet, make_bad_photos};
 
@@ -44,8 +44,9 @@ fn rates_over_all_comparisons_and_accuracy_over_the_pairs() {
         assert_eq!(json[key].as_f64(), Some(wanted), "{key} in {json}");
     }
     let table = evaluate(folder.path(), pairs, &["--plots", "plots"]).expect(0).stdout;
+    let admit = format!("admit {}", json["threshold"]);
     for plot in ["histogram.svg", "det.svg"] {
-        assert!(fs::read_to_string(folder.path().join("plots").join(plot)).unwrap().contains("admit 0.475"), "{plot}");
+        assert!(fs::read_to_string(folder.path().join("plots").join(plot)).unwrap().contains(&admit), "{plot}");
     }
     assert!(table.contains("mean over 2 folds") && table.contains("TAR at FAR 1e-3        1.0"), "{table}");
 }
@@ -122,6 +123,41 @@ fn quality_of_pictures_with_and_without_names() {
     assert!(ran.stdout.contains("whether quality foretells failure cannot be told"), "{}", ran.stdout);
     fs::create_dir(folder.path().join("none")).unwrap();
     fleet(folder.path(), &["evaluate", "quality", "--images", "none"]).expect(65).says(&["has no pictures"]);
+}
+
+/// The shipped models with the embedder as its own stand-in under another name: what is compared is alike to the last bit.
+fn models_with_a_twin(folder: &Path) {
+    let models = super::root().join("models");
+    fs::create_dir_all(folder.join("models")).unwrap();
+    symlink(models.join("ready"), folder.join("models/ready")).unwrap();
+    symlink(super::root().join("runtime"), folder.join("runtime")).unwrap();
+    let manifest = fs::read_to_string(models.join("manifest.toml")).unwrap();
+    let start = manifest.find("[model.mobilefacenet]").unwrap();
+    let end = start + manifest[start..].find("[model.mobilefacenet-int8]").unwrap();
+    let mut twin = manifest[start..end].replace("[model.mobilefacenet", "[model.twin");
+    twin =
+        twin.replacen('\n', "\nstands_for = \"mobilefacenet\"\n", 1) + "[model.twin.loss]\nfnmr = 0.0\nupper = 0.0\n";
+    fs::write(folder.join("models/manifest.toml"), manifest + &twin).unwrap();
+}
+
+#[test]
+fn a_stand_in_that_computes_the_same_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    copy("obama3.jpg", folder.path().join("people/biden/2.jpg"));
+    models_with_a_twin(folder.path());
+    let args = ["evaluate", "precision", "--images", "people", "--candidate", "twin", "--models", "models"];
+    let json = bare(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&json["reference"], &json["candidate"]), (&"mobilefacenet".into(), &"twin".into()));
+    assert_eq!((&json["people"], &json["pictures"], &json["comparisons_mated"]), (&3.into(), &5.into(), &4.into()));
+    assert!((json["cosine_least"].as_f64().unwrap() - 1.0).abs() < 1e-4, "{json:#}");
+    for (at, fmr) in json["at"].as_array().unwrap().iter().zip([1e-2, 1e-3, 1e-4]) {
+        assert_eq!((at["fmr"].as_f64(), at["difference"].as_f64()), (Some(fmr), Some(0.0)), "{json:#}");
+        assert_eq!(at["interval"], serde_json::json!([0.0, 0.0]), "{json:#}");
+    }
+    assert_eq!((&json["small"], &json["loss"]), (&true.into(), &serde_json::json!([0.0, 0.0])), "{json:#}");
+    let said = bare(folder.path(), &args).expect(0).stdout;
+    assert!(said.contains("no relevant loss; for the manifest:\n[model.twin.loss]"), "{said}");
 }
 
 #[test]

@@ -156,6 +156,26 @@ fn mixed_up_photos_are_named() {
 }
 
 #[test]
+fn a_poor_photo_is_enrolled_and_named_with_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    copy("obama.jpg", here.join("photos/N1.jpg"));
+    copy("obama_partial_face.jpg", here.join("photos/N2.jpg"));
+    let group = image::open(super::picture("multi_face.jpg")).unwrap();
+    // The one with sunglasses, and the one behind.
+    group.crop_imm(160, 20, 200, 200).save(here.join("photos/N3.png")).unwrap();
+    group.crop_imm(385, 160, 200, 200).save(here.join("photos/N4.png")).unwrap();
+    let rows = ["N1,Ada,04A2B3C4", "N2,Bob,04A2B3C5", "N3,Eve,04A2B3C6", "N4,Max,04A2B3C7"];
+    let csv = HEADER.to_owned() + &rows.map(|row| format!("{row},R1,,\n")).concat();
+    let said = import(here, &csv, &["--report", "report.json"]).expect(0).stdout;
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(here.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["students_with_template"], 4, "{report:#}");
+    let poor: Vec<_> = report["poor"].as_array().unwrap().iter().map(|one| (&one["photo"], &one["defect"])).collect();
+    assert_eq!(poor, [(&"N2.jpg".into(), &"at_border".into()), (&"N3.png".into(), &"unsure".into())], "{report:#}");
+    assert!(said.contains("N3.png: the net is unsure of this face") && said.contains("sunglasses"), "{said}");
+}
+
+#[test]
 fn a_bad_csv_is_named_in_full_and_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

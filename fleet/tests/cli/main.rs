@@ -7,6 +7,8 @@
 mod compare;
 mod evaluate;
 mod import;
+mod liveness;
+mod selftest;
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Questions and answers as JSON, with what went wrong said in words for people.
+//! Questions and answers as JSON; what went wrong is named by a code, for which the page has words.
 //!
 //! Never knows who asks.
 
@@ -14,17 +14,17 @@ use super::{Limits, OfficeError};
 
 /// The body, if it is JSON of this shape, short, and comes in time.
 pub(super) async fn asked<T: DeserializeOwned>(limits: Limits, body: Body) -> Result<T, Response> {
-    let bytes = match tokio::time::timeout(limits.within, to_bytes(body, limits.body)).await {
-        Err(_) => return Err(said(StatusCode::REQUEST_TIMEOUT, "That took too long.")),
-        Ok(Err(_)) => return Err(said(StatusCode::PAYLOAD_TOO_LARGE, "That is too long.")),
+    let bytes = match tokio::time::timeout(limits.bounds.within, to_bytes(body, limits.body)).await {
+        Err(_) => return Err(said(StatusCode::REQUEST_TIMEOUT, "slow")),
+        Ok(Err(_)) => return Err(said(StatusCode::PAYLOAD_TOO_LARGE, "long")),
         Ok(Ok(bytes)) => bytes,
     };
-    serde_json::from_slice(&bytes)
-        .map_err(|_| said(StatusCode::UNPROCESSABLE_ENTITY, "The box did not understand that."))
+    serde_json::from_slice(&bytes).map_err(|_| said(StatusCode::UNPROCESSABLE_ENTITY, "not_understood"))
 }
 
-pub(super) fn said(status: StatusCode, text: &str) -> Response {
-    answer(status, &json!({ "error": text }))
+/// Says what went wrong: a key below `error.` of the page's words.
+pub(super) fn said(status: StatusCode, code: &str) -> Response {
+    answer(status, &json!({ "error": code }))
 }
 
 pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
@@ -43,12 +43,5 @@ pub(super) fn failed(error: &OfficeError) -> Response {
     if let OfficeError::Store(source) = error {
         tracing::error!(error = &**source as &dyn std::error::Error, "the console could not do as asked");
     }
-    said(status, &sentence(error))
-}
-
-/// An error's words as a sentence.
-fn sentence(error: &OfficeError) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+    said(status, error.code())
 }

@@ -18,11 +18,12 @@ use super::{
     answer::{answer, asked, failed, said},
     guard::{COOKIE, Here},
     pages::Pages,
-    serve::Peer,
     sign_in::{Refused, Secret, Session},
-    words,
 };
-use crate::domain::{Access, AccessStep, ProctorId, Verdict};
+use crate::{
+    domain::{Access, AccessStep, ProctorId, Verdict},
+    edge::serve::Peer,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +63,7 @@ pub(super) async fn sign_in(
     };
     let (mut secret, mut token) = (Secret::default(), Secret::default());
     if getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut token)).is_err() {
-        return said(StatusCode::SERVICE_UNAVAILABLE, "The box has no random numbers yet. Please try again.");
+        return said(StatusCode::SERVICE_UNAVAILABLE, "no_random");
     }
     // On disk before anybody is in.
     let access = Access { proctor: Some(proctor.clone()), from, step: AccessStep::SignedIn };
@@ -86,7 +87,7 @@ pub(super) async fn sign_in(
 
 /// Says no, and records that somebody was refused: at once, or with the next ones if they come in a flood.
 async fn refused(pages: &Pages, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
-    let times = pages.door().refusals_to_note(pages.clock.mono());
+    let times = pages.door().refusals_to_note(pages.clock.mono(), proctor.is_some());
     if let Some(times) = times {
         tracing::warn!(times, "somebody was refused at the console");
         let access = Access { proctor, from, step: AccessStep::Refused { times } };
@@ -95,34 +96,26 @@ async fn refused(pages: &Pages, from: IpAddr, proctor: Option<ProctorId>, why: R
         }
     }
     match why {
-        Refused::Wrong => said(
-            StatusCode::UNAUTHORIZED,
-            "Code and PIN do not go together, or the code is too old. Tap your card at the box for a new code.",
-        ),
+        Refused::Wrong => said(StatusCode::UNAUTHORIZED, "wrong"),
         Refused::Wait(time) => {
             let seconds = time.as_secs() + 1;
-            let text = format!("Please wait {seconds} s, then tap your card at the box for a new code.");
-            let mut response = said(StatusCode::TOO_MANY_REQUESTS, &text);
+            let mut response = answer(StatusCode::TOO_MANY_REQUESTS, &json!({ "error": "wait", "seconds": seconds }));
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
     }
 }
 
-/// What the page needs to know of its session, and the words it offers.
+/// What the page needs to know of its session, and the grounds it offers.
 fn about(session: &Session) -> serde_json::Value {
-    let grounds = |verdict: Verdict| {
-        let offered = verdict.grounds().iter().map(|&why| json!([why, words::ground(why)]));
-        offered.collect::<Vec<_>>()
-    };
     json!({
         "name": session.name,
         "token": session.token,
         "program": env!("CARGO_PKG_VERSION"),
         "grounds": {
-            "admit": grounds(Verdict::Admit),
-            "admit_by_hand": grounds(Verdict::AdmitByHand),
-            "refuse": grounds(Verdict::Refuse),
+            "admit": Verdict::Admit.grounds(),
+            "admit_by_hand": Verdict::AdmitByHand.grounds(),
+            "refuse": Verdict::Refuse.grounds(),
         },
     })
 }

@@ -16,9 +16,9 @@ use axum::{
 use super::{
     answer::said,
     pages::Pages,
-    serve::Peer,
     sign_in::{Secret, Session},
 };
+use crate::edge::serve::Peer;
 
 /// The cookie's name. `__Host-` binds it to this host, to TLS and to the whole path.
 pub(super) const COOKIE: &str = "__Host-examgate";
@@ -82,12 +82,12 @@ pub(super) async fn only_signed_in(
     next: Next,
 ) -> Response {
     let Some((secret, session)) = pages.session(request.headers(), from, true) else {
-        return said(StatusCode::UNAUTHORIZED, "Please sign in.");
+        return said(StatusCode::UNAUTHORIZED, "signed_out");
     };
     if request.method() == Method::POST {
         let token = request.headers().get(TOKEN).map(HeaderValue::as_bytes);
         if token != Some(session.token.as_bytes()) {
-            return said(StatusCode::FORBIDDEN, "Please reload this page.");
+            return said(StatusCode::FORBIDDEN, "reload");
         }
     }
     request.extensions_mut().insert(Here { secret, session, from });

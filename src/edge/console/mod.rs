@@ -7,32 +7,37 @@
 mod answer;
 mod coming;
 mod guard;
+mod identity;
 mod pages;
-mod serve;
 mod sign_in;
 mod throttle;
 mod view;
+#[cfg(test)]
 mod words;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use openssl::{
     error::ErrorStack,
-    pkey::PKey,
-    ssl::{SslAcceptor, SslMethod},
-    x509::X509,
+    ssl::{Ssl, SslAcceptor},
 };
 use tokio::{net::TcpListener, sync::watch};
+use tokio_openssl::SslStream;
 
 use self::pages::Pages;
 pub use self::{
-    serve::Limits,
-    view::{Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable},
-    words::{ground, next_step, reason},
+    identity::{Certificate, Identity, Standing},
+    view::{
+        Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable, Visit, What, Why,
+        WrongPins,
+    },
 };
 use crate::{
     domain::{Invitation, MonoTime, Seq},
-    edge::clock::Clock,
+    edge::{
+        clock::Clock,
+        serve::{Bounds, Wire, serve},
+    },
 };
 
 /// The console cannot be served.
@@ -46,6 +51,9 @@ pub enum ConsoleError {
         /// Why.
         source: io::Error,
     },
+    /// What happened before cannot be read.
+    #[error("the wrong PINs of before cannot be read: without them guessing would begin anew")]
+    WrongPins(#[source] OfficeError),
     /// Certificate and key are none, or not a pair.
     #[error(
         "the console's certificate or key cannot be used: PEM is wanted, and console.key must belong to the certificate"
@@ -53,12 +61,24 @@ pub enum ConsoleError {
     Identity(#[source] ErrorStack),
 }
 
-/// Who the console is, to browsers.
-pub struct Identity {
-    /// PEM: the box's certificate for the console, then what lies between it and the authority.
-    pub certificate: Vec<u8>,
-    /// PEM: its key.
-    pub key: Vec<u8>,
+/// How much is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections.
+    pub bounds: Bounds,
+    /// Pages that follow at a time.
+    pub followers: usize,
+    /// Pages of one session that follow at a time.
+    pub per_session: usize,
+    /// Bytes of a request's body; it may take as long as a head.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let bounds = Bounds { connections: 96, per_address: 24, within: Duration::from_secs(5) };
+        Self { bounds, followers: 16, per_session: 4, body: 4 * 1024 }
+    }
 }
 
 /// A console that listens. Pages are served while [`Console::run`] is polled.
@@ -73,7 +93,7 @@ impl Console {
     /// Listens on `address`; port 0 takes a free one. `invitations` says who tapped last, `changes` that the board did.
     ///
     /// # Errors
-    /// The address cannot be had, or the identity is none.
+    /// The address cannot be had, the identity is none, or wrong PINs of before cannot be read.
     pub async fn listen(
         address: SocketAddr,
         identity: &Identity,
@@ -83,9 +103,10 @@ impl Console {
         changes: watch::Receiver<Seq>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConsoleError> {
-        let acceptor = acceptor(identity).map_err(ConsoleError::Identity)?;
+        let acceptor = identity.acceptor().map_err(ConsoleError::Identity)?;
         let listener = TcpListener::bind(address).await.map_err(|source| ConsoleError::Listen { address, source })?;
         let pages = Arc::new(Pages::new(limits, office, invitations, changes, clock));
+        pages.remember().await.map_err(ConsoleError::WrongPins)?;
         Ok(Self { listener, acceptor, pages, limits })
     }
 
@@ -99,26 +120,19 @@ impl Console {
 
     /// Serves pages until dropped.
     pub async fn run(self) {
-        let writing = Arc::clone(&self.pages);
+        let Self { listener, acceptor, pages, limits } = self;
+        let writing = Arc::clone(&pages);
+        let greet = move |wire: Wire| {
+            let ssl = Ssl::new(acceptor.context());
+            async move {
+                let mut stream = SslStream::new(ssl?, wire)?;
+                Pin::new(&mut stream).accept().await?;
+                Ok(stream)
+            }
+        };
         tokio::select! {
             () = writing.write_boards() => {}
-            () = serve::serve(self.listener, self.acceptor, pages::router(self.pages), self.limits) => {}
+            () = serve("console", listener, limits.bounds, greet, pages::router(pages)) => {}
         }
     }
-}
-
-/// Mozilla's intermediate settings, version 5: TLS 1.2 with forward secrecy and authenticated ciphers, and 1.3.
-fn acceptor(identity: &Identity) -> Result<SslAcceptor, ErrorStack> {
-    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    let mut chain = X509::stack_from_pem(&identity.certificate)?.into_iter();
-    if let Some(leaf) = chain.next() {
-        builder.set_certificate(&leaf)?;
-    }
-    for link in chain {
-        builder.add_extra_chain_cert(link)?;
-    }
-    let key = PKey::private_key_from_pem(&identity.key)?;
-    builder.set_private_key(&key)?;
-    builder.check_private_key()?;
-    Ok(builder.build())
 }

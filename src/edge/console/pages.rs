@@ -23,14 +23,14 @@ use serde::Deserialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
-    Call, Limits, Office, OfficeError,
+    Call, Limits, Office, OfficeError, WrongPins,
     answer::{answer, asked, failed, said},
     coming::{session, sign_in, sign_out},
     guard::{Here, guard, only_signed_in, secret_in},
     sign_in::{Doorkeeper, Secret, Session},
 };
 use crate::{
-    domain::{EventId, Ground, Invitation, MonoTime, Note, Seq, StudentId, Verdict},
+    domain::{ClockTrust, EventId, Ground, Invitation, MonoTime, Note, Seq, StudentId, Verdict},
     edge::clock::Clock,
 };
 
@@ -76,6 +76,20 @@ impl Pages {
             followers: Arc::new(Semaphore::new(limits.followers)),
             pins: Semaphore::new(1),
         }
+    }
+
+    /// Counts the wrong PINs of before: a restart is no way out of a pause.
+    pub(super) async fn remember(&self) -> Result<(), OfficeError> {
+        let before = self.ask(|office| office.wrong_pins()).await?;
+        let (now, wall) = (self.clock.mono(), self.clock.wall());
+        let is_known = self.clock.trust() != ClockTrust::Untrusted;
+        for WrongPins { proctor, times, last } in before {
+            // Without the time, or before it, none of the pause is over.
+            let passed = wall.duration_since(last);
+            let passed = if is_known && !passed.is_negative() { passed.unsigned_abs() } else { Duration::ZERO };
+            self.door().remember(now, proctor, times, passed);
+        }
+        Ok(())
     }
 
     pub(super) fn door(&self) -> MutexGuard<'_, Doorkeeper> {
@@ -141,6 +155,9 @@ pub(super) fn router(pages: Arc<Pages>) -> Router {
         .route("/", get(|| part("text/html; charset=utf-8", include_str!("page/index.html"))))
         .route("/console.css", get(|| part("text/css; charset=utf-8", include_str!("page/console.css"))))
         .route("/console.js", get(|| part("text/javascript; charset=utf-8", include_str!("page/console.js"))))
+        .route("/words/en", get(|| part("application/json", include_str!("messages/en.json"))))
+        .route("/words/es", get(|| part("application/json", include_str!("messages/es.json"))))
+        .route("/words/zh-Hans", get(|| part("application/json", include_str!("messages/zh-Hans.json"))))
         .route("/icon.svg", get(|| part("image/svg+xml", include_str!("page/icon.svg"))))
         .route("/api/session", get(session))
         .route("/api/sign-in", post(sign_in))
@@ -229,7 +246,7 @@ struct Following {
 async fn events(State(pages): State<Arc<Pages>>, Extension(here): Extension<Here>) -> Response {
     let places = [&here.session.follows, &pages.followers].map(|places| Arc::clone(places).try_acquire_owned());
     let [Ok(own), Ok(place)] = places else {
-        return said(StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open.");
+        return said(StatusCode::SERVICE_UNAVAILABLE, "pages");
     };
     let mut boards = pages.boards.subscribe();
     boards.mark_changed();

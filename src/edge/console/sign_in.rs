@@ -121,6 +121,11 @@ impl Doorkeeper {
         }
     }
 
+    /// Wrong PINs of before a restart: `times` in a row, the last one `ago`.
+    pub(super) fn remember(&mut self, now: MonoTime, proctor: ProctorId, times: u32, ago: Duration) {
+        self.cards.remember(now, proctor, times, ago);
+    }
+
     /// The other half went wrong.
     pub(super) fn wrong_pin(&mut self, now: MonoTime, from: IpAddr, proctor: &ProctorId) {
         self.cards.failed(now, proctor);
@@ -132,9 +137,9 @@ impl Doorkeeper {
         self.refusals = self.refusals.saturating_add(1);
     }
 
-    /// How many refusals are to be recorded now, if any.
-    pub(super) fn refusals_to_note(&mut self, now: MonoTime) -> Option<u32> {
-        let due = self.noted.is_none_or(|noted| now.since(noted) >= NOTE_EVERY);
+    /// How many refusals are to be recorded now, if any. A wrong PIN is recorded at once: pauses outlive a restart by it.
+    pub(super) fn refusals_to_note(&mut self, now: MonoTime, is_wrong_pin: bool) -> Option<u32> {
+        let due = is_wrong_pin || self.noted.is_none_or(|noted| now.since(noted) >= NOTE_EVERY);
         if !due || self.refusals == 0 {
             return None;
         }
@@ -243,8 +248,11 @@ mod tests {
             let _ = keeper.try_code(at(0), from, Some(&invitation), "000000");
         }
         assert_eq!(keeper.try_code(at(5), THERE, Some(&invitation), "123456"), Err(Refused::Wrong), "the code is void");
-        assert_eq!(keeper.refusals_to_note(at(5)), Some(21));
-        assert_eq!(keeper.refusals_to_note(at(5)), None);
+        assert_eq!(keeper.refusals_to_note(at(5), false), Some(21));
+        assert_eq!(keeper.refusals_to_note(at(5), false), None);
+        keeper.wrong_pin(at(6), THERE, &okafor());
+        assert_eq!(keeper.refusals_to_note(at(6), false), None, "soon after");
+        assert_eq!(keeper.refusals_to_note(at(6), true), Some(1), "but a wrong PIN at once");
     }
 
     #[test]
@@ -263,6 +271,24 @@ mod tests {
             }
             now += expected + 2;
         }
+    }
+
+    #[test]
+    fn a_restart_ends_no_pause() {
+        // Restarted five seconds into a pause of 60: the box's monotonic clock may have begun anew.
+        let mut keeper = Doorkeeper::new();
+        let start = MonoTime::from_start(Duration::from_secs(10));
+        keeper.remember(start, okafor(), 4, Duration::from_secs(5));
+        let now = start.after(Duration::from_secs(1));
+        let invitation = (Invitation { proctor: okafor(), code: SignInCode::from_random(123_456) }, now);
+        let refused = keeper.try_code(now, HERE, Some(&invitation), "123456");
+        assert_eq!(refused, Err(Refused::Wait(Duration::from_secs(54))));
+        // The next one counts on.
+        let now = start.after(Duration::from_secs(60));
+        let invitation = (Invitation { proctor: okafor(), code: SignInCode::from_random(123_456) }, now);
+        assert_eq!(keeper.try_code(now, HERE, Some(&invitation), "123456"), Ok(okafor()));
+        keeper.wrong_pin(now, HERE, &okafor());
+        assert_eq!(keeper.cards.wait(now, &okafor()), Duration::from_secs(120));
     }
 
     #[test]

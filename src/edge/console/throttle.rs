@@ -24,7 +24,22 @@ pub(super) struct Pauses {
 #[derive(Debug)]
 pub(super) struct Throttle<K> {
     pauses: Pauses,
-    failures: HashMap<K, (u32, MonoTime)>,
+    failures: HashMap<K, Failures>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    times: u32,
+    /// When the last was noticed …
+    last: MonoTime,
+    /// … and how long ago it was then: monotonic time may have begun since.
+    ago: Duration,
+}
+
+impl Failures {
+    fn passed(&self, now: MonoTime) -> Duration {
+        now.since(self.last) + self.ago
+    }
 }
 
 impl<K: Eq + Hash + Clone> Throttle<K> {
@@ -34,8 +49,8 @@ impl<K: Eq + Hash + Clone> Throttle<K> {
 
     /// How long `who` still has to wait; zero: not at all.
     pub(super) fn wait(&self, now: MonoTime, who: &K) -> Duration {
-        let Some((failures, last)) = self.failures.get(who) else { return Duration::ZERO };
-        self.pause(*failures).saturating_sub(now.since(*last))
+        let Some(failures) = self.failures.get(who) else { return Duration::ZERO };
+        self.pause(failures.times).saturating_sub(failures.passed(now))
     }
 
     fn pause(&self, failures: u32) -> Duration {
@@ -51,14 +66,20 @@ impl<K: Eq + Hash + Clone> Throttle<K> {
     pub(super) fn failed(&mut self, now: MonoTime, who: &K) {
         // Whoever has been quiet for three of the longest pauses starts afresh.
         let memory = self.pauses.longest * 3;
-        self.failures.retain(|_, (_, last)| now.since(*last) < memory);
+        self.failures.retain(|_, failures| failures.passed(now) < memory);
         if self.failures.len() >= MOST
-            && let Some(oldest) = self.failures.iter().min_by_key(|(_, (_, last))| *last).map(|(who, _)| who.clone())
+            && let Some(oldest) =
+                self.failures.iter().max_by_key(|(_, failures)| failures.passed(now)).map(|(who, _)| who.clone())
         {
             self.failures.remove(&oldest);
         }
-        let (failures, last) = self.failures.entry(who.clone()).or_insert((0, now));
-        (*failures, *last) = (failures.saturating_add(1), now);
+        let times = self.failures.get(who).map_or(0, |failures| failures.times).saturating_add(1);
+        self.failures.insert(who.clone(), Failures { times, last: now, ago: Duration::ZERO });
+    }
+
+    /// `times` failures in a row, the last of them `ago`.
+    pub(super) fn remember(&mut self, now: MonoTime, who: K, times: u32, ago: Duration) {
+        self.failures.insert(who, Failures { times, last: now, ago });
     }
 
     pub(super) fn succeeded(&mut self, who: &K) {

@@ -1,11 +1,13 @@
 //! What the console shows, and what it asks of the box.
 //!
-//! Texts are finished; the page knows no words of its own about students. Nothing here is ever logged.
+//! What happened and why is named by codes, for which the page has words in the proctor's language (`messages/`). Nothing here is
+//! ever logged.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::domain::{
-    Access, EventId, Ground, NotUndoable, Note, ProctorId, StudentId, Unfounded, Verdict, Whereabouts,
+    Access, AccessStep, EventId, Ground, NotUndoable, Note, ProctorId, Reason, StudentId, Timestamp, Unfounded,
+    Verdict, Whereabouts,
 };
 
 /// What the box knows and does. Every call may wait for the disk.
@@ -46,8 +48,25 @@ pub trait Office: Send + Sync {
     /// As [`Office::rule`].
     fn note(&self, access: Access) -> Result<(), OfficeError>;
 
+    /// Whose PIN was typed wrongly since they last signed in.
+    ///
+    /// # Errors
+    /// [`OfficeError::Store`].
+    fn wrong_pins(&self) -> Result<Vec<WrongPins>, OfficeError>;
+
     /// How the box is.
     fn status(&self) -> Status;
+}
+
+/// Wrong PINs of one proctor in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongPins {
+    /// Whose.
+    pub proctor: ProctorId,
+    /// How many.
+    pub times: u32,
+    /// When the last was typed.
+    pub last: Timestamp,
 }
 
 /// A ruling as a proctor asks for it.
@@ -85,6 +104,22 @@ pub enum OfficeError {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl OfficeError {
+    /// The key of its words.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::NoStudent => "no_student",
+            Self::Unfounded(Unfounded::Ground) => "ground",
+            Self::Unfounded(Unfounded::Note) => "note",
+            Self::NotUndoable(NotUndoable::NoRuling) => "no_ruling",
+            Self::NotUndoable(NotUndoable::Already) => "undone",
+            Self::NotUndoable(NotUndoable::TooLate) => "too_late",
+            Self::Late => "late",
+            Self::Store(_) => "store",
+        }
+    }
+}
+
 /// The live list and the roster.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Board {
@@ -118,6 +153,57 @@ pub enum Look {
     Undone,
 }
 
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The box admitted.
+    Admitted,
+    /// The box did not.
+    NotAdmitted,
+    /// The box left it to the proctor.
+    ForYou,
+    /// A proctor overruled the box.
+    AdmittedByProctor,
+    /// A proctor admitted on the manual path.
+    AdmittedByHand,
+    /// A proctor did not admit.
+    AskedToWait,
+    /// A proctor's ruling was undone.
+    TakenBack,
+}
+
+/// Why it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Card and face match.
+    Match,
+    /// The box's reason.
+    Reason(Reason),
+    /// The proctor's.
+    Ground(Ground),
+}
+
+/// As the key of its words: `match`, `reason.no_face`, `reason.poor_quality.too_dark`, `ground.id_checked`.
+impl Serialize for Why {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Match => serializer.serialize_str("match"),
+            Self::Reason(Reason::PoorQuality(defect)) => {
+                serializer.collect_str(&format_args!("reason.poor_quality.{}", word(defect)))
+            }
+            Self::Reason(reason) => serializer.collect_str(&format_args!("reason.{reason}")),
+            Self::Ground(ground) => serializer.collect_str(&format_args!("ground.{}", word(ground))),
+        }
+    }
+}
+
+/// An enumerator as it is written on the wire.
+fn word(code: &impl Serialize) -> String {
+    let value = serde_json::to_value(code).expect("a code is JSON");
+    value.as_str().expect("a code is a word").to_owned()
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
@@ -129,12 +215,10 @@ pub struct Entry {
     pub who: Option<Person>,
     /// How it looks.
     pub look: Look,
-    /// What happened, in two or three words.
-    pub title: &'static str,
-    /// Why, in plain words.
-    pub why: String,
-    /// What to do next; empty: nothing.
-    pub next: &'static str,
+    /// What happened.
+    pub what: What,
+    /// Why.
+    pub why: Why,
     /// Which proctor.
     pub by: Option<String>,
     /// What they wrote.
@@ -170,14 +254,27 @@ pub struct Undoable {
 pub struct Status {
     /// Its parts.
     pub findings: Vec<Finding>,
-    /// What was counted: name and number.
+    /// What was counted: the key of its words, and the number.
     pub counters: Vec<(&'static str, u64)>,
     /// The last faults, newest first.
     pub faults: Vec<Line>,
     /// The end of the log, newest first.
     pub log: Vec<Line>,
     /// Who came to the console, newest first.
-    pub access: Vec<Line>,
+    pub access: Vec<Visit>,
+}
+
+/// Somebody at the console's door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Visit {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// Which proctor, where that is known.
+    pub who: Option<String>,
+    /// From which address.
+    pub from: String,
+    /// What.
+    pub step: AccessStep,
 }
 
 /// One part of the box.

@@ -1,113 +1,103 @@
-//! The console's words: every reason in plain language, and what to do next. They never accuse anybody.
-//!
-//! Never knows a student.
+//! Holds the page's words to account: every language has them all, none of them accuses anybody. Tests only.
 
-use crate::domain::{Ground, QualityDefect, Reason};
+use std::collections::BTreeMap;
 
-/// Why the box answered as it did.
-#[must_use]
-pub const fn reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::CardUnknown => "This card is on no roster here",
-        Reason::CardRevoked => "This card was replaced by a newer one",
-        Reason::CardUnreadable => "The card could not be read",
-        Reason::CardTooWeak => "This door asks for another kind of card",
-        Reason::CardUnstable => "A phone or a card that changes its number",
-        Reason::NotOnRoster => "Their exam is another one",
-        Reason::WrongRoom => "Their seat is in another room",
-        Reason::TooEarly => "Doors were not open yet",
-        Reason::TooLate => "Doors were closed already",
-        Reason::AlreadyAdmitted => "Somebody came in with this card before",
-        Reason::TurnedAway => "A proctor asked them to wait before",
-        Reason::NoTemplate => "No picture on the roster to compare with",
-        Reason::ModelMismatch => "The roster was made for another version of the box",
-        Reason::NoFace => "Nobody looked at the camera",
-        Reason::SeveralFaces => "More than one person was in view",
-        Reason::PoorQuality(defect) => match defect {
-            QualityDefect::TooFar => "Too far from the camera",
-            QualityDefect::TooClose => "Too close to the camera",
-            QualityDefect::AtBorder => "Not in the middle of the picture",
-            QualityDefect::TurnedAway => "The head was turned away",
-            QualityDefect::TooDark => "Too dark to see well",
-            QualityDefect::TooBright => "Too bright to see well",
-            QualityDefect::Blurred => "The picture was blurred",
-        },
-        Reason::SpoofSuspected => "The camera could not get a clear live picture",
-        Reason::FaceMismatch => "The camera could not match the enrolled picture",
-        Reason::LockedOut => "Several tries with this card; it is pausing",
-        Reason::CameraFault => "The camera had a problem",
-        Reason::VisionFault => "The comparison had a problem",
-        Reason::ClockUntrusted => "The box was not sure of the time",
-        Reason::StorageFault => "The box could not record or read",
-    }
+use super::{OfficeError, What, Why};
+use crate::domain::{NotUndoable, Unfounded, Verdict, sample};
+
+type Words = BTreeMap<String, String>;
+
+fn languages() -> [Words; 3] {
+    [include_str!("messages/en.json"), include_str!("messages/es.json"), include_str!("messages/zh-Hans.json")]
+        .map(|text| serde_json::from_str(text).expect("words by keys"))
 }
 
-/// What the proctor does next.
-#[must_use]
-pub const fn next_step(reason: Reason) -> &'static str {
-    match reason {
-        Reason::CardUnknown => "Check the ID and look them up in the roster; the card may be new.",
-        Reason::CardRevoked => "Check the ID; ask for the new card.",
-        Reason::CardUnreadable => "Let them hold the card still and tap again.",
-        Reason::CardTooWeak | Reason::NoTemplate | Reason::ModelMismatch | Reason::LockedOut => {
-            "Check the ID by eye and decide."
+/// What the box fills in.
+fn blanks(text: &str) -> Vec<&str> {
+    let mut found: Vec<_> =
+        text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn every_language_has_the_same_words_with_the_same_blanks() {
+    let [english, others @ ..] = languages();
+    for other in &others {
+        assert!(english.keys().eq(other.keys()), "keys differ in {}", other["language"]);
+        for (key, text) in &english {
+            assert!(!other[key].trim().is_empty() && blanks(text) == blanks(&other[key]), "{key}: {}", other[key]);
         }
-        Reason::CardUnstable => "Ask for the plastic card, or check the ID.",
-        Reason::NotOnRoster => "Help them find their exam.",
-        Reason::WrongRoom => "Send them to their room, or check whether they were moved here.",
-        Reason::TooEarly => "Ask them to tap again when doors open.",
-        Reason::TooLate => "Decide whether they may still come in.",
-        Reason::AlreadyAdmitted => "Check the ID; see in the list who came in.",
-        Reason::TurnedAway => "See in the list why, and decide again.",
-        Reason::NoFace => "Let them tap again and look at the camera.",
-        Reason::SeveralFaces => "Let them tap again, one at a time.",
-        Reason::PoorQuality(_) => "Let them tap again; help with light and distance.",
-        Reason::SpoofSuspected | Reason::FaceMismatch => "Check the ID by eye and decide. Pictures and people change.",
-        Reason::CameraFault | Reason::VisionFault | Reason::StorageFault => "Check IDs by eye; see the box's status.",
-        Reason::ClockUntrusted => "Check IDs by eye until the box has the time.",
     }
 }
 
-/// Why a proctor decided so.
-#[must_use]
-pub const fn ground(ground: Ground) -> &'static str {
-    match ground {
-        Ground::IdChecked => "I checked the ID: this is the student",
-        Ground::CardReplaced => "New or replaced card, ID checked",
-        Ground::RoomChanged => "Moved to this room, ID checked",
-        Ground::LateAllowed => "May come in late, ID checked",
-        Ground::OptedOut => "Does not take part in matching, ID checked",
-        Ground::CardMissing => "No card at hand, ID checked",
-        Ground::BoxUnwell => "The box could not check, ID checked",
-        Ground::IdUnclear => "The ID could not be confirmed yet",
-        Ground::NotThisExam => "Another exam or another room",
-        Ground::LeftRoom => "Left the room again",
-        Ground::Other => "Another reason (please note it)",
+#[test]
+fn whatever_the_box_says_has_words() {
+    let [english, ..] = languages();
+    let mut keys = Vec::new();
+    for reason in sample::reasons() {
+        keys.push(serde_json::to_value(Why::Reason(reason)).expect("a code"));
+        keys.push(format!("next.{reason}").into());
+    }
+    let grounds = [Verdict::Admit, Verdict::AdmitByHand, Verdict::Refuse].into_iter().flat_map(Verdict::grounds);
+    keys.extend(grounds.map(|ground| serde_json::to_value(Why::Ground(*ground)).expect("a code")));
+    keys.push(serde_json::to_value(Why::Match).expect("a code"));
+    let happened = [
+        What::Admitted,
+        What::NotAdmitted,
+        What::ForYou,
+        What::AdmittedByProctor,
+        What::AdmittedByHand,
+        What::AskedToWait,
+        What::TakenBack,
+    ];
+    for what in happened {
+        let code = serde_json::to_value(what).expect("a code");
+        keys.push(format!("what.{}", code.as_str().expect("a word")).into());
+    }
+    let errors = [
+        OfficeError::NoStudent,
+        Unfounded::Ground.into(),
+        Unfounded::Note.into(),
+        NotUndoable::NoRuling.into(),
+        NotUndoable::Already.into(),
+        NotUndoable::TooLate.into(),
+        OfficeError::Late,
+        OfficeError::Store("a disk".into()),
+    ];
+    keys.extend(errors.iter().map(|error| format!("error.{}", error.code()).into()));
+    for key in keys {
+        let key = key.as_str().expect("a word");
+        assert!(english.contains_key(key), "no words for {key}");
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Verdict;
+#[test]
+fn the_page_and_its_script_say_only_what_there_are_words_for() {
+    let [english, ..] = languages();
+    let (page, script) = (include_str!("page/index.html"), include_str!("page/console.js"));
+    let quoted = |text: &'static str, before: &'static str, end: char| {
+        text.split(before).skip(1).filter_map(move |rest| rest.split_once(end)).map(|(key, _)| key)
+    };
+    let used: Vec<_> = quoted(page, "data-say=\"", '"')
+        .chain(quoted(page, "data-label=\"", '"'))
+        .chain(quoted(script, "say(\"", '"'))
+        .collect();
+    assert!(used.len() > 60, "{used:?}");
+    let wordless: Vec<_> = used.iter().filter(|key| !english.contains_key(**key)).collect();
+    assert!(wordless.is_empty(), "{wordless:?}");
+}
 
-    #[test]
-    fn words_never_accuse() {
-        let reasons = [
-            Reason::SpoofSuspected,
-            Reason::FaceMismatch,
-            Reason::AlreadyAdmitted,
-            Reason::LockedOut,
-            Reason::TurnedAway,
-            Reason::CardRevoked,
-        ];
-        let said = reasons.into_iter().flat_map(|why| [reason(why), next_step(why)]);
-        let grounds = [Verdict::Admit, Verdict::AdmitByHand, Verdict::Refuse].into_iter().flat_map(Verdict::grounds);
-        for text in said.chain(grounds.map(|&why| ground(why))) {
-            let text = text.to_lowercase();
-            for word in ["spoof", "fake", "fraud", "impostor", "cheat", "stolen", "suspect", "attack", "wrong person"] {
-                assert!(!text.contains(word), "{text:?}");
-            }
+#[test]
+fn words_never_accuse() {
+    let bad = [
+        &["spoof", "fake", "fraud", "impostor", "cheat", "stolen", "suspect", "attack", "wrong person"][..],
+        &["falso", "fraude", "impostor", "tramp", " robad", "sospech", "ataque"],
+        &["假", "骗", "冒充", "作弊", "偷", "嫌疑", "攻击"],
+    ];
+    for (words, bad) in languages().iter().zip(bad) {
+        for text in words.values() {
+            assert!(bad.iter().all(|word| !text.to_lowercase().contains(word)), "{text:?}");
         }
     }
 }

@@ -6,24 +6,25 @@
 
 mod guard;
 mod pages;
-mod serve;
 mod sheet;
 mod words;
 
-use std::{fmt, io, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{fmt, io, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use tokio::{net::TcpListener, sync::watch};
 use zeroize::Zeroizing;
 
-pub use serve::Limits;
 pub use sheet::Look;
 pub use words::{Words, WordsError};
 
 use self::pages::Pages;
 use crate::{
     domain::{ExamWindow, RoomId, Shown},
-    edge::clock::Clock,
+    edge::{
+        clock::Clock,
+        serve::{Bounds, serve},
+    },
 };
 
 /// The screen cannot be served.
@@ -90,11 +91,48 @@ pub struct Plate {
     pub window: ExamWindow,
 }
 
+#[cfg(any(test, feature = "sim"))]
+impl Plate {
+    /// A door to try things on: doors open from 8:30 to 9:15 in New York.
+    ///
+    /// # Panics
+    /// Never: what it names is valid.
+    #[must_use]
+    pub fn sample() -> Self {
+        let at = |text: &str| text.parse().expect("a constant time is valid");
+        Self {
+            exam: "Linear Algebra, final".into(),
+            room: RoomId::new("SILVER-207").expect("a constant name is valid"),
+            window: ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") },
+        }
+    }
+}
+
+/// How much is borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections. All come from this machine, so one address may have them all.
+    pub bounds: Bounds,
+    /// Pages that follow at a time.
+    pub followers: usize,
+    /// Pages that take live pictures at a time.
+    pub watchers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let bounds = Bounds { connections: 64, per_address: 64, within: Duration::from_secs(5) };
+        Self { bounds, followers: 16, watchers: 4 }
+    }
+}
+
 /// What the screen shows and how.
 #[derive(Debug)]
 pub struct Settings {
-    /// The languages' words, the door's own first; at least one.
+    /// The words of the door's languages, its own first; at least one.
     pub words: Vec<Words>,
+    /// The words of others, for whoever prefers them.
+    pub more: Vec<Words>,
     /// What stands on the door.
     pub plate: Plate,
     /// Where the door's clock stands.
@@ -142,10 +180,11 @@ impl Screen {
     /// Serves pages until dropped. Ends by itself when nothing is published any more.
     pub async fn run(self) {
         let writing = Arc::clone(&self.pages);
-        let limits = *self.pages.limits();
+        let bounds = self.pages.bounds();
+        let plain = |wire| async { Ok(wire) };
         tokio::select! {
             () = writing.write_sheets() => {}
-            () = serve::serve(self.listener, pages::router(self.pages), limits) => {}
+            () = serve("screen", self.listener, bounds, plain, pages::router(self.pages)) => {}
         }
     }
 }

@@ -20,7 +20,10 @@ use super::{
     Follows, Limits, Picture, Settings, guard,
     sheet::{Door, Sheet},
 };
-use crate::domain::{Answer, Shown};
+use crate::{
+    domain::{Answer, Shown},
+    edge::serve::Bounds,
+};
 
 /// How often a page hears that the box is there. It gives the box up after 1.2 s of silence (`screen.js`).
 const BEAT: Duration = Duration::from_millis(500);
@@ -63,14 +66,14 @@ impl Pages {
         self.port
     }
 
-    pub(super) const fn limits(&self) -> &Limits {
-        &self.settings.limits
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.settings.limits.bounds
     }
 
     fn sheet(&self) -> Arc<str> {
-        let Settings { words, plate, zone, sound, .. } = &self.settings;
+        let Settings { words, more, plate, zone, sound, .. } = &self.settings;
         let door = Door { plate, now: self.follows.clock.wall(), zone, sound: *sound };
-        let sheet = Sheet::write(words, &self.follows.shown.borrow(), &door);
+        let sheet = Sheet::write(words, more, &self.follows.shown.borrow(), &door);
         serde_json::to_string(&sheet).expect("a sheet is JSON").into()
     }
 

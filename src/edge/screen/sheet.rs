@@ -94,10 +94,23 @@ pub(super) struct Sheet<'a> {
     program: &'static str,
 }
 
+/// Lines that the page has room for.
+const LINES: usize = 3;
+
+/// The door's languages in the order in which they are spoken: what whoever is spoken to prefers comes first, also from `more`.
+fn order<'a>(words: &'a [Words], more: &'a [Words], shown: &Shown) -> Vec<&'a Words> {
+    let all: Vec<_> = words.iter().chain(more).collect();
+    let preferred = shown.language.as_ref().and_then(|language| language.among(all.iter().map(|words| words.tag())));
+    let first = all[preferred.unwrap_or(0)];
+    let others = words.iter().filter(|words| words.tag() != first.tag());
+    [first].into_iter().chain(others).take(LINES).collect()
+}
+
 impl<'a> Sheet<'a> {
     /// Puts `shown` into words. `words` is never empty.
-    pub(super) fn write(words: &'a [Words], shown: &Shown, door: &Door<'a>) -> Self {
-        let own = words.first().expect("the configuration names a language");
+    pub(super) fn write(words: &'a [Words], more: &'a [Words], shown: &Shown, door: &Door<'a>) -> Self {
+        let words = order(words, more, shown);
+        let own = *words.first().expect("the configuration names a language");
         let progress = match shown.answer {
             Answer::Looking { attempt, of } => Some(Progress { attempt, of, text: own.progress(attempt, of) }),
             Answer::Idle | Answer::Unwell(_) | Answer::SignIn { .. } | Answer::Decided { .. } => None,
@@ -112,8 +125,8 @@ impl<'a> Sheet<'a> {
         };
         Self {
             look: Look::of(&shown.answer),
-            lines: words[..spoken].iter().map(|words| line(words, words.say(shown, door))).collect(),
-            waiting: words.iter().map(|words| line(words, words.waiting().clone())).collect(),
+            lines: words[..spoken].iter().map(|&words| line(words, words.say(shown, door))).collect(),
+            waiting: words.iter().map(|&words| line(words, words.waiting().clone())).collect(),
             hint: shown.hint.filter(|_| progress.is_some()),
             progress,
             exam: &door.plate.exam,

@@ -76,16 +76,9 @@ fn serving<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Served>
         let clock = Arc::new(ScriptedClock::starting_at("2026-12-14T13:40:00Z".parse().expect("valid")));
         let (shown, seen) = watch::channel(Shown::new(Answer::Idle, MonoTime::default()));
         let (pictures, mirrored) = watch::channel(None);
-        let plate = Plate {
-            exam: "Linear Algebra".into(),
-            room: RoomId::new("S207").expect("valid"),
-            window: ExamWindow {
-                opens: "2026-12-14T13:30:00Z".parse().expect("valid"),
-                closes: "2026-12-14T14:15:00Z".parse().expect("valid"),
-            },
-        };
+        let plate = Plate::sample();
         let words = Words::of(&["en"], None).expect("it comes with the box");
-        let settings = Settings { words, plate, zone: TimeZone::UTC, sound: false, limits };
+        let settings = Settings { words, more: Vec::new(), plate, zone: TimeZone::UTC, sound: false, limits };
         let follows = Follows { shown: seen, pictures: mirrored, clock: clock.clone() };
         let screen = Screen::listen(0, settings, follows).await.expect("loopback can be listened on");
         let served = Arc::new(Served { port: screen.port(), shown, pictures, clock });
@@ -188,10 +181,11 @@ fn pictures_are_there_while_somebody_is_looked_at_and_not_a_moment_longer() {
 
 #[test]
 fn whoever_dawdles_makes_room() {
-    let limits = Limits { connections: 8, head_within: Duration::from_millis(300), ..Limits::default() };
+    let bounds = Bounds { connections: 8, per_address: 8, within: Duration::from_millis(300) };
+    let limits = Limits { bounds, ..Limits::default() };
     serving(limits, async |served| {
         let mut slow = Vec::new();
-        for _ in 0..limits.connections {
+        for _ in 0..bounds.connections {
             slow.push(served.send("GET / HTTP/1.1\r\nHost: 127.0").await);
         }
         assert_eq!(all(&mut served.get("/").await).await, "", "all places are taken: it is closed at once");
@@ -205,7 +199,8 @@ fn whoever_dawdles_makes_room() {
 
 #[test]
 fn whoever_does_not_read_is_let_go_and_holds_nobody_up() {
-    let limits = Limits { watchers: 1, stuck_for: Duration::from_millis(300), ..Limits::default() };
+    let bounds = Bounds { within: Duration::from_millis(300), ..Limits::default().bounds };
+    let limits = Limits { bounds, watchers: 1, ..Limits::default() };
     serving(limits, async |served| {
         served.show(looking());
         let stuck = served.get("/picture").await;
@@ -238,7 +233,8 @@ fn whoever_does_not_read_is_let_go_and_holds_nobody_up() {
 
 #[test]
 fn ten_thousand_connections_and_a_flood_of_followers_leave_the_page_as_it_was() {
-    let limits = Limits { connections: 32, followers: 4, ..Limits::default() };
+    let bounds = Bounds { connections: 32, per_address: 32, ..Limits::default().bounds };
+    let limits = Limits { bounds, followers: 4, ..Limits::default() };
     serving(limits, async |served| {
         let mut page = served.get("/events").await;
         until(&mut page, "\"Tap your card\"").await;
@@ -281,11 +277,8 @@ fn a_port_in_use_is_named() {
         let (_, pictures) = watch::channel(None);
         let settings = Settings {
             words: Words::of(&["en"], None).expect("it comes with the box"),
-            plate: Plate {
-                exam: String::new(),
-                room: RoomId::new("S207").expect("valid"),
-                window: ExamWindow { opens: served.clock.wall(), closes: served.clock.wall() },
-            },
+            more: Vec::new(),
+            plate: Plate::sample(),
             zone: TimeZone::UTC,
             sound: false,
             limits: Limits::default(),

@@ -1,13 +1,13 @@
-//! The machine under the box: its service manager, credentials, disk and identity of this boot.
+//! The machine under the box: its service manager, private files, disk and identity of this boot.
 //!
 //! Never reads an environment variable of ours: those arrive from `main`.
 
-mod credentials;
 mod machine;
+mod private;
 mod service;
 mod tail;
 
-pub use credentials::{CredentialError, Credentials};
 pub use machine::{BootId, FreeSpace, MachineError, free_space};
+pub use private::{PrivateFileError, read_private};
 pub use service::Service;
 pub use tail::Tail;

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     domain::{
-        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Note, Proctor, ProctorId, Ruling, Seq,
+        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, Proctor, ProctorId, Ruling, Seq,
         StudentId, Timestamp, UNDO_WITHIN, Verdict, Whereabouts,
     },
-    edge::console::{Entry, Line, Look, Person, Undoable, ground, next_step, reason},
+    edge::console::{Entry, Look, Person, Undoable, Visit, What as Happened, Why, WrongPins},
     store::{EventError, EventStore},
 };
 
@@ -40,7 +40,7 @@ struct Done {
 
 enum What {
     Answer(Decision),
-    Ruling { by: ProctorId, verdict: Verdict, why: &'static str, note: Option<Note> },
+    Ruling { by: ProctorId, verdict: Verdict, why: Ground, note: Option<Note> },
 }
 
 impl History {
@@ -67,7 +67,7 @@ impl History {
             }
             EventKind::Ruling(Ruling { student, proctor: by, verdict, ground: why, note, .. }) => {
                 self.rulings.entry(student.clone()).or_default().push((id, verdict));
-                let what = What::Ruling { by, verdict, why: ground(why), note };
+                let what = What::Ruling { by, verdict, why, note };
                 self.done.push(Done { id, at, student: Some(student), what });
             }
             EventKind::Undo(undo) => drop(self.undone.insert(undo.ruling, undo.proctor)),
@@ -95,34 +95,31 @@ impl History {
                 at: done.at.as_millisecond(),
                 who,
                 look: Look::Admitted,
-                title: "Admitted",
-                why: String::new(),
-                next: "",
+                what: Happened::Admitted,
+                why: Why::Match,
                 by: None,
                 note: None,
                 undo: None,
             };
             match &done.what {
-                What::Answer(Decision::Admit) => entry.why = "Card and face match".into(),
+                What::Answer(Decision::Admit) => {}
                 What::Answer(Decision::Deny(why)) => {
-                    (entry.look, entry.title) = (Look::Denied, "Not admitted");
-                    (entry.why, entry.next) = (reason(*why).into(), next_step(*why));
+                    (entry.look, entry.what, entry.why) = (Look::Denied, Happened::NotAdmitted, Why::Reason(*why));
                 }
                 What::Answer(Decision::Refer(why)) => {
-                    (entry.look, entry.title) = (Look::Referred, "For you to decide");
-                    (entry.why, entry.next) = (reason(*why).into(), next_step(*why));
+                    (entry.look, entry.what, entry.why) = (Look::Referred, Happened::ForYou, Why::Reason(*why));
                 }
                 What::Ruling { by, verdict, why, note } => {
-                    (entry.look, entry.title) = match verdict {
-                        Verdict::Admit => (Look::Admitted, "Admitted by proctor"),
-                        Verdict::AdmitByHand => (Look::Admitted, "Admitted by hand"),
-                        Verdict::Refuse => (Look::Refused, "Asked to wait"),
+                    (entry.look, entry.what) = match verdict {
+                        Verdict::Admit => (Look::Admitted, Happened::AdmittedByProctor),
+                        Verdict::AdmitByHand => (Look::Admitted, Happened::AdmittedByHand),
+                        Verdict::Refuse => (Look::Refused, Happened::AskedToWait),
                     };
-                    entry.why = (*why).into();
+                    entry.why = Why::Ground(*why);
                     entry.by = Some(name(by));
                     entry.note = note.as_ref().map(|note| note.as_str().to_owned());
                     if let Some(by) = self.undone.get(&done.id) {
-                        (entry.look, entry.title) = (Look::Undone, "Taken back");
+                        (entry.look, entry.what) = (Look::Undone, Happened::TakenBack);
                         entry.by = Some(name(by));
                     } else {
                         let until = done.at + UNDO_WITHIN;
@@ -143,26 +140,39 @@ impl History {
             AccessStep::SignedIn | AccessStep::SignedOut => 0,
         });
         vec![
-            ("Taps answered", count(|what| matches!(what, What::Answer(_)))),
-            ("Admitted by the box", count(|what| matches!(what, What::Answer(Decision::Admit)))),
-            ("Not admitted by the box", count(|what| matches!(what, What::Answer(Decision::Deny(_))))),
-            ("Left to a proctor", count(|what| matches!(what, What::Answer(Decision::Refer(_))))),
-            ("Rulings by proctors", count(|what| matches!(what, What::Ruling { .. }))),
-            ("Rulings taken back", self.undone.len() as u64),
-            ("Sign-ins refused", refusals.sum()),
+            ("taps_answered", count(|what| matches!(what, What::Answer(_)))),
+            ("admitted_by_box", count(|what| matches!(what, What::Answer(Decision::Admit)))),
+            ("denied_by_box", count(|what| matches!(what, What::Answer(Decision::Deny(_))))),
+            ("left_to_proctor", count(|what| matches!(what, What::Answer(Decision::Refer(_))))),
+            ("rulings", count(|what| matches!(what, What::Ruling { .. }))),
+            ("undone", self.undone.len() as u64),
+            ("sign_ins_refused", refusals.sum()),
         ]
     }
 
-    pub(super) fn access(&self) -> Vec<Line> {
-        let line = |(at, access): &(Timestamp, Access)| {
-            let who = access.proctor.as_ref().map_or("Somebody", ProctorId::as_str);
-            let text = match access.step {
-                AccessStep::SignedIn => format!("{who} signed in from {}", access.from),
-                AccessStep::SignedOut => format!("{who} signed out"),
-                AccessStep::Refused { times: 1 } => format!("{who} was refused once, from {}", access.from),
-                AccessStep::Refused { times } => format!("{who} was refused {times} times, last from {}", access.from),
-            };
-            Line { at: at.as_millisecond(), text }
+    /// A refusal that names a proctor is a wrong PIN; a sign-in ends the row.
+    pub(super) fn wrong_pins(&self) -> Vec<WrongPins> {
+        let mut rows: BTreeMap<&ProctorId, (u32, Timestamp)> = BTreeMap::new();
+        for (at, Access { proctor, step, .. }) in &self.access {
+            let Some(proctor) = proctor else { continue };
+            match step {
+                AccessStep::Refused { .. } => {
+                    let (times, last) = rows.entry(proctor).or_insert((0, *at));
+                    (*times, *last) = (*times + 1, *at);
+                }
+                AccessStep::SignedIn => drop(rows.remove(proctor)),
+                AccessStep::SignedOut => {}
+            }
+        }
+        rows.into_iter().map(|(proctor, (times, last))| WrongPins { proctor: proctor.clone(), times, last }).collect()
+    }
+
+    pub(super) fn access(&self) -> Vec<Visit> {
+        let line = |(at, access): &(Timestamp, Access)| Visit {
+            at: at.as_millisecond(),
+            who: access.proctor.as_ref().map(|proctor| proctor.as_str().to_owned()),
+            from: access.from.to_string(),
+            step: access.step,
         };
         self.access.iter().rev().take(ACCESSES).map(line).collect()
     }

@@ -19,7 +19,7 @@ use crate::{
     },
     edge::{
         clock::Clock,
-        console::{Board, Call, Office, OfficeError, Person, Status},
+        console::{Board, Call, Office, OfficeError, Person, Status, WrongPins},
     },
     store::{EventError, EventStore, RosterStore},
 };
@@ -175,6 +175,10 @@ impl Office for Oversee {
 
     fn note(&self, access: Access) -> Result<(), OfficeError> {
         self.record(EventKind::Access(access))
+    }
+
+    fn wrong_pins(&self) -> Result<Vec<WrongPins>, OfficeError> {
+        Ok(self.desk()?.history.wrong_pins())
     }
 
     fn status(&self) -> Status {

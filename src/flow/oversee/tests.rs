@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, ExamId, ExamWindow, Ground, Liveness,
-        Measured, MonoTime, NotUndoable, Reason, Roster, RosterVersion, Seq, Similarity, Student, StudentId, Timestamp,
-        Unfounded, Verdict, Verification,
+        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, ExamId, ExamWindow, Ground, MonoTime,
+        NotUndoable, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp, Unfounded, Verdict,
+        sample::verified,
     },
-    edge::console::Look,
+    edge::console::{Look, What, Why},
     flow::{Happened, Record},
     store::{Key, Limits, Pin},
 };
@@ -72,7 +72,7 @@ impl Morning {
         };
         let room = RoomId::new("S207").unwrap();
         let entry = |n: u32, name: &str, room: &str| RosterEntry {
-            student: Student { id: id(n), given_name: name.into() },
+            student: Student { id: id(n), given_name: name.into(), language: None },
             card: CardPseudonym::from_bytes([u8::try_from(n).unwrap(); 32]),
             standing: CardStanding::Active,
             room: RoomId::new(room).unwrap(),
@@ -107,29 +107,12 @@ impl Morning {
 
     /// The box answers somebody's tap.
     fn tap(&self, n: u32, decision: Decision) -> EventId {
+        let student = (n > 0).then(|| u8::try_from(n).unwrap());
         let event = Event {
             id: new_event_id(&*self.clock),
             at: self.clock.wall(),
-            clock: ClockTrust::Synchronised,
             room: self.oversee.room.clone(),
-            kind: EventKind::Verification(Verification {
-                exam: self.exam.clone(),
-                roster: RosterVersion(1),
-                card: None,
-                profile: None,
-                student: (n > 0).then(|| id(n)),
-                decision,
-                measured: Measured {
-                    similarity: None,
-                    threshold: Similarity::new(0.4),
-                    liveness: Liveness::NotAssessed,
-                    artifact: None,
-                    frames_used: 0,
-                    attempts: 1,
-                    since_tap: Duration::ZERO,
-                    since_first_usable_frame: None,
-                },
-            }),
+            ..verified(0, self.exam.as_str(), student, decision)
         };
         let name = event.id;
         self.submit.send(Submitted { event, by: By::Session }).unwrap();
@@ -137,10 +120,10 @@ impl Morning {
         name
     }
 
-    /// Titles on the list, newest first, and whether each can be undone.
-    fn list(&self) -> Vec<(&'static str, bool)> {
+    /// What is on the list, newest first, and whether it can be undone.
+    fn list(&self) -> Vec<(What, bool)> {
         let board = self.oversee.board().unwrap();
-        board.entries.iter().map(|entry| (entry.title, entry.undo.is_some())).collect()
+        board.entries.iter().map(|entry| (entry.what, entry.undo.is_some())).collect()
     }
 
     /// Names and where they are, in the board's order.
@@ -167,20 +150,20 @@ fn a_proctor_overrules_and_takes_it_back() {
     let asked = Call { answer: Some(answer), ..call(1, Verdict::Admit) };
     morning.oversee.rule(&okafor(), asked).unwrap();
     assert_eq!(morning.people(), named(Outside, Inside));
-    assert_eq!(morning.list(), [("Admitted by proctor", true), ("Not admitted", false), ("For you to decide", false)]);
+    assert_eq!(morning.list(), [(What::AdmittedByProctor, true), (What::NotAdmitted, false), (What::ForYou, false)]);
     let entry = morning.oversee.board().unwrap().entries.remove(0);
-    assert_eq!((entry.by.as_deref(), entry.why.as_str()), (Some("A. Okafor"), ground_words(Ground::IdChecked)));
+    assert_eq!((entry.by.as_deref(), entry.why), (Some("A. Okafor"), Why::Ground(Ground::IdChecked)));
 
     morning.oversee.undo(&okafor(), entry.id).unwrap();
     assert_eq!(morning.people(), named(Outside, Outside));
-    assert_eq!(morning.list()[0], ("Taken back", false));
+    assert_eq!(morning.list()[0], (What::TakenBack, false));
     let again = morning.oversee.undo(&okafor(), entry.id);
     assert!(matches!(again, Err(OfficeError::NotUndoable(NotUndoable::Already))), "{again:?}");
 
     morning.oversee.rule(&okafor(), call(2, Verdict::Refuse)).unwrap();
     assert_eq!(morning.people(), named(TurnedAway, Outside));
     morning.pass(61);
-    assert_eq!(morning.list()[0], ("Asked to wait", false), "a minute has passed");
+    assert_eq!(morning.list()[0], (What::AskedToWait, false), "a minute has passed");
     let refusal = morning.oversee.board().unwrap().entries[0].id;
     let late = morning.oversee.undo(&okafor(), refusal);
     assert!(matches!(late, Err(OfficeError::NotUndoable(NotUndoable::TooLate))), "{late:?}");
@@ -189,10 +172,6 @@ fn a_proctor_overrules_and_takes_it_back() {
     assert_eq!(morning.people().len(), 3, "somebody from another room was let in");
     assert_eq!(morning.oversee.board().unwrap().entries[0].look, Look::Admitted);
     morning.end();
-}
-
-fn ground_words(why: Ground) -> &'static str {
-    crate::edge::console::ground(why)
 }
 
 #[test]
@@ -227,7 +206,20 @@ fn students_are_found_and_numbers_add_up() {
     let status = morning.oversee.status();
     let counted: Vec<_> = status.counters.iter().map(|(_, number)| *number).collect();
     assert_eq!(counted, [2, 1, 1, 0, 0, 0, 3]);
-    let said: Vec<_> = status.access.into_iter().map(|line| line.text).collect();
-    assert_eq!(said, ["okafor signed in from 192.0.2.7", "Somebody was refused 3 times, last from 192.0.2.7"]);
+    let came: Vec<_> = status.access.into_iter().map(|visit| (visit.who, visit.from, visit.step)).collect();
+    let here = || "192.0.2.7".to_owned();
+    let refused = AccessStep::Refused { times: 3 };
+    assert_eq!(came, [(Some("okafor".into()), here(), AccessStep::SignedIn), (None, here(), refused)]);
+
+    // Wrong PINs count from the last sign-in on.
+    assert_eq!(morning.oversee.wrong_pins().unwrap(), []);
+    let brandt = ProctorId::new("brandt").unwrap();
+    for proctor in [okafor(), brandt.clone(), okafor()] {
+        let step = AccessStep::Refused { times: 1 };
+        morning.oversee.note(Access { proctor: Some(proctor), from, step }).unwrap();
+    }
+    morning.oversee.note(Access { proctor: Some(brandt), from, step: AccessStep::SignedIn }).unwrap();
+    let wrong = morning.oversee.wrong_pins().unwrap();
+    assert_eq!(wrong, [WrongPins { proctor: okafor(), times: 2, last: morning.clock.wall() }]);
     morning.end();
 }

@@ -39,7 +39,7 @@ fn lit(shown: impl IntoIterator<Item = (Answer, Option<Hint>)>) -> Vec<Pattern> 
         for (answer, hint) in shown {
             // Once for the light to see what was there, once for it to see this.
             tokio::task::yield_now().await;
-            sender.send_replace(Shown { answer, hint, since: MonoTime::default() });
+            sender.send_replace(Shown { hint, ..Shown::new(answer, MonoTime::default()) });
             tokio::task::yield_now().await;
         }
     };
@@ -96,7 +96,7 @@ fn a_whole_life() -> Vec<Shown> {
     });
     let enrolled = Enrolled {
         entry: RosterEntry {
-            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into() },
+            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into(), language: None },
             card: CardPseudonym::from_bytes([9; 32]),
             standing: CardStanding::Active,
             room: room.clone(),

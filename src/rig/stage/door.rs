@@ -33,6 +33,8 @@ pub struct Said {
     pub since_tap_ms: u64,
     /// First usable frame to decision, milliseconds.
     pub since_first_usable_frame_ms: Option<u64>,
+    /// Frames that were good enough to compare.
+    pub frames: u32,
 }
 
 impl Said {

@@ -4,7 +4,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{EventError, EventStore, tables::ruling_name};
+use super::{EventError, EventStore};
 use crate::domain::{
     CardPseudonym, Decision, Event, EventId, EventKind, ExamId, History, Ruling, StudentId, Verdict, Verification,
     Whereabouts,
@@ -47,6 +47,15 @@ impl<'a> Projected<'a> {
             EventKind::Undo(undo) => Self { exam: Some(&undo.exam), undoes: Some(undo.ruling), ..Self::default() },
             EventKind::Access(_) => Self::default(),
         }
+    }
+}
+
+/// A verdict's name in the database.
+pub(super) const fn ruling_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Admit => "admit",
+        Verdict::AdmitByHand => "admit_by_hand",
+        Verdict::Refuse => "refuse",
     }
 }
 

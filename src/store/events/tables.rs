@@ -5,9 +5,12 @@
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction};
 use uuid::Uuid;
 
-use super::{Ends, EventError, Recorded, projection::Projected};
+use super::{
+    Ends, EventError, Recorded,
+    projection::{Projected, ruling_name},
+};
 use crate::{
-    domain::{Epoch, Event, EventHash, NotUndoable, Seq, Timestamp, Undo, Verdict},
+    domain::{Epoch, Event, EventHash, NotUndoable, Seq, Timestamp, Undo},
     store::sealed::{Fault, Sealed},
 };
 
@@ -83,15 +86,6 @@ pub(super) fn append(
             undoes.map(|ruling| ruling.0.into_bytes()),
         ))?;
     Ok(())
-}
-
-/// A verdict's name in the database.
-pub(super) const fn ruling_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Admit => "admit",
-        Verdict::AdmitByHand => "admit_by_hand",
-        Verdict::Refuse => "refuse",
-    }
 }
 
 /// Whether `undo`, to be recorded at `now`, may take its ruling back.

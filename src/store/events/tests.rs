@@ -1,11 +1,10 @@
 //! Events as the door records and the uplink delivers them.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use super::*;
 use crate::domain::{
-    CardPseudonym, ClockTrust, Decision, EventKind, ExamId, History, Liveness, Measured, Reason, RoomId, RosterVersion,
-    Similarity, StudentId, Timestamp, Verification, Whereabouts,
+    CardPseudonym, Decision, ExamId, History, Reason, StudentId, Timestamp, Whereabouts, sample::verified,
 };
 
 const KEY: Key = Key::from_bytes([7; 32]);
@@ -25,31 +24,8 @@ pub(super) fn exam(name: &str) -> ExamId {
 }
 
 /// Event `n` says: this card's student was answered so.
-pub(super) fn event(n: u64, exam_name: &str, card_number: u8, decision: Decision) -> Event {
-    Event {
-        id: EventId(Uuid::from_u128(u128::from(n))),
-        at: at(n),
-        clock: ClockTrust::Synchronised,
-        room: RoomId::new("room-1").unwrap(),
-        kind: EventKind::Verification(Verification {
-            exam: exam(exam_name),
-            roster: RosterVersion(1),
-            card: Some(card(card_number)),
-            profile: None,
-            student: Some(StudentId::new(format!("N{card_number}")).unwrap()),
-            decision,
-            measured: Measured {
-                similarity: None,
-                threshold: Similarity::new(0.4),
-                liveness: Liveness::NotAssessed,
-                artifact: None,
-                frames_used: 3,
-                attempts: 1,
-                since_tap: Duration::from_millis(900),
-                since_first_usable_frame: None,
-            },
-        }),
-    }
+pub(super) fn event(n: u64, exam: &str, card: u8, decision: Decision) -> Event {
+    verified(n, exam, Some(card), decision)
 }
 
 fn admit(n: u64) -> Event {

@@ -45,6 +45,10 @@ impl ContentDigest {
         }
         self.part(entry.card.as_bytes());
         self.part(&[u8::from(entry.standing == CardStanding::Revoked)]);
+        if let Some(language) = &entry.student.language {
+            // Marked, since rosters of before have no such part.
+            self.part(format!("language={}", language.as_str()).as_bytes());
+        }
         self.part(&templates.len().to_be_bytes());
         for template in templates {
             self.part(template.space.as_str().as_bytes());

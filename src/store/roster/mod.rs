@@ -18,8 +18,8 @@ use super::{
     sealed::{Fault, Kind, Migration, Sealed},
 };
 use crate::domain::{
-    CardPseudonym, CardStanding, Exam, ExamId, ExamWindow, RoomId, Roster, RosterEntry, RosterVersion, Student,
-    StudentId, Template,
+    CardPseudonym, CardStanding, Exam, ExamId, ExamWindow, Language, RoomId, Roster, RosterEntry, RosterVersion,
+    Student, StudentId, Template,
 };
 
 const ROSTER: Kind = Kind {
@@ -28,6 +28,7 @@ const ROSTER: Kind = Kind {
     migrations: &[
         Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") },
         Migration { name: "proctors", sql: include_str!("roster_2.sql") },
+        Migration { name: "languages", sql: include_str!("roster_3.sql") },
     ],
 };
 
@@ -98,7 +99,9 @@ impl RosterStore {
         let mut query = self
             .sealed
             .connection()
-            .prepare_cached("SELECT student, given_name, card, revoked, room, templates FROM entries WHERE card = ?1")
+            .prepare_cached(
+                "SELECT student, given_name, card, revoked, room, templates, language FROM entries WHERE card = ?1",
+            )
             .map_err(&fault)?;
         let raw = query.query_row([card.as_bytes()], RawEntry::read).optional().map_err(&fault)?;
         raw.map(RawEntry::check).transpose()
@@ -144,7 +147,9 @@ impl RosterStore {
         let mut query = self
             .sealed
             .connection()
-            .prepare_cached("SELECT student, given_name, card, revoked, room, templates FROM entries ORDER BY student")
+            .prepare_cached(
+                "SELECT student, given_name, card, revoked, room, templates, language FROM entries ORDER BY student",
+            )
             .map_err(&fault)?;
         let rows: Vec<_> = query.query_map([], RawEntry::read).and_then(Iterator::collect).map_err(&fault)?;
         rows.into_iter().map(|raw| Ok(raw.check()?.entry)).collect()
@@ -289,6 +294,7 @@ struct RawEntry {
     revoked: bool,
     room: String,
     templates: usize,
+    language: Option<String>,
 }
 
 impl RawEntry {
@@ -300,13 +306,16 @@ impl RawEntry {
             revoked: row.get(3)?,
             room: row.get(4)?,
             templates: row.get(5)?,
+            language: row.get(6)?,
         })
     }
 
     fn check(self) -> Result<Found, RosterError> {
         let id = StudentId::new(self.student).map_err(|_| RosterError::Nonsense { what: "a student" })?;
+        let language = self.language.map(Language::new).transpose();
+        let language = language.map_err(|_| RosterError::Nonsense { what: "a language" })?;
         let entry = RosterEntry {
-            student: Student { id, given_name: self.given_name },
+            student: Student { id, given_name: self.given_name, language },
             card: CardPseudonym::from_bytes(self.card),
             standing: if self.revoked { CardStanding::Revoked } else { CardStanding::Active },
             room: RoomId::new(self.room).map_err(|_| RosterError::Nonsense { what: "a room" })?,
@@ -319,7 +328,8 @@ fn insert(transaction: &Transaction<'_>, entry: &RosterEntry, templates: &[Templ
     let student = entry.student.id.as_str();
     transaction
         .prepare_cached(
-            "INSERT INTO entries (card, student, given_name, revoked, room, templates) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO entries (card, student, given_name, revoked, room, templates, language)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute((
             entry.card.as_bytes(),
@@ -328,6 +338,7 @@ fn insert(transaction: &Transaction<'_>, entry: &RosterEntry, templates: &[Templ
             entry.standing == CardStanding::Revoked,
             entry.room.as_str(),
             templates.len(),
+            entry.student.language.as_ref().map(Language::as_str),
         ))?;
     for (place, template) in templates.iter().enumerate() {
         let embedding = little_endian(&template.embedding);

@@ -39,7 +39,11 @@ fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
         embedding: Embedding::normalised(vec![n as f32 + 1.0, i as f32, 0.5, -2.0]).unwrap(),
     };
     let entry = RosterEntry {
-        student: Student { id: student(n), given_name: format!("Name {n}") },
+        student: Student {
+            id: student(n),
+            given_name: format!("Name {n}"),
+            language: (n % 2 == 1).then(|| Language::new("es").unwrap()),
+        },
         card: card(n),
         standing: if n == 2 { CardStanding::Revoked } else { CardStanding::Active },
         room: RoomId::new("room-1").unwrap(),

@@ -2,6 +2,7 @@
 //!
 //! Another net for a part is another entry there, no code. Never knows how a net is run.
 
+mod calibration;
 mod shape;
 mod spec;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use calibration::Calibration;
 pub use spec::{
     Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, MatchThresholds, NetSpec, Provider, RuntimeFile,
     RuntimeSpec, Source, StageSpec,
@@ -114,13 +116,24 @@ impl Manifest {
         if output.landmarks.is_none() {
             return Err(refused(&format!("model.{}.output.landmarks", pipeline.output), "missing", "an output's name"));
         }
+        let embedder = embedder(&models, &pipeline.embed)?;
+        let stand_ins = stand_ins(&models, &pipeline.embed)?;
+        for probe in [&embedder].into_iter().chain(stand_ins.iter().map(|one| &one.embedder)) {
+            if let Some(calibration) = &probe.calibration
+                && !calibration.is_of(probe, &embedder)
+            {
+                let (key, value) = (format!("model.{}.calibration", probe.net.name), &calibration.probe_artifact);
+                let allowed = "that of this very net: calibrate again, or take the table away until then";
+                return Err(refused(&key, value, allowed));
+            }
+        }
         Ok(Self {
             runtime,
             proposal,
             refine,
             output,
-            embedder: embedder(&models, &pipeline.embed)?,
-            stand_ins: stand_ins(&models, &pipeline.embed)?,
+            embedder,
+            stand_ins,
             liveness: liveness(&models, &pipeline.liveness)?,
         })
     }
@@ -189,8 +202,10 @@ fn embedder(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<Embed
             admit,
             refer,
             same_face: cosine("same_face", thresholds.same_face)?,
+            unsure: thresholds.unsure,
             source: thresholds.source.clone(),
         },
+        calibration: model.calibration.clone(),
     })
 }
 

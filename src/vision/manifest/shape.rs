@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Digest, InputSpec, Loss, Provider, RuntimeSpec, Source};
+use super::{Calibration, Digest, InputSpec, Loss, Provider, RuntimeSpec, Source};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +43,7 @@ pub(super) struct Model {
     pub(super) output: Outputs,
     pub(super) embedding: Option<Embedding>,
     pub(super) thresholds: Option<Thresholds>,
+    pub(super) calibration: Option<Calibration>,
     pub(super) crop: Option<Crop>,
     /// Of which net it is a faster version.
     pub(super) stands_for: Option<String>,
@@ -83,6 +84,7 @@ pub(super) struct Thresholds {
     pub(super) admit: Option<f32>,
     pub(super) refer: Option<f32>,
     pub(super) same_face: Option<f32>,
+    pub(super) unsure: Option<f32>,
     pub(super) live: Option<f32>,
     pub(super) sure: Option<f32>,
     pub(super) dip: Option<f32>,

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use super::Calibration;
 use crate::{
     domain::{ArtifactId, EmbeddingSpaceId, Similarity},
     vision::embed::PHOTO_VIEWS,
@@ -22,6 +23,12 @@ impl Digest {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl From<ArtifactId> for Digest {
+    fn from(id: ArtifactId) -> Self {
+        Self(*id.as_bytes())
     }
 }
 
@@ -223,6 +230,8 @@ pub struct MatchThresholds {
     pub refer: Similarity,
     /// From here a frame shows the same face as the frames before it.
     pub same_face: Similarity,
+    /// Below this length of the raw embedding the net is unsure of an enrolment photo's face; none: lengths say nothing of this net.
+    pub unsure: Option<f32>,
     /// Where the numbers come from.
     pub source: String,
 }
@@ -240,6 +249,8 @@ pub struct EmbedderSpec {
     pub dimension: usize,
     /// What its cosines mean.
     pub thresholds: MatchThresholds,
+    /// What the thresholds belong to, if they were calibrated.
+    pub calibration: Option<Calibration>,
 }
 
 impl EmbedderSpec {

@@ -4,6 +4,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,8 +13,10 @@ use anyhow::{Context, bail};
 
 use crate::exit::Refusal;
 
-/// Seconds of a clip that are decoded: more than any session looks.
+/// Seconds of a clip that are decoded where it is one session: more than any looks.
 const SECONDS: u32 = 18;
+/// Where it is cut into pieces.
+const SECONDS_IN_PIECES: u32 = 60;
 /// Longer side of a decoded frame, pixels: what a door's camera delivers.
 const SIDE: u32 = 640;
 /// Frames a second of what does not say.
@@ -26,11 +29,11 @@ const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "webp", "bmp"];
 
 /// What is played as one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Clip {
+pub(crate) struct Clip {
     /// Its path below the folder given, without the extension.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Folders between the folder given and the clip, outermost first.
-    pub(super) folders: Vec<String>,
+    pub(crate) folders: Vec<String>,
     source: Source,
 }
 
@@ -42,10 +45,10 @@ enum Source {
 }
 
 /// The frames of a clip, in order; a still has one.
-pub(super) struct Frames {
-    pub(super) paths: Vec<PathBuf>,
+pub(crate) struct Frames {
+    pub(crate) paths: Vec<PathBuf>,
     /// A second.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
     /// What the decoder complained about, though frames came out.
     pub(super) damaged: Option<String>,
     /// Where they lie, if we decoded them.
@@ -53,7 +56,7 @@ pub(super) struct Frames {
 }
 
 /// Every clip, folder of frames and still below `root`, by name.
-pub(super) fn find(root: &Path) -> anyhow::Result<Vec<Clip>> {
+pub(crate) fn find(root: &Path) -> anyhow::Result<Vec<Clip>> {
     let mut clips = Vec::new();
     walk(root, root, &mut clips).with_context(|| Refusal::Usage(format!("{} cannot be listed", root.display())))?;
     if clips.is_empty() {
@@ -109,17 +112,35 @@ fn clip(root: &Path, path: &Path, source: Source) -> Clip {
     Clip { name: name.to_string_lossy().into_owned(), folders, source }
 }
 
+impl Frames {
+    /// Whether there is but one, shown for as long as it takes.
+    pub(super) fn are_still(&self) -> bool {
+        self.paths.len() == 1
+    }
+
+    /// The first `played` frames in pieces of so many `seconds`; a rest that is shorter is left out, unless it is all there is.
+    pub(super) fn pieces(&self, played: usize, seconds: Option<f64>) -> Vec<Range<usize>> {
+        let whole = 0..played;
+        let Some(seconds) = seconds.filter(|_| !self.are_still()) else { return vec![whole] };
+        let length = ((seconds * self.rate).round() as usize).max(1);
+        if played < length {
+            return vec![whole];
+        }
+        (0..played / length).map(|n| n * length..(n + 1) * length).collect()
+    }
+}
+
 impl Clip {
     /// Whether a program is needed to decode it.
-    pub(super) fn is_video(&self) -> bool {
+    pub(crate) fn is_video(&self) -> bool {
         matches!(self.source, Source::Video(_))
     }
 
-    /// Its frames. The error says in one line why there are none.
-    pub(super) fn frames(&self) -> Result<Frames, String> {
+    /// Its frames; more of them where it is cut `in_pieces`. The error says in one line why there are none.
+    pub(crate) fn frames(&self, in_pieces: bool) -> Result<Frames, String> {
         let ready = |paths| Frames { paths, rate: RATE, damaged: None, _folder: None };
         match &self.source {
-            Source::Video(path) => decode(path),
+            Source::Video(path) => decode(path, if in_pieces { SECONDS_IN_PIECES } else { SECONDS }),
             Source::Frames(paths) => Ok(ready(paths.clone())),
             Source::Still(path) => Ok(ready(vec![path.clone()])),
         }
@@ -127,7 +148,7 @@ impl Clip {
 }
 
 /// Fails with the package's name if the decoder is not there.
-pub(super) fn need_decoder() -> anyhow::Result<()> {
+pub(crate) fn need_decoder() -> anyhow::Result<()> {
     for program in ["ffmpeg", "ffprobe"] {
         Command::new(program)
             .arg("-version")
@@ -137,11 +158,11 @@ pub(super) fn need_decoder() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn decode(video: &Path) -> Result<Frames, String> {
+fn decode(video: &Path, seconds: u32) -> Result<Frames, String> {
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     // -vsync is the older name of -fps_mode; all of ffmpeg 4.4 to 7 know it.
     let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-t", &SECONDS.to_string(), "-i"])
+        .args(["-nostdin", "-v", "error", "-t", &seconds.to_string(), "-i"])
         .arg(video)
         .args(["-map", "0:v:0", "-vf"])
         .arg(format!("scale='if(gt(iw,ih),min({SIDE},iw),-2)':'if(gt(iw,ih),-2,min({SIDE},ih))'"))
@@ -214,6 +235,21 @@ mod tests {
         assert_eq!(found.iter().filter(|c| c.name.starts_with("odd/")).count(), 6);
         assert_eq!(found.last().unwrap().folders, ["replay"]);
         assert!(find(&root.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn pieces_are_of_one_length() {
+        let of =
+            |frames: usize| Frames { paths: vec![PathBuf::new(); frames], rate: 30.0, damaged: None, _folder: None };
+        for (frames, played, seconds, wanted) in [
+            (100, 75, None, &[(0, 75)][..]),
+            (300, 225, Some(3.0), &[(0, 90), (90, 180)]),
+            (40, 30, Some(3.0), &[(0, 30)]),
+            (1, 1, Some(3.0), &[(0, 1)]),
+        ] {
+            let pieces: Vec<_> = of(frames).pieces(played, seconds).iter().map(|one| (one.start, one.end)).collect();
+            assert_eq!(pieces, wanted, "{frames} {seconds:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It never knows what is on the clips but from the folder they lie in.
 
 mod clips;
+mod curve;
 mod play;
 mod report;
 
@@ -13,25 +14,28 @@ mod mishaps;
 #[cfg(test)]
 mod staged;
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, bail};
-use clips::Clip;
 use examgate::{
     domain::{Decision, Template},
     session::{Policy, Thresholds},
     vision::{Manifest, Pipeline},
 };
-use report::{Line, Report, Unplayable};
-
-use crate::{
-    exit::Refusal,
-    models::{self, ModelArgs},
+use play::Ended;
+use report::{Report, Unplayable};
+pub(crate) use {
+    clips::{Clip, Frames, find, need_decoder},
+    report::Line,
 };
+pub(super) use {
+    curve::Moment,
+    play::{enrol_unplayed, read},
+};
+
+use super::plots;
+
+use crate::{exit::Refusal, measuring::MeasuringArgs, models};
 
 /// Measures presentation-attack detection on clips of live people and of attacks.
 ///
@@ -43,6 +47,10 @@ use crate::{
 /// `undecided` is a session that asked for a challenge, which no clip can meet but by luck, or that saw too little (no face, several,
 /// poor pictures). APCER and BPCER are those of presentation-attack detection alone: attacks taken for live, live people taken for
 /// attacks, undecided ones not. Intervals are Clopper and Pearson's and hold for clips that are independent: other people, other days.
+/// With `--piece` there are more sessions but no more people, so there are no intervals.
+///
+/// The error over time is told for the rule as it is (who is admitted by then), and for rules that would look at least so long (whom the
+/// passive evidence would admit at some moment from then to the end of the window): what a shorter look would let in, and a longer cost.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with live/ada.mp4, attacks/replay/ada/phone.mp4 and attacks/print/held.mp4:
   examgate-fleet evaluate liveness --live live --attacks attacks")]
@@ -53,14 +61,21 @@ pub(crate) struct Args {
     /// Clips of attacks.
     #[arg(long, value_name = "DIR")]
     attacks: PathBuf,
-    /// Prints JSON instead of Markdown.
-    #[arg(long)]
-    json: bool,
-    /// Sessions played at once [default: one a processor].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
+    /// Cuts each clip into pieces of so many seconds, each one session.
+    #[arg(long, value_name = "SECONDS", value_parser = piece)]
+    piece: Option<f64>,
+    /// Writes error-against-time.svg into this folder.
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     #[command(flatten)]
-    models: ModelArgs,
+    measuring: MeasuringArgs,
+}
+
+fn piece(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (1.0..=18.0).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err("a piece is of 1 to 18 seconds".into()),
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -68,21 +83,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if live.iter().chain(&attacks).any(Clip::is_video) {
         clips::need_decoder()?;
     }
-    let models = args.models.load()?;
-    let threads = args.threads.map_or_else(models::default_threads, usize::from);
+    let models = args.measuring.load()?;
+    let threads = args.measuring.threads();
     let policy = policy(models.manifest());
     let mut unplayable = Vec::new();
 
     let played = models::each(&models, threads, "live clips", &live, |pipeline, clip| {
-        session(pipeline, &policy, clip, play::enrol_unplayed, None)
+        sessions(pipeline, &policy, clip, play::enrol_unplayed, None, args.piece)
     })?;
     let mut people = BTreeMap::new();
     let mut live_lines = Vec::new();
     for (clip, played) in live.iter().zip(played) {
         match played {
-            Ok((line, templates)) => {
+            Ok((lines, templates)) => {
                 people.insert(clip.name.clone(), templates);
-                live_lines.push(line);
+                live_lines.extend(lines);
             }
             Err(why) => unplayable.push(skipped(clip, why)),
         }
@@ -90,14 +105,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let played = models::each(&models, threads, "attacks", &attacks, |pipeline, clip| {
         let victim = clip.folders.iter().find_map(|folder| people.get_key_value(folder));
         let victim = victim.filter(|(_, templates)| !templates.is_empty());
-        session(pipeline, &policy, clip, play::enrol_from_itself, victim)
+        sessions(pipeline, &policy, clip, play::enrol_from_itself, victim, args.piece)
     })?;
     let mut attack_lines = Vec::new();
     for (clip, played) in attacks.iter().zip(played) {
         match played {
-            Ok((mut line, _)) => {
-                line.kind = Some(clip.folders.first().cloned().unwrap_or_else(|| "attack".into()));
-                attack_lines.push(line);
+            Ok((lines, _)) => {
+                let kind = clip.folders.first().cloned().unwrap_or_else(|| "attack".into());
+                attack_lines.extend(lines.into_iter().map(|line| Line { kind: Some(kind.clone()), ..line }));
             }
             Err(why) => unplayable.push(skipped(clip, why)),
         }
@@ -106,18 +121,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let why = unplayable.first().map(|first| format!("{}: {}", first.clip, first.why)).unwrap_or_default();
         bail!(Refusal::Data(format!("no clip could be played; {why}")));
     }
-    let report = Report::new(live_lines, attack_lines, unplayable, policy.thresholds.sure);
-    let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    } else {
-        out.write_all(report.markdown().as_bytes())?;
+    let report = Report::new(live_lines, attack_lines, unplayable, &policy, args.piece);
+    if let Some(folder) = &args.plots {
+        plots::error_against_time(folder, report.curve(), policy.min_look)
+            .with_context(|| format!("cannot write the plot into {}", folder.display()))?;
     }
-    Ok(())
+    args.measuring.print(&report, |out, report| out.write_all(report.markdown().as_bytes()))
 }
 
-/// The rule as it ships.
-fn policy(manifest: &Manifest) -> Policy {
+/// What the door decides by, with the manifest's thresholds.
+pub(crate) fn policy(manifest: &Manifest) -> Policy {
     let (matching, liveness) = (&manifest.embedder.thresholds, &manifest.liveness);
     Policy::with(Thresholds {
         artifact: manifest.embedder.artifact(),
@@ -128,23 +141,35 @@ fn policy(manifest: &Manifest) -> Policy {
     })
 }
 
+/// Plays `clip` as one tap at the place of somebody with these templates. `Err` holds why it could not be played.
+pub(crate) fn against(
+    pipeline: &mut Pipeline,
+    policy: &Policy,
+    clip: &Clip,
+    victim: (&String, &Vec<Template>),
+) -> anyhow::Result<Result<Line, String>> {
+    let played = sessions(pipeline, policy, clip, play::enrol_from_itself, Some(victim), None)?;
+    Ok(played.map(|(mut lines, _)| lines.pop().expect("a clip that is not cut is one session")))
+}
+
 fn skipped(clip: &Clip, why: String) -> Unplayable {
     tracing::warn!(clip = clip.name, "not played: {why}");
     Unplayable { clip: clip.name.clone(), why }
 }
 
-/// Plays `clip` against the victim's templates or, without, as the person or the attack that it shows. `Err` holds why it could not
-/// be played; the outer error is of the nets.
-type Played = Result<(Line, Vec<Template>), String>;
+type Played = Result<(Vec<Line>, Vec<Template>), String>;
 
-fn session(
+/// Plays `clip`, or its pieces, against the victim's templates or, without, as the person or the attack that it shows. `Err` holds why
+/// it could not be played; the outer error is of the nets.
+fn sessions(
     pipeline: &mut Pipeline,
     policy: &Policy,
     clip: &Clip,
     enrol: fn(&mut Pipeline, &clips::Frames) -> anyhow::Result<play::Enrolment>,
     victim: Option<(&String, &Vec<Template>)>,
+    piece: Option<f64>,
 ) -> anyhow::Result<Played> {
-    let frames = match clip.frames() {
+    let frames = match clip.frames(piece.is_some()) {
         Ok(frames) => frames,
         Err(why) => return Ok(Err(why)),
     };
@@ -153,14 +178,26 @@ fn session(
         Some((_, templates)) => play::Enrolment { templates: templates.clone(), played: frames.paths.len() },
         None => enrol(pipeline, &frames).with_context(at)?,
     };
-    let ended = play::play(pipeline, policy, &clip.name, &frames, &enrolment).with_context(at)?;
-    let mut remark = frames.damaged.map(|complaint| format!("damaged: {complaint}"));
+    let mut remark = frames.damaged.as_ref().map(|complaint| format!("damaged: {complaint}"));
     if enrolment.templates.is_empty() {
         remark = Some("no frame is fit to enrol from".into());
     }
     if let Some(remark) = &remark {
         tracing::warn!(clip = clip.name, "{remark}");
     }
+    let mut lines = Vec::new();
+    for part in frames.pieces(enrolment.played, piece) {
+        let name = match part.start {
+            0 => clip.name.clone(),
+            start => format!("{} from {:.1} s", clip.name, start as f64 / frames.rate),
+        };
+        let ended = play::play(pipeline, policy, &name, &frames, part, &enrolment.templates).with_context(at)?;
+        lines.push(line(name, victim.map(|(name, _)| name.clone()), remark.clone(), ended));
+    }
+    Ok(Ok((lines, enrolment.templates)))
+}
+
+fn line(clip: String, victim: Option<String>, remark: Option<String>, ended: Ended) -> Line {
     let outcome = match (ended.admitted(), ended.undecided()) {
         (true, _) => "admitted",
         (false, true) => "undecided",
@@ -170,10 +207,10 @@ fn session(
         Decision::Admit => "admit".into(),
         Decision::Deny(reason) | Decision::Refer(reason) => format!("{} ({})", ended.decision.outcome(), reason.code()),
     };
-    let line = Line {
-        clip: clip.name.clone(),
+    Line {
+        clip,
         kind: None,
-        victim: victim.map(|(name, _)| name.clone()),
+        victim,
         outcome,
         decision,
         challenged: ended.challenged,
@@ -182,6 +219,5 @@ fn session(
         decide_ms: ended.decided_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         remark,
         ended: Some(ended),
-    };
-    Ok(Ok((line, enrolment.templates)))
+    }
 }

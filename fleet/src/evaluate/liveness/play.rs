@@ -2,10 +2,13 @@
 //!
 //! It never knows whether the clip shows a person or an attack.
 
-use std::{fs, time::Duration};
+use std::{fs, ops::Range, time::Duration};
 
 use examgate::{
-    domain::{Cue, Decision, EventId, EventKind, Hint, Liveness, MonoTime, Reason, Template, Timestamp, Verification},
+    domain::{
+        Continuity, Cue, Decision, EventId, EventKind, Hint, Liveness, MonoTime, Observation, Reason, Template,
+        Timestamp, Verification,
+    },
     session::{Input, Now, Output, Outputs, Policy, Session, WakeReason},
     vision::{Image, Pipeline, Probe, decode_file},
 };
@@ -30,8 +33,19 @@ pub(super) struct Ended {
     pub(super) frames_used: u32,
     /// First usable frame to decision.
     pub(super) decided_in: Option<Duration>,
-    /// The fused liveness and how long the face has been looked at, frame by frame, until the decision.
-    pub(super) passive: Vec<(Duration, f32)>,
+    /// What the first window showed, fit frame by fit frame, without anything having been asked; past an admission to the window's end.
+    pub(super) watched: Vec<Moment>,
+}
+
+/// What is known after one more fit frame of the same face.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Since the first of them.
+    pub(super) at: Duration,
+    pub(super) frames: u32,
+    /// Fused.
+    pub(super) liveness: f32,
+    pub(super) similarity: f32,
 }
 
 impl Ended {
@@ -70,14 +84,14 @@ impl Ended {
 }
 
 /// Which frames are played, and the templates of the others.
-pub(super) struct Enrolment {
-    pub(super) templates: Vec<Template>,
+pub(in crate::evaluate) struct Enrolment {
+    pub(in crate::evaluate) templates: Vec<Template>,
     /// Frames played: from the first, so many.
-    pub(super) played: usize,
+    pub(in crate::evaluate) played: usize,
 }
 
 /// Enrols from the last quarter, which is then not played.
-pub(super) fn enrol_unplayed(pipeline: &mut Pipeline, frames: &Frames) -> anyhow::Result<Enrolment> {
+pub(in crate::evaluate) fn enrol_unplayed(pipeline: &mut Pipeline, frames: &Frames) -> anyhow::Result<Enrolment> {
     let all = frames.paths.len();
     let played = all - all / 4;
     Ok(Enrolment { templates: enrol(pipeline, frames, played..all)?, played })
@@ -112,11 +126,11 @@ fn enrol(pipeline: &mut Pipeline, frames: &Frames, range: std::ops::Range<usize>
     Ok(fit.into_iter().take(ENROLLED).map(|(_, template)| template).collect())
 }
 
-fn read(path: &std::path::Path) -> Option<Image> {
+pub(in crate::evaluate) fn read(path: &std::path::Path) -> Option<Image> {
     decode_file(&fs::read(path).ok()?).ok()
 }
 
-/// Plays the first `played` frames against `templates`, until the session has decided. A still is shown for as long as it takes.
+/// Plays the frames of `piece` against `templates`, until the session has decided. A still is shown for as long as it takes.
 ///
 /// `name` is where the session's randomness comes from, so that a run can be repeated.
 pub(super) fn play(
@@ -124,32 +138,31 @@ pub(super) fn play(
     policy: &Policy,
     name: &str,
     frames: &Frames,
-    enrolment: &Enrolment,
+    piece: Range<usize>,
+    templates: &[Template],
 ) -> anyhow::Result<Ended> {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let event = EventId(Uuid::from_bytes(*digest.first_chunk().expect("32 bytes hold 16")));
-    let mut table = Table::new(policy, event, &enrolment.templates);
-    let still = frames.paths.len() == 1;
+    let mut table = Table::new(policy, event, templates);
     for at in 0_u32.. {
-        let path = match frames.paths[..enrolment.played].get(at as usize) {
+        let path = match frames.paths[piece.clone()].get(at as usize) {
             Some(path) => path,
-            None if still => &frames.paths[0],
+            None if frames.are_still() => &frames.paths[0],
             None => break,
         };
         let captured_at = Duration::from_secs_f64(1.0 + f64::from(at) / frames.rate);
         table.until(captured_at);
-        if table.ended.is_some() {
+        if table.is_over(captured_at, policy) {
             break;
         }
-        let Some(probe) = &mut table.probe else { continue };
+        let Some(probe) = table.probe.as_mut().or(table.past.as_mut()) else { continue };
         // A frame that cannot be decoded is skipped, as at the door.
         let Some(image) = read(path) else { continue };
         let seen = probe.observe(pipeline, &image.view()?, MonoTime::from_start(captured_at))?;
-        if let (Some(face), false) = (&seen.face, table.challenged) {
-            let since = table.first_face.get_or_insert(captured_at);
-            table.passive.push((captured_at.saturating_sub(*since), face.liveness));
+        table.watch(captured_at, &seen);
+        if table.ended.is_none() {
+            table.step(captured_at, Input::FaceObserved(seen));
         }
-        table.step(captured_at, Input::FaceObserved(seen));
     }
     // Nothing more is shown: what is due comes to pass.
     while table.ended.is_none() {
@@ -163,7 +176,7 @@ pub(super) fn play(
         liveness: verification.measured.liveness,
         frames_used: verification.measured.frames_used,
         decided_in: verification.measured.since_first_usable_frame,
-        passive: table.passive,
+        watched: table.watched,
     })
 }
 
@@ -173,9 +186,12 @@ struct Table<'t> {
     templates: &'t [Template],
     timers: Vec<(MonoTime, WakeReason)>,
     probe: Option<Probe>,
+    /// The probe of the window that is over.
+    past: Option<Probe>,
+    windows: u32,
     challenged: bool,
-    first_face: Option<Duration>,
-    passive: Vec<(Duration, f32)>,
+    first_fit: Option<Duration>,
+    watched: Vec<Moment>,
     ended: Option<Verification>,
 }
 
@@ -187,13 +203,41 @@ impl<'t> Table<'t> {
             templates,
             timers: Vec::new(),
             probe: None,
+            past: None,
+            windows: 0,
             challenged: false,
-            first_face: None,
-            passive: Vec::new(),
+            first_fit: None,
+            watched: Vec::new(),
             ended: None,
         };
         table.step(Duration::from_secs(1), Input::CardTapped(rule::card(event)));
         table
+    }
+
+    /// Whether nothing more is to be seen: it has ended, and if in an admission, the window it began in is over too.
+    fn is_over(&self, at: Duration, policy: &Policy) -> bool {
+        let Some(ended) = &self.ended else { return false };
+        let window_over = self.first_fit.is_none_or(|first| at > first + policy.attempt_window);
+        ended.decision != Decision::Admit || self.windows > 1 || self.challenged || window_over
+    }
+
+    /// Notes what the first window shows.
+    fn watch(&mut self, at: Duration, seen: &Observation) {
+        let Some(face) = seen.face.as_ref().filter(|face| face.defect.is_none()) else { return };
+        if self.windows > 1 || self.challenged {
+            return;
+        }
+        if face.continuity != Continuity::Same {
+            self.first_fit = None;
+            self.watched.clear();
+        }
+        let first = *self.first_fit.get_or_insert(at);
+        self.watched.push(Moment {
+            at: at.saturating_sub(first),
+            frames: self.watched.last().map_or(0, |last| last.frames) + 1,
+            liveness: face.liveness,
+            similarity: face.similarity.get(),
+        });
     }
 
     /// Lets every timer fire that is due at `at`, in order.
@@ -221,8 +265,12 @@ impl<'t> Table<'t> {
     fn act(&mut self, outputs: Outputs) {
         for output in outputs {
             match output {
-                Output::StartCapture { .. } => self.probe = Some(Probe::new(self.templates.to_vec())),
-                Output::StopCapture => self.probe = None,
+                Output::StartCapture { .. } => {
+                    self.windows += 1;
+                    self.past = None;
+                    self.probe = Some(Probe::new(self.templates.to_vec()));
+                }
+                Output::StopCapture => self.past = self.probe.take(),
                 Output::Guide(Some(Hint::TurnLeft | Hint::TurnRight)) => self.challenged = true,
                 Output::Record(event) => {
                     if let EventKind::Verification(verification) = event.kind {

@@ -4,9 +4,13 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
+use examgate::session::Policy;
 use serde::Serialize;
 
-use super::play::Ended;
+use super::{
+    curve::{Moment, curve},
+    play::Ended,
+};
 use crate::exact::clopper_pearson;
 
 /// Of the intervals.
@@ -14,25 +18,25 @@ const CONFIDENCE: f64 = 0.95;
 
 /// One clip and what became of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
-    pub(super) clip: String,
+pub(crate) struct Line {
+    pub(crate) clip: String,
     /// The folder that an attack lies in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// Whose template it was played against, if not its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) victim: Option<String>,
+    pub(crate) victim: Option<String>,
     /// `admitted`, `undecided` or `refused`.
-    pub(super) outcome: &'static str,
-    pub(super) decision: String,
-    pub(super) challenged: bool,
+    pub(crate) outcome: &'static str,
+    pub(crate) decision: String,
+    pub(crate) challenged: bool,
     /// The cue that the liveness verdict hung on.
-    pub(super) cue: Option<examgate::domain::Cue>,
-    pub(super) frames_used: u32,
-    pub(super) decide_ms: Option<u64>,
+    pub(crate) cue: Option<examgate::domain::Cue>,
+    pub(crate) frames_used: u32,
+    pub(crate) decide_ms: Option<u64>,
     /// What was wrong with the clip, though it was played.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) remark: Option<String>,
+    pub(crate) remark: Option<String>,
     #[serde(skip)]
     pub(super) ended: Option<Ended>,
 }
@@ -50,11 +54,11 @@ pub(super) struct Rate {
     pub(super) events: u64,
     pub(super) of: u64,
     pub(super) rate: Option<f64>,
-    pub(super) interval_95: [f64; 2],
+    pub(super) interval_95: Option<[f64; 2]>,
 }
 
 impl Rate {
-    fn of<'l>(lines: impl IntoIterator<Item = &'l Line>, is: impl Fn(&Ended) -> bool) -> Self {
+    fn of<'l>(lines: impl IntoIterator<Item = &'l Line>, are_independent: bool, is: impl Fn(&Ended) -> bool) -> Self {
         let (mut events, mut of) = (0, 0);
         for ended in lines.into_iter().filter_map(|line| line.ended.as_ref()) {
             of += 1;
@@ -64,7 +68,7 @@ impl Rate {
             events,
             of,
             rate: (of > 0).then(|| events as f64 / of as f64),
-            interval_95: clopper_pearson(events, of, CONFIDENCE),
+            interval_95: are_independent.then(|| clopper_pearson(events, of, CONFIDENCE)),
         }
     }
 }
@@ -80,16 +84,6 @@ pub(super) struct Kind {
     undecided: Rate,
 }
 
-/// How long a passive look lasts, and what it lets pass.
-#[derive(Debug, Serialize)]
-pub(super) struct Moment {
-    look_ms: u64,
-    /// Live clips whose passive evidence suffices at some moment from then to the end of the look.
-    live: f64,
-    /// Attacks of which the same holds.
-    attacks: f64,
-}
-
 /// What is printed. Rates are shares, 0 to 1; `null` where nothing was played.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -103,10 +97,12 @@ pub(super) struct Report {
     bpcer: Option<f64>,
     decide_ms_p50: Option<u64>,
     decide_ms_p95: Option<u64>,
-    apcer_interval_95: [f64; 2],
-    bpcer_interval_95: [f64; 2],
-    live_admitted_interval_95: [f64; 2],
-    attacks_admitted_interval_95: [f64; 2],
+    /// Seconds of the pieces that the clips were cut into. Then sessions share people, and the intervals are `null`.
+    piece_s: Option<f64>,
+    apcer_interval_95: Option<[f64; 2]>,
+    bpcer_interval_95: Option<[f64; 2]>,
+    live_admitted_interval_95: Option<[f64; 2]>,
+    attacks_admitted_interval_95: Option<[f64; 2]>,
     attacks: BTreeMap<String, Kind>,
     curve: Vec<Moment>,
     pub(super) unplayable: Vec<Unplayable>,
@@ -115,7 +111,14 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(live: Vec<Line>, attacks: Vec<Line>, unplayable: Vec<Unplayable>, sure: f32) -> Self {
+    pub(super) fn new(
+        live: Vec<Line>,
+        attacks: Vec<Line>,
+        unplayable: Vec<Unplayable>,
+        policy: &Policy,
+        piece_s: Option<f64>,
+    ) -> Self {
+        let independent = piece_s.is_none();
         let mut kinds: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
         for line in &attacks {
             kinds.entry(line.kind.clone().unwrap_or_default()).or_default().push(line);
@@ -123,7 +126,7 @@ impl Report {
         let kinds = kinds
             .into_iter()
             .map(|(name, lines)| {
-                let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), is);
+                let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), independent, is);
                 let kind = Kind {
                     apcer: rate(Ended::taken_for_live),
                     admitted: rate(Ended::admitted),
@@ -132,9 +135,10 @@ impl Report {
                 (name, kind)
             })
             .collect();
-        let (live_in, attacks_in) = (Rate::of(&live, Ended::admitted), Rate::of(&attacks, Ended::admitted));
-        let apcer = Rate::of(&attacks, Ended::taken_for_live);
-        let bpcer = Rate::of(&live, Ended::taken_for_an_attack);
+        let (live_in, attacks_in) =
+            (Rate::of(&live, independent, Ended::admitted), Rate::of(&attacks, independent, Ended::admitted));
+        let apcer = Rate::of(&attacks, independent, Ended::taken_for_live);
+        let bpcer = Rate::of(&live, independent, Ended::taken_for_an_attack);
         let mut decided: Vec<Duration> = live
             .iter()
             .filter_map(|line| line.ended.as_ref())
@@ -145,10 +149,10 @@ impl Report {
         Self {
             live_sessions: live_in.of,
             live_admitted: live_in.events,
-            live_undecided: Rate::of(&live, Ended::undecided).events,
+            live_undecided: Rate::of(&live, independent, Ended::undecided).events,
             attack_sessions: attacks_in.of,
             attacks_admitted: attacks_in.events,
-            attacks_undecided: Rate::of(&attacks, Ended::undecided).events,
+            attacks_undecided: Rate::of(&attacks, independent, Ended::undecided).events,
             apcer: apcer.rate,
             bpcer: bpcer.rate,
             decide_ms_p50: quantile(&decided, 50),
@@ -158,11 +162,17 @@ impl Report {
             live_admitted_interval_95: live_in.interval_95,
             attacks_admitted_interval_95: attacks_in.interval_95,
             attacks: kinds,
-            curve: curve(&live, &attacks, sure),
+            piece_s,
+            curve: curve(&live, &attacks, policy),
             unplayable,
             live_clips: live,
             attack_clips: attacks,
         }
+    }
+
+    /// The error over the time.
+    pub(super) fn curve(&self) -> &[Moment] {
+        &self.curve
     }
 
     pub(super) fn markdown(&self) -> String {
@@ -173,9 +183,18 @@ impl Report {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let per_cent = |rate: Option<f64>| rate.map_or_else(|| "-".into(), |rate| format!("{:.1} %", rate * 100.0));
-        let range = |[low, high]: [f64; 2]| format!("{:.1} to {:.1} %", low * 100.0, high * 100.0);
+        let range = |interval: Option<[f64; 2]>| {
+            interval.map_or_else(|| "-".into(), |[low, high]| format!("{:.1} to {:.1} %", low * 100.0, high * 100.0))
+        };
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let ms = |ms: Option<u64>| ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"));
+        if let Some(seconds) = self.piece_s {
+            writeln!(
+                out,
+                "Clips cut into pieces of {seconds} s, each one session. Pieces of one clip show one person and one scene: they are not \
+                 independent, so there are no intervals.\n"
+            )?;
+        }
         writeln!(out, "| | sessions | admitted | undecided | admitted, 95 % |\n|---|---|---|---|---|")?;
         for (name, [of, admitted, undecided], interval) in [
             ("live", [self.live_sessions, self.live_admitted, self.live_undecided], self.live_admitted_interval_95),
@@ -211,9 +230,16 @@ impl Report {
                 apcer.of, admitted.events, undecided.events
             )?;
         }
-        writeln!(out, "\n| passive look of at least | live clips sure | attacks sure |\n|---|---|---|")?;
-        for Moment { look_ms, live, attacks } in &self.curve {
-            writeln!(out, "| {look_ms} ms | {} | {} |", per_cent(Some(*live)), per_cent(Some(*attacks)))?;
+        writeln!(
+            out,
+            "\n| since the first usable frame | live admitted by then | attacks | live alike enough then | live admitted, if a look lasts so long at \
+             least and nothing is asked | attacks |\n|---|---|---|---|---|---|"
+        )?;
+        for moment in &self.curve {
+            let Moment { ms, live_admitted, attacks_admitted, live_alike, live_if_least, attacks_if_least } = *moment;
+            let [a, b, c, d, e] = [live_admitted, attacks_admitted, live_alike, live_if_least, attacks_if_least]
+                .map(|rate| per_cent(Some(rate)));
+            writeln!(out, "| {ms} ms | {a} | {b} | {c} | {d} | {e} |")?;
         }
         writeln!(
             out,
@@ -237,28 +263,26 @@ fn quantile(sorted: &[Duration], per_cent: usize) -> Option<u64> {
     sorted.get(rank - 1).map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Share of clips that passive evidence alone would admit, over the least length of a look.
-fn curve(live: &[Line], attacks: &[Line], sure: f32) -> Vec<Moment> {
-    let share = |lines: &[Line], least: Duration| {
-        let clips: Vec<_> = lines.iter().filter_map(|line| line.ended.as_ref()).collect();
-        let pass = |ended: &&&Ended| ended.passive.iter().any(|&(at, score)| at >= least && score >= sure);
-        clips.iter().filter(pass).count() as f64 / clips.len().max(1) as f64
-    };
-    (0..=10)
-        .map(|n| {
-            let least = Duration::from_millis(200) * n;
-            Moment { look_ms: u64::from(n) * 200, live: share(live, least), attacks: share(attacks, least) }
-        })
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use examgate::domain::{Cue, Decision, Liveness, Reason};
+pub(super) mod tests {
+    use examgate::{
+        domain::{ArtifactId, Cue, Decision, Liveness, Reason, Similarity},
+        session::Thresholds,
+    };
 
-    use super::*;
+    use super::{super::play, *};
 
-    fn line(decision: Decision, challenged: bool, score: f32) -> Line {
+    pub(in super::super) fn policy() -> Policy {
+        Policy::with(Thresholds {
+            artifact: ArtifactId::from_bytes([0; 32]),
+            admit: Similarity::new(0.5),
+            refer: Similarity::new(0.3),
+            live: 0.4,
+            sure: 0.9,
+        })
+    }
+
+    pub(in super::super) fn line(decision: Decision, challenged: bool, score: f32) -> Line {
         let liveness = Liveness::Scored { score, threshold: 0.9, cue: Cue::Net };
         let ended = Ended {
             decision,
@@ -266,7 +290,16 @@ mod tests {
             liveness,
             frames_used: 20,
             decided_in: Some(Duration::from_millis(700)),
-            passive: vec![(Duration::from_millis(100), 0.5), (Duration::from_millis(700), score)],
+            watched: [(100, 0.5), (700, score), (900, 0.5)]
+                .into_iter()
+                .zip(6..)
+                .map(|((ms, liveness), frames)| play::Moment {
+                    at: Duration::from_millis(ms),
+                    frames,
+                    liveness,
+                    similarity: 0.8,
+                })
+                .collect(),
         };
         Line {
             clip: "c".into(),
@@ -293,7 +326,7 @@ mod tests {
             line(Decision::Refer(Reason::NoFace), false, 0.1),
         ];
         let attacks = vec![line(spoof, true, 0.6), line(Decision::Deny(Reason::FaceMismatch), false, 0.95)];
-        let report = Report::new(live, attacks, Vec::new(), 0.9);
+        let report = Report::new(live, attacks, Vec::new(), &policy(), None);
         let json = serde_json::to_value(&report).unwrap();
         for (key, wanted) in [
             ("live_sessions", 4.0),

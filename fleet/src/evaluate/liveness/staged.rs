@@ -12,7 +12,7 @@ use image::RgbImage;
 
 use super::{
     clips,
-    play::{self, Ended, Enrolment},
+    play::{self, Ended},
     policy,
 };
 use crate::models;
@@ -50,9 +50,9 @@ impl Stage {
         let root = tempfile::tempdir().unwrap();
         write_frames(&root.path().join("clip"), frames.into_iter()).unwrap();
         let clip = clips::find(root.path()).unwrap().remove(0);
-        let frames = clip.frames().unwrap();
-        let enrolment = Enrolment { templates: templates.to_vec(), played: frames.paths.len() };
-        play::play(&mut self.pipeline, &self.policy, &clip.name, &frames, &enrolment).unwrap()
+        let frames = clip.frames(false).unwrap();
+        let all = 0..frames.paths.len();
+        play::play(&mut self.pipeline, &self.policy, &clip.name, &frames, all, templates).unwrap()
     }
 }
 

@@ -1,26 +1,59 @@
 // The proctor's page: what the box says, in rows; what the proctor decides, back to the box. Nothing is shown as done before the
-// box has said that it is recorded. Everything about people comes in as text and stays text. Nothing is kept in the browser.
+// box has said that it is recorded. Everything about people comes in as text and stays text. The box names what happened by codes;
+// the words for them come by language. Nothing is kept in the browser but which language that is.
 "use strict";
-const SILENCE = 1500, AGAIN = 400;
+const SILENCE = 1500, AGAIN = 400, PATIENCE = 15000;
 const at = (id) => document.getElementById(id);
-let me, source, heard = 0, offset = 0, board, shown = "missing", found, asking, known = new Set(), tab = "live", statusTimer;
+let me, source, heard = 0, tried = 0, offset = 0, board, shown = "missing", found, asking, known = new Set(), tab = "live", statusTimer;
 
 async function ask(path, body) {
   const post = body !== undefined;
   const headers = post ? { "content-type": "application/json", ...(me && { "x-examgate-token": me.token }) } : {};
   let answer;
   try {
-    answer = await fetch(path, { method: post ? "POST" : "GET", headers, body: post ? JSON.stringify(body) : undefined, credentials: "same-origin" });
+    const sent = post ? { method: "POST", body: JSON.stringify(body) } : {};
+    answer = await fetch(path, { ...sent, headers, credentials: "same-origin", signal: AbortSignal.timeout(post ? PATIENCE : 2 * SILENCE) });
   } catch {
-    throw Object.assign(new Error("The box is not heard. Please try again."), { status: 0 });
+    throw new Error(say("error.unheard"));
   }
   const said = answer.headers.get("content-type") === "application/json" ? await answer.json() : undefined;
   if (!answer.ok) {
     if (answer.status === 401 && path !== "/api/sign-in") leave();
-    throw Object.assign(new Error(said?.error ?? "The box did not take that."), { status: answer.status });
+    throw new Error(words[`error.${said?.error}`] ? say(`error.${said.error}`, said) : say("error.unknown"));
   }
   return said;
 }
+
+// ---- words
+
+let words = {};
+function say(key, blanks = {}) {
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(blanks[name] ?? ""));
+}
+const LANGUAGES = [...at("language").options].map((option) => option.value);
+function preferred() {
+  let kept;
+  try { kept = localStorage.getItem("language"); } catch { /* Not kept, then. */ }
+  const asked = [kept, ...navigator.languages].filter(Boolean);
+  const known = asked.map((tag) => LANGUAGES.find((own) => own.split("-")[0] === tag.split("-")[0]));
+  return known.find(Boolean) ?? "en";
+}
+async function speak(language) {
+  words = await ask(`/words/${language}`);
+  at("language").value = document.documentElement.lang = language;
+  at("tongue").hidden = false;
+  document.querySelectorAll("[data-say]").forEach((element) => { element.textContent = say(element.dataset.say); });
+  document.querySelectorAll("[data-label]").forEach((element) => { element.ariaLabel = say(element.dataset.label); });
+  document.title = say("title");
+  at("sorry").textContent = at("told").textContent = "";
+  draw();
+  if (tab === "status" && me) status();
+}
+at("language").addEventListener("change", async () => {
+  const language = at("language").value;
+  try { localStorage.setItem("language", language); } catch { /* As before. */ }
+  try { await speak(language); } catch (error) { tell(error.message); }
+});
 
 function make(name, fill = {}, ...inside) {
   const { look, act, ...plain } = fill;
@@ -58,35 +91,37 @@ function mark(look) {
 }
 
 const now = () => Date.now() + offset;
-const clock = (ms, seconds) => new Date(ms).toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit", ...(seconds && { second: "2-digit" }) });
+const clock = (ms, seconds) => new Date(ms).toLocaleTimeString(document.documentElement.lang, { hour: "numeric", minute: "2-digit", ...(seconds && { second: "2-digit" }) });
 const time = (ms, seconds) => make("time", { dateTime: new Date(ms).toISOString() }, clock(ms, seconds));
-const WHERE = { inside: "Inside", outside: "Not here yet", turned_away: "Asked to wait" };
 
 // ---- the live list
 
 function acts(who, answer) {
-  const button = (verdict, text) => make("button", { act: () => rule(who, verdict, answer), ariaLabel: `${text}: ${who.name} ${who.student}` }, text);
-  if (who.whereabouts === "inside") return [button("refuse", "Ask to wait")];
-  const admit = button(answer ? "admit" : "admit_by_hand", answer ? "Admit" : "Admit by hand");
-  return who.whereabouts === "turned_away" ? [admit] : [admit, button("refuse", "Ask to wait")];
+  const label = (text) => say("act", { act: text, who: `${who.name} ${who.student}` });
+  const button = (verdict, text) => make("button", { act: () => rule(who, verdict, answer), ariaLabel: label(text) }, text);
+  const refuse = button("refuse", say("refuse"));
+  if (who.whereabouts === "inside") return [refuse];
+  const admit = answer ? button("admit", say("admit")) : button("admit_by_hand", say("admit_by_hand"));
+  return who.whereabouts === "turned_away" ? [admit] : [admit, refuse];
 }
 
 function row(entry, latest) {
   const { who } = entry;
-  const name = who ? `${who.name} · ${who.student}` : "Unknown card";
-  const text = make("p", { className: "text" }, entry.why, entry.by ? ` · ${entry.by}` : "", entry.note ? ` · “${entry.note}”` : "");
+  const name = who ? `${who.name} · ${who.student}` : say("unknown"), title = say(`what.${entry.what}`);
+  const [kind, reason] = entry.why.split("."), next = kind === "reason" && say(`next.${reason}`);
+  const text = make("p", { className: "text" }, say(entry.why), entry.by ? ` · ${entry.by}` : "", entry.note ? ` · “${entry.note}”` : "");
   // Only the newest entry about somebody asks for something, and only while it is open.
   const open = latest && (!who || who.whereabouts === "outside");
-  if (entry.next && open) text.append(". ", make("span", { className: "next" }, entry.next));
+  if (next && open) text.append(document.documentElement.lang === "zh-Hans" ? "。" : ". ", make("span", { className: "next" }, next));
   const buttons = make("div", { className: "acts" });
   if (entry.undo && entry.undo.until > now()) {
-    const undo = make("button", { act: () => undoRuling(entry.undo.ruling), ariaLabel: `Undo: ${entry.title}, ${name}` }, "Undo");
+    const undo = make("button", { act: () => undoRuling(entry.undo.ruling), ariaLabel: say("act", { act: say("undo"), who: `${title}, ${name}` }) }, say("undo"));
     undo.dataset.until = entry.undo.until;
     buttons.append(undo);
   }
   if (who && latest) buttons.append(...acts(who, entry.by ? undefined : entry.id));
   const item = make("li", { look: entry.look }, mark(entry.look),
-    make("p", { className: "head" }, time(entry.at), make("span", { className: "what" }, `${entry.title} — ${name}`)), text, buttons);
+    make("p", { className: "head" }, time(entry.at), make("span", { className: "what" }, `${title} — ${name}`)), text, buttons);
   if (known.size && !known.has(entry.id)) item.classList.add("new");
   return item;
 }
@@ -100,9 +135,9 @@ function keepFocus(draw) {
 function draw() {
   if (!board) return;
   at("exam").textContent = board.exam;
-  at("room").textContent = `Room ${board.room}`;
-  at("doors").textContent = `doors ${clock(board.opens)} to ${clock(board.closes)}`;
-  document.title = `${board.room} · Examgate console`;
+  at("room").textContent = say("room", board);
+  at("doors").textContent = say("doors", { opens: clock(board.opens), closes: clock(board.closes) });
+  document.title = say("title.room", board);
   const here = board.people, inside = here.filter((p) => p.whereabouts === "inside");
   const missing = here.filter((p) => p.whereabouts !== "inside");
   const seen = new Set();
@@ -114,7 +149,7 @@ function draw() {
     return row(entry, latest);
   });
   const tally = (number, words) => make("div", {}, make("b", {}, String(number)), words);
-  at("tally").replaceChildren(tally(`${inside.length} of ${here.length}`, "inside"), tally(missing.length, "missing"), tally(open, "for you to decide"));
+  at("tally").replaceChildren(tally(say("tally.of", { inside: inside.length, all: here.length }), say("tally.inside")), tally(missing.length, say("tally.missing")), tally(open, say("tally.open")));
   at("missing-count").textContent = missing.length;
   keepFocus(() => {
     at("entries").replaceChildren(...rows);
@@ -131,10 +166,10 @@ function drawPeople() {
   const people = found ? found.map((p) => fresh.get(p.student) ?? p) : board.people.filter(chosen);
   at("people").replaceChildren(...people.map((person) =>
     make("li", { look: person.whereabouts }, mark(person.whereabouts), make("p", { className: "head" }, person.name),
-      make("p", { className: "text" }, person.student, " · ", make("b", {}, WHERE[person.whereabouts]), person.here ? "" : " · another room"),
+      make("p", { className: "text" }, person.student, " · ", make("b", {}, say(`where.${person.whereabouts}`)), person.here ? "" : ` · ${say("elsewhere")}`),
       make("div", { className: "acts" }, ...acts(person)))));
   at("nobody").hidden = people.length > 0;
-  at("nobody").textContent = found ? "Nobody of that name or number is on this exam’s roster." : shown === "missing" ? "Everybody is here." : "Nobody yet.";
+  at("nobody").textContent = found ? say("nobody.found") : shown === "missing" ? say("nobody.missing") : say("nobody");
 }
 
 setInterval(() => {
@@ -143,7 +178,7 @@ setInterval(() => {
   document.querySelectorAll("[data-until]").forEach((button) => {
     const left = Math.ceil((button.dataset.until - now()) / 1000);
     if (left <= 0) button.remove();
-    else button.textContent = `Undo (${left} s)`;
+    else button.textContent = say("undo.left", { seconds: left });
   });
 }, 250);
 
@@ -151,15 +186,14 @@ setInterval(() => {
 
 function rule(who, verdict, answer) {
   asking = { student: who.student, verdict, answer };
-  const words = { admit: ["Admit", "Admit"], admit_by_hand: ["Admit by hand", "Admit"], refuse: ["Ask to wait", "Ask to wait"] }[verdict];
-  at("ruling-title").textContent = words[0];
+  at("ruling-title").textContent = say(verdict);
   at("ruling-who").textContent = `${who.name} · ${who.student}`;
-  at("confirm").textContent = words[1];
+  at("confirm").textContent = verdict === "refuse" ? say("refuse") : say("admit");
   at("confirm").classList.toggle("no", verdict === "refuse");
   at("note").value = at("ruling-sorry").textContent = "";
-  const grounds = me.grounds[verdict].map(([code, text], n) => {
+  const grounds = me.grounds[verdict].map((code, n) => {
     const choice = make("input", { type: "radio", name: "ground", value: code, checked: n === 0 });
-    return make("label", {}, choice, text);
+    return make("label", {}, choice, say(`ground.${code}`));
   });
   at("grounds").replaceChildren(at("grounds").firstElementChild, ...grounds);
   at("ruling").showModal();
@@ -173,7 +207,7 @@ at("ruling").querySelector("form").addEventListener("submit", async (event) => {
   try {
     await ask("/api/rule", { ...asking, answer: asking.answer ?? null, ground, note: note || null });
     at("ruling").close();
-    tell("Recorded.");
+    tell(say("recorded"));
   } catch (error) {
     at("ruling-sorry").textContent = error.message;
   } finally {
@@ -184,7 +218,7 @@ at("ruling").querySelector("form").addEventListener("submit", async (event) => {
 async function undoRuling(ruling) {
   try {
     await ask("/api/undo", { ruling });
-    tell("Taken back.");
+    tell(say("taken_back"));
   } catch (error) {
     tell(error.message);
   }
@@ -235,13 +269,17 @@ at("search").addEventListener("submit", async (event) => {
 async function status() {
   let said;
   try { said = await ask("/api/status"); } catch { return; }
-  const WORD = { well: "Well", impaired: "Look into it", unwell: "Not working" };
   at("findings").replaceChildren(...said.findings.map(({ part, state, found: text }) =>
-    make("li", { look: state }, mark(state), make("p", { className: "head" }, `${part} — ${WORD[state]}`), make("p", { className: "text" }, text))));
-  at("counters").replaceChildren(...said.counters.map(([name, number]) => make("div", {}, make("dt", {}, name), make("dd", {}, String(number)))));
-  for (const list of ["faults", "access", "log"]) {
-    const lines = said[list].map((line) => make("li", {}, time(line.at, true), line.text));
-    at(list).replaceChildren(...(lines.length ? lines : [make("li", {}, "Nothing.")]));
+    make("li", { look: state }, mark(state), make("p", { className: "head" }, `${part} — ${say(`state.${state}`)}`), make("p", { className: "text", lang: "en" }, text))));
+  at("counters").replaceChildren(...said.counters.map(([name, number]) => make("div", {}, make("dt", {}, say(`count.${name}`)), make("dd", {}, String(number)))));
+  const visit = ({ who, from, step }) => {
+    const refused = step.refused && { who: who ?? say("somebody"), from, times: step.refused.times };
+    return refused ? say("access.refused", refused) : say(`access.${step}`, { who, from });
+  };
+  const log = (line) => make("span", { lang: "en" }, line.text);
+  for (const [list, text] of [["faults", log], ["access", visit], ["log", log]]) {
+    const lines = said[list].map((line) => make("li", {}, time(line.at, true), text(line)));
+    at(list).replaceChildren(...(lines.length ? lines : [make("li", {}, say("nothing"))]));
   }
 }
 
@@ -270,6 +308,7 @@ at("sign-out").addEventListener("click", async () => {
 
 function enter(session) {
   me = session;
+  heard = performance.now();
   document.body.dataset.view = "in";
   at("name").textContent = me.name;
   at("code").value = "";
@@ -284,14 +323,14 @@ function leave() {
   clearInterval(statusTimer);
   if (at("ruling").open) at("ruling").close();
   for (const list of ["entries", "people", "tally", "findings", "counters", "faults", "access", "log"]) at(list).replaceChildren();
-  document.title = "Examgate console";
+  document.title = say("title");
   document.body.dataset.view = "out";
   at("code").focus();
 }
 
 function listen() {
   source?.close();
-  heard = performance.now();
+  tried = performance.now();
   source = new EventSource("/api/events");
   source.addEventListener("board", (event) => { hear(); board = JSON.parse(event.data); draw(); });
   source.addEventListener("beat", (event) => { hear(); offset = Number(event.data) - Date.now(); });
@@ -303,10 +342,10 @@ function hear() {
 }
 setInterval(async () => {
   if (!me || !source) return;
-  const silent = performance.now() - heard, closed = source.readyState === EventSource.CLOSED;
-  if (silent > SILENCE) at("lost").hidden = false;
-  if (!((closed && silent > AGAIN) || silent > SILENCE)) return;
-  heard = performance.now() - (SILENCE - AGAIN);
+  const now = performance.now(), silent = now - heard > SILENCE, closed = source.readyState === EventSource.CLOSED;
+  if (silent) at("lost").hidden = false;
+  if (!(silent || closed) || now - tried < (closed ? AGAIN : SILENCE)) return;
+  tried = now;
   // A session that ended is not a lost connection.
   try {
     const session = await ask("/api/session");
@@ -316,4 +355,14 @@ setInterval(async () => {
   } catch { /* Tried again. */ }
 }, 200);
 
-ask("/api/session").then((session) => (session ? enter(session) : leave()), leave);
+// Without words and a word from the box there is nothing to show.
+async function begin() {
+  try {
+    await speak(preferred());
+    const session = await ask("/api/session");
+    if (session) enter(session); else leave();
+  } catch {
+    setTimeout(begin, AGAIN);
+  }
+}
+begin();

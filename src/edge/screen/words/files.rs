@@ -24,6 +24,28 @@ impl Words {
     }
 }
 
+impl Words {
+    /// The words of all languages there are but `tags`: what comes with the box, and what lies in `folder`.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or its messages are not complete and correct.
+    pub fn others(tags: &[impl AsRef<str>], folder: Option<&Path>) -> Result<Vec<Self>, ScreenError> {
+        let mut others: Vec<_> = FILES.iter().map(|(tag, _)| (*tag).to_owned()).collect();
+        if let Some(folder) = folder {
+            let failed = |source| ScreenError::ReadMessages { path: folder.to_owned(), source };
+            for entry in fs::read_dir(folder).map_err(failed)? {
+                let path = entry.map_err(failed)?.path();
+                let tag = path.file_stem().and_then(|stem| stem.to_str());
+                others.extend(tag.filter(|_| path.extension().is_some_and(|kind| kind == "toml")).map(str::to_owned));
+            }
+        }
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|other| tags.iter().all(|tag| tag.as_ref() != other));
+        others.iter().map(|tag| one(tag, folder)).collect()
+    }
+}
+
 fn one(tag: &str, folder: Option<&Path>) -> Result<Words, ScreenError> {
     let failed = |source| ScreenError::Words { tag: tag.into(), source };
     if let Some(folder) = folder {

@@ -4,37 +4,11 @@ use std::{fs, time::Duration};
 
 use super::*;
 use crate::{
-    domain::{EventId, ExamWindow, MonoTime, QualityDefect},
+    domain::{EventId, MonoTime, sample},
     edge::screen::{Plate, ScreenError},
 };
 
 const TAGS: [&str; 3] = ["en", "es", "zh-Hans"];
-
-const REASONS: [Reason; 23] = [
-    Reason::CardUnknown,
-    Reason::CardRevoked,
-    Reason::CardUnreadable,
-    Reason::CardTooWeak,
-    Reason::CardUnstable,
-    Reason::NotOnRoster,
-    Reason::WrongRoom,
-    Reason::TooEarly,
-    Reason::TooLate,
-    Reason::AlreadyAdmitted,
-    Reason::TurnedAway,
-    Reason::NoTemplate,
-    Reason::ModelMismatch,
-    Reason::NoFace,
-    Reason::SeveralFaces,
-    Reason::PoorQuality(QualityDefect::TooDark),
-    Reason::SpoofSuspected,
-    Reason::FaceMismatch,
-    Reason::LockedOut,
-    Reason::CameraFault,
-    Reason::VisionFault,
-    Reason::ClockUntrusted,
-    Reason::StorageFault,
-];
 
 /// Words that accuse, or that speak of machinery.
 const UNSAID: &[&str] = &[
@@ -79,12 +53,7 @@ fn decided(decision: Decision, name: Option<&str>) -> Shown {
 }
 
 fn said(words: &Words, shown: &Shown, now: &str) -> Pair {
-    let at = |text: &str| text.parse::<Timestamp>().expect("valid");
-    let plate = Plate {
-        exam: "Linear Algebra".into(),
-        room: RoomId::new("S207").expect("valid"),
-        window: ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") },
-    };
+    let (at, plate) = (|text: &str| text.parse::<Timestamp>().expect("valid"), Plate::sample());
     let zone = TimeZone::fixed(jiff::tz::offset(-5));
     words.say(shown, &Door { plate: &plate, now: at(now), zone: &zone, sound: false })
 }
@@ -93,8 +62,8 @@ fn said(words: &Words, shown: &Shown, now: &str) -> Pair {
 fn every_reason_is_said_whole_and_with_respect_in_every_language() {
     for tag in TAGS {
         let words = words(tag);
-        let answers = REASONS.iter().flat_map(|reason| {
-            [decided(Decision::Deny(*reason), Some("Noah")), decided(Decision::Refer(*reason), Some("Noah"))]
+        let answers = sample::reasons().flat_map(|reason| {
+            [decided(Decision::Deny(reason), Some("Noah")), decided(Decision::Refer(reason), Some("Noah"))]
         });
         for shown in answers.chain([shown(Answer::Unwell(Reason::CameraFault))]) {
             let Pair { title, detail } = said(&words, &shown, "2026-12-14T13:40:00Z");
@@ -179,4 +148,25 @@ fn a_folder_of_messages_goes_first_and_a_torn_file_is_refused_by_name() {
     let spoken = Words::of(&["es", "en"], Some(folder.path())).expect("both are whole");
     assert_eq!(spoken.iter().map(|words| &words.idle.title[..]).collect::<Vec<_>>(), ["Tap, amigo", "Tap your card"]);
     assert!(matches!(Words::of(&["tlh"], None), Err(ScreenError::Words { source: WordsError::Unknown { .. }, .. })));
+}
+
+#[test]
+fn whoever_prefers_another_language_is_spoken_to_in_it() {
+    use crate::{domain::Language, edge::screen::sheet::Sheet};
+    let (door, more) =
+        (Words::of(&["en", "es"], None).expect("both"), Words::others(&["en", "es"], None).expect("one"));
+    let plate = Plate::sample();
+    let spoken = |preferred: Option<&str>| {
+        let language = preferred.map(|tag| Language::new(tag).expect("a tag"));
+        let shown = Shown { language, ..decided(Decision::Admit, Some("Noah")) };
+        let at = Door { plate: &plate, now: Timestamp::UNIX_EPOCH, zone: &TimeZone::UTC, sound: false };
+        let sheet = serde_json::to_value(Sheet::write(&door, &more, &shown, &at)).expect("a sheet is JSON");
+        let lines = sheet["lines"].as_array().expect("lines").clone();
+        lines.iter().map(|line| line["title"].as_str().expect("a title").to_owned()).collect::<Vec<_>>()
+    };
+    let (english, spanish, chinese) = ("Welcome, Noah", "¡Hola, Noah!", "欢迎，Noah");
+    assert_eq!(spoken(None), [english, spanish]);
+    assert_eq!(spoken(Some("es-MX")), [spanish, english]);
+    assert_eq!(spoken(Some("zh")), [chinese, english, spanish], "also one that the door does not speak by itself");
+    assert_eq!(spoken(Some("fr")), [english, spanish], "nobody has words for it");
 }

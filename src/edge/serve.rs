@@ -1,10 +1,12 @@
-//! Takes connections over TLS and holds each to its limits.
+//! Takes connections and holds each to its limits: what every edge that serves pages does before it knows what is asked.
 //!
-//! Whoever is slow with a handshake, a request or an answer is dropped; beyond the limits of connections newcomers are closed at
-//! once, so that one address cannot take all places. Never knows what is served.
+//! Whoever is slow with a greeting, a request or an answer is dropped; beyond the limits of connections newcomers are closed at
+//! once, and one address cannot take all places. It cannot tell a crowd from an attacker with many addresses. Never knows what is
+//! served, nor how a connection is made secret.
 
 use std::{
     collections::HashMap,
+    error::Error,
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -17,14 +19,13 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use openssl::ssl::{Ssl, SslAcceptor};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
 };
 use tokio_io_timeout::TimeoutStream;
-use tokio_openssl::SslStream;
 
 /// Bytes of request line and headers. hyper takes no less.
 const HEAD: usize = 8 * 1024;
@@ -35,39 +36,25 @@ const HEADERS: usize = 64;
 /// How long is waited before connections are taken again, when none can be (no file handles).
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How much is borne.
+/// How many connections are borne, and for how long one may be slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct Bounds {
     /// Connections at a time.
     pub connections: usize,
     /// Connections of one address at a time.
     pub per_address: usize,
-    /// Pages that follow at a time.
-    pub followers: usize,
-    /// Pages of one session that follow at a time.
-    pub per_session: usize,
-    /// How long a handshake, a request's head, and a request's body may take each; how long a connection may be idle.
+    /// How long a greeting and a request's head may take each, a write be stuck, and a connection be idle.
     pub within: Duration,
-    /// Bytes of a request's body.
-    pub body: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 96,
-            per_address: 24,
-            followers: 16,
-            per_session: 4,
-            within: Duration::from_secs(5),
-            body: 4 * 1024,
-        }
-    }
-}
-
-/// Who is at the other end.
+/// Who is at the other end; an extension of every request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
+
+/// A connection whose writes time out.
+pub(super) type Wire = Pin<Box<TimeoutStream<TcpStream>>>;
+
+type Failure = Box<dyn Error + Send + Sync>;
 
 /// How many connections each address has.
 type Places = Arc<Mutex<HashMap<IpAddr, usize>>>;
@@ -99,9 +86,18 @@ impl Drop for Place {
     }
 }
 
-/// Serves `router` until dropped.
-pub(super) async fn serve(listener: TcpListener, acceptor: SslAcceptor, router: Router, limits: Limits) {
-    let room = Arc::new(Semaphore::new(limits.connections));
+/// Serves `router` as `who` until dropped. `greet` makes of a connection what requests are read from.
+pub(super) async fn serve<S, G>(
+    who: &'static str,
+    listener: TcpListener,
+    bounds: Bounds,
+    greet: impl Fn(Wire) -> G,
+    router: Router,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    G: Future<Output = Result<S, Failure>> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(bounds.connections));
     let places = Places::default();
     let mut served = JoinSet::new();
     loop {
@@ -109,7 +105,7 @@ pub(super) async fn serve(listener: TcpListener, acceptor: SslAcceptor, router: 
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "the console takes no connections for a moment");
+                tracing::warn!(%error, "the {who} takes no connections for a moment");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -117,34 +113,28 @@ pub(super) async fn serve(listener: TcpListener, acceptor: SslAcceptor, router: 
         let peer = address.ip().to_canonical();
         // Nobody waits in line: whoever comes when all places are taken tries again.
         let Ok(seat) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let Some(place) = Place::take(&places, peer, limits.per_address) else { continue };
-        let (acceptor, router) = (acceptor.clone(), router.clone());
+        let Some(place) = Place::take(&places, peer, bounds.per_address) else { continue };
+        // A failure only costs this one a few milliseconds.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(bounds.within));
+        let greeted = tokio::time::timeout(bounds.within, greet(Box::pin(stream)));
+        let router = router.clone().layer(Extension(Peer(peer)));
         served.spawn(async move {
             let _held = (seat, place);
-            if let Err(error) = converse(stream, &acceptor, router.layer(Extension(Peer(peer))), limits).await {
-                tracing::debug!(error, "a connection to the console ended");
+            let conversation = async {
+                let stream = greeted.await??;
+                let served = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(bounds.within)
+                    .max_buf_size(HEAD)
+                    .max_headers(HEADERS)
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+                Ok::<_, Failure>(served.await?)
+            };
+            if let Err(error) = conversation.await {
+                tracing::debug!(error, "a connection to the {who} ended");
             }
         });
     }
-}
-
-/// One connection, from its handshake to its end.
-async fn converse(
-    stream: TcpStream,
-    acceptor: &SslAcceptor,
-    router: Router,
-    limits: Limits,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    stream.set_nodelay(true)?;
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.within));
-    let mut stream = SslStream::new(Ssl::new(acceptor.context())?, Box::pin(stream))?;
-    tokio::time::timeout(limits.within, Pin::new(&mut stream).accept()).await??;
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.within)
-        .max_buf_size(HEAD)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    Ok(served.await?)
 }
