@@ -281,6 +281,8 @@ pub struct PolicyOverrides {
     pub show_for_ms: Option<u64>,
     /// The weakest card accepted.
     pub weakest_profile: Option<CredentialProfile>,
+    /// Whether everybody is asked to turn the head, not only who is in doubt.
+    pub always_challenge: Option<bool>,
 }
 
 /// How the outbox is bounded.

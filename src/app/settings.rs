@@ -62,12 +62,14 @@ pub(super) fn policy(overrides: &config::PolicyOverrides, manifest: &Manifest) -
         live: liveness.threshold,
         sure: liveness.sure,
     });
-    let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile } = *overrides;
+    let config::PolicyOverrides { attempts, attempt_window_ms, show_for_ms, weakest_profile, always_challenge } =
+        *overrides;
     Policy {
         attempts: attempts.unwrap_or(default.attempts),
         attempt_window: attempt_window_ms.map_or(default.attempt_window, Duration::from_millis),
         show_for: show_for_ms.map_or(default.show_for, Duration::from_millis),
         weakest_profile: weakest_profile.unwrap_or(default.weakest_profile),
+        always_challenge: always_challenge.unwrap_or(default.always_challenge),
         ..default
     }
 }

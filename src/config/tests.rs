@@ -34,6 +34,7 @@ receipt_key = "0000000000000000000000000000000000000000000000000000000000000000"
 fn a_good_text_is_read() {
     let config = Config::parse(GOOD).expect("valid");
     assert_eq!((config.camera.width, config.camera.fps, config.card.uid_order), (640, 30, ReaderOrder::AsSent));
+    assert!(!config.camera.allow_virtual, "a camera fed by software is refused unless it is asked for");
 }
 
 #[test]

@@ -40,8 +40,8 @@ pub enum Cue {
     Dips,
     /// Nothing has moved.
     Stillness,
-    /// What has moved, moved as something flat may.
-    Plane,
+    /// The head did not move, or not before surroundings that stand.
+    Surroundings,
     /// The turns that were asked for.
     Challenge,
 }

@@ -202,3 +202,43 @@ fn calibration_refuses_what_few_people_cannot_carry() {
     fs::remove_dir_all(folder.path().join("people/biden")).unwrap();
     fleet(folder.path(), &["calibrate", "--images", "people"]).expect(65).says(&["one folder a person"]);
 }
+
+#[test]
+fn corrupt_clips_are_named_and_the_others_are_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = super::root().join("tests/pictures/cache");
+    let at = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    for n in 1..=30 {
+        let frame = format!("{n:04}.jpg");
+        let bytes = fs::read(cache.join("clips/single_face").join(&frame)).unwrap();
+        // Of these frames one is torn, one empty: a clip plays on without them.
+        let bytes = if n == 9 { &bytes[..bytes.len() / 3] } else { &bytes[..] };
+        fs::write(at(&format!("live/him/{frame}")), if n == 10 { &[] } else { bytes }).unwrap();
+    }
+    let video = fs::read(cache.join("videos/single_face.mp4")).unwrap();
+    fs::write(at("live/no-video.mp4"), "this is no video").unwrap();
+    fs::write(at("attacks/replay/torn.mp4"), &video[..video.len() / 2]).unwrap();
+    let mut scratched = video;
+    let middle = scratched.len() / 2;
+    scratched[middle..middle + 4_000].fill(0x5a);
+    fs::write(at("attacks/replay/scratched.mp4"), scratched).unwrap();
+    copy("single_face.jpg", folder.path().join("attacks/still/him.jpg"));
+    let args = ["evaluate", "liveness", "--live", "live", "--attacks", "attacks", "--json"];
+    let ran = fleet(folder.path(), &args).expect(0).says(&["no-video", "torn", "scratched"]);
+    let json = ran.json();
+    assert_eq!((json["live_sessions"].as_u64(), json["attack_sessions"].as_u64()), (Some(1), Some(2)), "{json:#}");
+    let named: Vec<_> =
+        json["unplayable"].as_array().unwrap().iter().map(|one| one["clip"].as_str().unwrap()).collect();
+    assert_eq!(named, ["no-video", "replay/torn"]);
+    let remark = |clip: &str| {
+        let lines = json["attack_clips"].as_array().unwrap();
+        lines.iter().find(|line| line["clip"] == clip).unwrap()["remark"].as_str().map(str::to_owned)
+    };
+    assert!(remark("replay/scratched").is_some_and(|remark| remark.starts_with("damaged: ")), "{json:#}");
+    assert_eq!(remark("still/him"), None);
+    assert_eq!(json["attacks_admitted"], 0);
+}

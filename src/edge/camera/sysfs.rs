@@ -195,4 +195,29 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn software_that_poses_as_the_camera_is_refused() {
+        let node = |index, usb| VideoNode { index, name: "Door Cam".into(), usb };
+        let (camera, poser) = (node(0, Some(DOOR)), node(1, None));
+        let name = DeviceChoice::Name("Door Cam".into());
+        let refused = |nodes: &[VideoNode], wanted: &DeviceChoice| match choose(nodes, wanted, false) {
+            Ok(node) => panic!("{wanted} gave {node}"),
+            Err(CameraError::Virtual { .. }) => "virtual",
+            Err(CameraError::Ambiguous { .. }) => "ambiguous",
+            Err(CameraError::NotFound { .. }) => "not found",
+            Err(other) => panic!("{other}"),
+        };
+        let both = [camera.clone(), poser.clone()];
+        assert_eq!(choose(&both, &DeviceChoice::Usb(DOOR), false).unwrap(), camera, "an identity is not fooled");
+        assert_eq!(refused(&both, &name), "ambiguous");
+        // The camera is unplugged, and its number given to the poser.
+        let alone = [VideoNode { index: 0, ..poser }];
+        assert_eq!(refused(&alone, &name), "virtual");
+        assert_eq!(refused(&alone, &DeviceChoice::Index(0)), "virtual");
+        assert_eq!(refused(&alone, &DeviceChoice::Usb(DOOR)), "not found");
+        // Another make of camera in its place is not the one configured.
+        let other = [node(0, Some(UsbIdentity { product: 0x0826, ..DOOR }))];
+        assert_eq!(refused(&other, &DeviceChoice::Usb(DOOR)), "not found");
+    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`LivenessNet`](super::LivenessNet), mean and lowest tenth of the frames | prints and screens whose edges, texture or surroundings show | a screen close to the lens, a still fed as the picture |
 //! | `stillness` | what never moves at all: a photo on a stand, a picture fed into the line | anything that is moved |
-//! | `plane` | a print or a still on a screen, however it is waved, tilted or brought close | a replayed clip, a bent print |
+//! | `surroundings` | what a hand holds before the lens, a replayed clip too: nothing in it stands | a clip of a fixed camera on a stand; a picture whose edges are seen |
 //! | continuity (in the probe) | another face taking over the evidence | |
 //! | a challenge (asked by the session) | a replayed clip that does not obey | a live person's mask, a puppet made by software |
 //!
@@ -13,10 +13,10 @@
 //!
 //! Never knows whose face it is, nor what is decided.
 
-mod plane;
 mod stillness;
+mod surroundings;
 
-use self::{plane::Plane, stillness::Stillness};
+use self::{stillness::Stillness, surroundings::Surroundings};
 use super::{Face, ImageView, LivenessSpec};
 use crate::domain::Cue;
 
@@ -26,7 +26,7 @@ pub(super) struct Life {
     /// The net's probabilities, upwards.
     net: Vec<f32>,
     stillness: Stillness,
-    plane: Plane,
+    surroundings: Surroundings,
 }
 
 impl Life {
@@ -34,7 +34,7 @@ impl Life {
     pub(super) fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face) {
         self.net.insert(self.net.partition_point(|&other| other < probability), probability);
         self.stillness.observe(view, face);
-        self.plane.observe(view, face);
+        self.surroundings.observe(view, face);
     }
 
     /// The fused probability of a live face, and the cue that holds it there: 0 before anything has moved; between `threshold` and
@@ -49,8 +49,8 @@ impl Life {
             (0.0, Cue::Stillness)
         } else if lowest_tenth < spec.dip {
             (in_doubt, Cue::Dips)
-        } else if !self.plane.left() {
-            (in_doubt, Cue::Plane)
+        } else if !self.surroundings.stand() {
+            (in_doubt, Cue::Surroundings)
         } else {
             (mean, Cue::Net)
         }
