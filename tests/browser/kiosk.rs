@@ -24,7 +24,7 @@ use super::{
 const NOBODY: u32 = 65534;
 
 /// How long the browser may take to come up, and the script to notice a death: it looks every second and wants three misses.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Kiosk {
     cage: Child,
