@@ -13,13 +13,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use examgate::{
-    edge::camera::replay::Scene,
-    rig::{
-        stage::{Enrolled, Programs, Reality, Stage},
-        summary,
-        virtual_card::Behaviour,
-    },
+use examgate::rig::{
+    stage::{Enrolled, Programs, Reality, Stage},
+    summary,
+    virtual_card::Behaviour,
 };
 
 const STARTS: usize = 7;
@@ -44,8 +41,7 @@ fn main() -> Result<()> {
     stage.enrol(EXAM, "A bench", DOORS, &students)?;
     stage.collect()?;
     stage.set_clock("2026-12-14T08:40:00-05:00")?;
-    let clip = Scene::Clip { folder: stage.picture("clips/WolfgangLanger_Pexels"), range: Some(24..90), looping: true };
-    stage.strings.set_scene(&clip)?;
+    stage.seat_woman()?;
 
     let mut starts = Vec::new();
     for _ in 0..STARTS {
@@ -57,6 +53,8 @@ fn main() -> Result<()> {
     let door = stage.open_door()?;
     let mut admissions = Vec::new();
     for (_, card) in &ids {
+        stage.seat_woman()?;
+        stage.settle()?;
         let tapped = stage.tap(&Behaviour::Uid(hex::decode(card)?))?;
         let said = door.decision(Duration::from_secs(20))?;
         ensure!(said.decision == "admit", "{said:?}");

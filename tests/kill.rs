@@ -13,7 +13,6 @@ use std::{
 
 use examgate::{
     domain::{Decision, Epoch, Event, EventKind, ExamId, Seq},
-    edge::camera::replay::Scene,
     rig::{
         stage::{DoorBox, Enrolled, Programs, Reality, Said, Stage},
         strings::Lying,
@@ -166,11 +165,7 @@ fn a_killed_box_and_a_forgetful_broker_lose_nothing_and_tell_nothing_twice() {
     let cards: Vec<_> = students.into_iter().map(|(_, card)| card).collect();
     stage.collect().expect("the collector starts");
     stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
-    let clip = stage.picture("clips/WolfgangLanger_Pexels");
-    stage
-        .strings
-        .set_scene(&Scene::Clip { folder: clip, range: Some(24..90), looping: true })
-        .expect("the scene is set");
+    stage.seat_woman().expect("the scene is set");
 
     let (mut seen, mut unready) = (Seen::default(), 0);
     for _ in 0..kills {

@@ -5,7 +5,6 @@ use std::{fs, path::Path, time::Duration};
 
 use examgate::{
     domain::ExamId,
-    edge::camera::replay::Scene,
     rig::{
         stage::{Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
@@ -113,13 +112,8 @@ fn no_log_holds_a_secret() {
         .expect("the roster is imported");
     stage.collect().expect("the collector starts");
     stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
-    let clip = stage.picture("clips/WolfgangLanger_Pexels");
-    stage
-        .strings
-        .set_scene(&Scene::Clip { folder: clip, range: Some(24..90), looping: true })
-        .expect("the scene is set");
-
     let door = stage.open_door().expect("the box is ready");
+    stage.seat_woman().and_then(|()| stage.settle()).expect("the scene is set");
     let uids = ["04A1B2C3D4E5F6", "04A1B2C3D4E5F6", "04C0FFEE112233", "04DEADBEEF0102", "08A1B2C3"];
     let answers = ["admit", "refer", "deny", "deny", "deny"];
     let mut last = String::new();

@@ -22,10 +22,7 @@ use std::{
 use anyhow::Result;
 use examgate::{
     domain::{Answer, Decision, EventId, MonoTime, Reason, Shown},
-    edge::{
-        camera::replay::Scene,
-        light::{Lit, Pattern, Player, SimulatedLamps},
-    },
+    edge::light::{Lit, Pattern, Player, SimulatedLamps},
     flow::show,
     rig::{
         stage::{Appointed, DoorBox, Enrolled, Programs, Reality, Stage},
@@ -76,8 +73,7 @@ fn stage(project: &Path) -> Result<Stage> {
     stage.enrol(EXAM, "A bench", DOORS, &students)?;
     stage.appoint(&PROCTOR)?;
     stage.set_clock("2026-12-14T08:40:00-05:00")?;
-    let folder = stage.picture("clips/WolfgangLanger_Pexels");
-    stage.strings.set_scene(&Scene::Clip { folder, range: Some(24..90), looping: true })?;
+    stage.seat_woman()?;
     stage.configure("[policy]\nattempt_window_ms = 6000\nattempts = 1\n")?;
     Ok(stage)
 }

@@ -6,6 +6,7 @@
 mod door;
 mod office;
 mod secrets;
+mod sitting;
 
 use std::{
     ffi::OsString,

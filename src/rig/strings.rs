@@ -102,12 +102,17 @@ impl Strings {
         self.pull("clock", &wall.to_string())
     }
 
-    /// Puts a scene before the camera.
+    /// Puts a scene before the camera, from its beginning: also one that stands there already.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn set_scene(&self, scene: &Scene) -> Result<(), StringError> {
-        self.pull("scene", &serde_json::to_string(scene).expect("a scene is JSON"))
+        let mut text = serde_json::to_string(scene).expect("a scene is JSON");
+        // Only another text is followed, and JSON does not mind how it ends.
+        if fs::read_to_string(self.0.join("scene")).is_ok_and(|held| held == text) {
+            text.push('\n');
+        }
+        self.pull("scene", &text)
     }
 
     /// Lays a card on the stand-in reader.

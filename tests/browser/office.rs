@@ -3,12 +3,9 @@
 
 use std::{path::Path, time::Duration};
 
-use examgate::{
-    edge::camera::replay::Scene,
-    rig::{
-        stage::{Appointed, DoorBox, Enrolled, Programs, Reality, Stage},
-        virtual_card::Behaviour,
-    },
+use examgate::rig::{
+    stage::{Appointed, DoorBox, Enrolled, Programs, Reality, Stage},
+    virtual_card::Behaviour,
 };
 
 use super::{
@@ -50,6 +47,7 @@ struct Room<'a> {
 impl Room<'_> {
     /// A student taps; the card stays until the box has answered.
     fn student(&self, card: &str) -> String {
+        self.stage.seat_woman().and_then(|()| self.stage.settle()).expect("the scene is set");
         let tapped = self.stage.tap(&Behaviour::Uid(hex::decode(card).expect("hexadecimal"))).expect("a card is laid");
         let said = self.door.decision(Duration::from_secs(30)).expect("a decision");
         drop(tapped);
@@ -94,8 +92,6 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
     }
     stage.collect().expect("the collector starts");
     stage.set_clock(OPEN).expect("the clock is set");
-    let folder = stage.picture("clips/WolfgangLanger_Pexels");
-    stage.strings.set_scene(&Scene::Clip { folder, range: Some(24..90), looping: true }).expect("the scene is set");
     let door = stage.open_door().expect("the box is ready");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {

@@ -13,12 +13,9 @@ use std::{
     time::Duration,
 };
 
-use examgate::{
-    edge::camera::replay::Scene,
-    rig::{
-        stage::{DoorBox, Enrolled, Programs, Reality, Stage},
-        virtual_card::Behaviour,
-    },
+use examgate::rig::{
+    stage::{DoorBox, Enrolled, Programs, Reality, Stage},
+    virtual_card::Behaviour,
 };
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -81,6 +78,7 @@ fn open_files(door: &DoorBox) -> usize {
 
 /// A tap's answer, and the milliseconds it took.
 fn tap(stage: &Stage, door: &DoorBox, card: &str) -> u64 {
+    stage.seat_woman().and_then(|()| stage.settle()).expect("the scene is set");
     let tapped = stage.tap(&Behaviour::Uid(hex::decode(card).expect("hexadecimal"))).expect("a card is laid");
     let said = door.decision(Duration::from_secs(30)).expect("a decision");
     assert_eq!(said.decision, "admit", "{said:?}");
@@ -106,8 +104,6 @@ fn ten_thousand_connections_change_no_answer() {
         cards.iter().map(|(id, card)| Enrolled { id, given_name: "Clara", card, pictures: WOMAN }).collect();
     stage.enrol(EXAM, "Linear Algebra, final", DOORS, &students).expect("the roster is imported");
     stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
-    let folder = stage.picture("clips/WolfgangLanger_Pexels");
-    stage.strings.set_scene(&Scene::Clip { folder, range: Some(24..90), looping: true }).expect("the scene is set");
     let door = stage.open_door().expect("the box is ready");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
