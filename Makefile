@@ -48,8 +48,9 @@ test: models pictures axe ## Everything a change must pass
 	@echo "test: building and running (the first time takes several minutes)"
 	$(CARGO) test --workspace --features sim
 
-test-long: test ## The same, then fifty kills of a running box instead of five
+test-long: test ## The same, then fifty kills of a running box instead of five, and the kiosk under its compositor
 	EXAMGATE_KILLS=50 $(CARGO) test --workspace --features sim --test kill -- --nocapture
+	$(CARGO) test --workspace --features sim --test browser -- --nocapture --ignored kiosk
 
 soak: models pictures ## The demonstration again and again for an hour; stops at the first wrong decision
 	@$(BUILD)
