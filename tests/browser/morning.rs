@@ -112,7 +112,7 @@ fn a_morning_is_told_in_the_right_words_on_every_screen() {
     stage.enrol(EXAM, "Linear Algebra, final", DOORS, STUDENTS).expect("the roster is imported");
     stage.set_clock(EARLY).expect("the clock is set");
     let clip = |name: &str, range| Scene::Clip { folder: stage.picture(name), range: Some(range), looping: true };
-    let (man, woman) = (clip("clips/single_face", 0..56), clip("clips/WolfgangLanger_Pexels", 24..90));
+    let (man, woman) = (clip("clips/single_face", 0..56), clip("clips/WolfgangLanger_Pexels", 72..150));
     let door = stage.open_door().expect("the box is ready");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {

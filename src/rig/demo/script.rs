@@ -73,7 +73,7 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
         looping: true,
     };
     let man = || clip("single_face", 0, 56);
-    let woman_looking = || clip("WolfgangLanger_Pexels", 24, 90);
+    let woman_looking = || clip("WolfgangLanger_Pexels", 72, 150);
     let uid = |text: &str| Behaviour::Uid(hex::decode(text).expect("a constant identifier is hexadecimal"));
     let step = |what, card, scene, expected| Step { what, clock: None, card, scene, expected };
     let mut steps = vec![
