@@ -40,7 +40,8 @@ pub enum Cue {
     Dips,
     /// Nothing has moved.
     Stillness,
-    /// The head did not move, or not before surroundings that stand.
+    /// The head did not move, or not before surroundings that stand. Events of before name the cue that stood here then.
+    #[serde(alias = "plane")]
     Surroundings,
     /// The turns that were asked for.
     Challenge,
@@ -83,5 +84,18 @@ impl fmt::Display for Continuity {
             Self::Same => "same",
             Self::Changed => "changed",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_before_are_still_read() {
+        for (written, cue) in [("\"plane\"", Cue::Surroundings), ("\"surroundings\"", Cue::Surroundings)] {
+            assert_eq!(serde_json::from_str::<Cue>(written).unwrap(), cue);
+        }
+        assert_eq!(serde_json::to_string(&Cue::Surroundings).unwrap(), "\"surroundings\"");
     }
 }
