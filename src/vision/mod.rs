@@ -41,6 +41,7 @@ pub use manifest::{
     MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned, Tuning,
     TuningError, VerifiedModels, VerifyError,
 };
+pub use pad::has_backdrop;
 pub use picture::{Image, ImageView, PictureError};
 pub use pipeline::{Options, Pipeline, VisionError};
 pub use probe::Probe;
