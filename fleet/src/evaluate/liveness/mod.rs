@@ -6,6 +6,7 @@ mod clips;
 mod curve;
 mod markdown;
 mod play;
+mod plot;
 mod report;
 
 #[cfg(test)]
@@ -25,17 +26,12 @@ use examgate::{
     vision::{Manifest, Pipeline},
 };
 use play::Ended;
+pub(super) use play::{enrol_unplayed, read};
 use report::{Report, Unplayable};
 pub(crate) use {
     clips::{Clip, Frames, find, need_decoder},
     report::Line,
 };
-pub(super) use {
-    curve::Moment,
-    play::{enrol_unplayed, read},
-};
-
-use super::plots;
 
 use crate::{exit::Refusal, measuring::MeasuringArgs, models};
 
@@ -139,7 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let report = Report::new(live_lines, attack_lines, unplayable, &policy, cut);
     if let Some(folder) = &args.plots {
-        plots::error_against_time(folder, &report.curve, policy.min_look)
+        plot::error_against_time(folder, &report.curve, policy.min_look)
             .with_context(|| format!("cannot write the plot into {}", folder.display()))?;
     }
     args.measuring.print(&report, |out, report| out.write_all(markdown::markdown(report).as_bytes()))
