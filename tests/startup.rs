@@ -9,7 +9,7 @@ use std::{
 };
 
 use examgate::{
-    app::tune::machine,
+    app::machine::machine,
     edge::camera::replay::Scene,
     rig::{
         certificates::Validity,

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use self::said::{Hints, Reasons};
-use super::sheet::Door;
+use super::Plate;
 use crate::domain::{Answer, Decision, Hint, Reason, RoomId, Shown, Timestamp};
 
 /// Why a language cannot be spoken.
@@ -35,6 +35,14 @@ pub enum WordsError {
         /// What is missing.
         holder: &'static str,
     },
+}
+
+/// What words depend on besides what is shown.
+pub(super) struct Door<'a> {
+    pub(super) plate: &'a Plate,
+    pub(super) now: Timestamp,
+    pub(super) zone: &'a TimeZone,
+    pub(super) sound: bool,
 }
 
 /// A title and what is said below it.
