@@ -14,6 +14,7 @@ mod align;
 mod decode;
 mod detect;
 mod embed;
+mod eyes;
 mod face;
 mod fusion;
 mod liveness;
@@ -37,9 +38,9 @@ pub use face::{Bounds, Face, Landmarks, Point};
 pub use fusion::Fusion;
 pub use liveness::LivenessNet;
 pub use manifest::{
-    Calibration, Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest, ManifestError,
-    MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned, Tuning,
-    TuningError, VerifiedModels, VerifyError,
+    Calibration, Colour, Digest, EmbedderSpec, EyesSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest,
+    ManifestError, MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned,
+    Tuning, TuningError, VerifiedModels, VerifyError,
 };
 pub use picture::{Image, ImageView, PictureError};
 pub use pipeline::{Options, Pipeline, VisionError};

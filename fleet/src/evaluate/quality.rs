@@ -101,7 +101,7 @@ struct Judged {
 }
 
 fn judge(pipeline: &mut Pipeline, view: &ImageView<'_>, face: &Face) -> Result<Judged, VisionError> {
-    let quality = pipeline.quality(view, face)?;
+    let quality = pipeline.photo_quality(view, face)?;
     let both = BothWays::of(pipeline, view, face)?;
     let whole = |name, range, value| Component { name, unit: "", range, best: Best::High, value };
     let mut measures = vec![whole("quality", [0.0, 1.0], quality.score())];
