@@ -344,12 +344,12 @@ def measure(manifest):
         picture = next(pictures(spec, np.random.default_rng(1)))
         for label, provider in providers.items():
             nets = [session(str(f), provider) for f in files]
-            feeds = [feed(spec, picture), picture]
+            fed = [feed(spec, picture), picture]
             times = [[], []]
             for _ in range(200):
-                for net, feed, taken in zip(nets, feeds, times):
+                for net, eaten, taken in zip(nets, fed, times):
                     start = time.process_time_ns()
-                    net.run(None, {net.get_inputs()[0].name: feed})
+                    net.run(None, {net.get_inputs()[0].name: eaten})
                     taken.append((time.process_time_ns() - start) / 1e6)
             shown = " -> ".join(f"{np.median(t):.2f} ({min(t):.2f})" for t in times)
             print(f"{name:16} {label:9} {shown}")

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes -> Image -> Pipeline::detect -> Face -> align -> embed -> Template -> Probe -> domain::Observation
-//!                                            \-> liveness, quality
+//!                                            \-> liveness, quality; of an enrolment photo also eyes
 //! ```
 //!
 //! Which nets play which part, what they eat and what their scores mean stands in `models/manifest.toml`; nothing is loaded
