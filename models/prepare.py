@@ -219,6 +219,20 @@ def fold_softmax(net, _):
     net.graph.node.remove(softmax)
 
 
+def grey_to_colour(net, spec):
+    """A net that eats grey gets three channels: the weights of ITU-R BT.601 go into the first convolution, which is linear."""
+    first = net.readers(net.graph.input[0].name)[0]
+    grey = net.weights[first.input[1]].astype(np.float64)
+    net.weights[first.input[1]] = (grey * luma_weights(spec).reshape(1, 3, 1, 1)).astype(np.float32)
+    net.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
+
+
+def luma_weights(spec):
+    """What each channel adds to grey, in the order of the model's input."""
+    weights = np.array([0.299, 0.587, 0.114])
+    return weights if spec["input"]["colour"] == "RGB" else weights[::-1]
+
+
 def rename(net, spec):
     """Inputs and outputs take the manifest's names (its outputs stand in the published order)."""
     new = {net.graph.input[0].name: spec["input"]["name"]}
@@ -237,6 +251,7 @@ STEPS = {
     "merge-head": merge_head,
     "untranspose": untranspose,
     "fold-softmax": fold_softmax,
+    "grey-to-colour": grey_to_colour,
     "rename": rename,
 }
 
@@ -266,12 +281,21 @@ def pictures(spec, rng):
         yield ((picture[None] - spec["input"]["subtract"]) * spec["input"]["scale"]).astype(np.float32)
 
 
+def feed(spec, picture):
+    """The same picture as the published net eats it."""
+    if "untranspose" in spec["preparation"]:
+        return picture.transpose(0, 3, 2, 1)
+    if "grey-to-colour" in spec["preparation"]:
+        return (picture * luma_weights(spec).reshape(1, 3, 1, 1)).sum(axis=1, keepdims=True).astype(np.float32)
+    return picture
+
+
 def differences(spec, published, prepared):
     """Greatest absolute difference, and the smallest cosine where there is an embedding; over all pictures."""
     turned = "untranspose" in spec["preparation"]
     worst, cosine = 0.0, 1.0
     for picture in pictures(spec, np.random.default_rng(20)):
-        fed = picture.transpose(0, 3, 2, 1) if turned else picture
+        fed = feed(spec, picture)
         before = published.run(None, {published.get_inputs()[0].name: fed})
         after = prepared.run(None, {prepared.get_inputs()[0].name: picture})
         for part, old, new in zip(spec["output"], before, after, strict=True):
@@ -320,12 +344,12 @@ def measure(manifest):
         picture = next(pictures(spec, np.random.default_rng(1)))
         for label, provider in providers.items():
             nets = [session(str(f), provider) for f in files]
-            feeds = [picture.transpose(0, 3, 2, 1) if "untranspose" in spec["preparation"] else picture, picture]
+            fed = [feed(spec, picture), picture]
             times = [[], []]
             for _ in range(200):
-                for net, feed, taken in zip(nets, feeds, times):
+                for net, eaten, taken in zip(nets, fed, times):
                     start = time.process_time_ns()
-                    net.run(None, {net.get_inputs()[0].name: feed})
+                    net.run(None, {net.get_inputs()[0].name: eaten})
                     taken.append((time.process_time_ns() - start) / 1e6)
             shown = " -> ".join(f"{np.median(t):.2f} ({min(t):.2f})" for t in times)
             print(f"{name:16} {label:9} {shown}")

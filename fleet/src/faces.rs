@@ -96,6 +96,8 @@ pub(crate) enum Choice {
 pub(crate) enum PhotoDefect {
     /// A measured property.
     Quality(QualityDefect),
+    /// The embedding is short, and the eyes are what may be wrong.
+    EyesUnseen,
     /// The embedding is short: something is wrong with the face that no property tells.
     Unsure,
 }
@@ -111,6 +113,10 @@ impl PhotoDefect {
             Self::Quality(QualityDefect::TooDark) => "too dark",
             Self::Quality(QualityDefect::TooBright) => "too bright",
             Self::Quality(QualityDefect::Blurred) => "blurred",
+            Self::EyesUnseen => {
+                "the eyes seem closed or behind dark glass, and the net is unsure of this face, so the door will often be, too; take \
+                 another with open eyes"
+            }
             Self::Unsure => {
                 "the net is unsure of this face, so the door will often be, too: something may cover it (sunglasses, hair, a hand), or it is \
                  blurred, turned or odd; take another"
@@ -123,6 +129,7 @@ impl Serialize for PhotoDefect {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Quality(defect) => defect.serialize(to),
+            Self::EyesUnseen => to.serialize_str("eyes_unseen"),
             Self::Unsure => to.serialize_str("unsure"),
         }
     }
@@ -134,6 +141,9 @@ pub(crate) struct Enrolled {
     pub(crate) template: Template,
     /// The worst of them.
     pub(crate) defect: Option<PhotoDefect>,
+    /// Nothing is wrong that could be measured, but somebody should look whether the eyes are closed: by itself no defect, since narrow
+    /// eyes look the same to the net.
+    pub(crate) look_at_eyes: bool,
 }
 
 /// Reads, decodes, detects, chooses, aligns and embeds.
@@ -141,10 +151,12 @@ pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Res
     let image = decode(&read(path)?)?;
     let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
     let face = find(pipeline, &view, choice)?;
+    let mut closed = false;
     let defect = match choice {
         Choice::Central => None,
         Choice::Prominent => {
-            let quality = pipeline.quality(&view, &face).map_err(PhotoFault::Vision)?;
+            let quality = pipeline.photo_quality(&view, &face).map_err(PhotoFault::Vision)?;
+            closed = quality.eyes_open.zip(pipeline.eyes_spec()).is_some_and(|(open, spec)| open < spec.closed);
             match quality.defect {
                 Some(QualityDefect::TooFar) => return Err(PhotoFault::TooSmall(quality.eye_distance)),
                 // Only the liveness net minds a face that fills the picture, and it does not look at photos.
@@ -157,8 +169,12 @@ pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Res
     let embedder = pipeline.embedder();
     let unsure = embedder.spec().thresholds.unsure.is_some_and(|least| embedder.length() < least);
     // A property says what to mend: it goes first.
-    let defect = defect.map(PhotoDefect::Quality).or(unsure.then_some(PhotoDefect::Unsure));
-    Ok(Enrolled { template, defect })
+    let defect = defect.map(PhotoDefect::Quality).or(match (unsure, closed) {
+        (true, true) => Some(PhotoDefect::EyesUnseen),
+        (true, false) => Some(PhotoDefect::Unsure),
+        (false, _) => None,
+    });
+    Ok(Enrolled { template, look_at_eyes: closed && defect.is_none(), defect })
 }
 
 fn find(pipeline: &mut Pipeline, view: &ImageView<'_>, choice: Choice) -> Result<Face, PhotoFault> {

@@ -55,7 +55,7 @@ impl ModelArgs {
 
 /// One pipeline.
 pub(crate) fn open(models: &VerifiedModels) -> anyhow::Result<Pipeline> {
-    Pipeline::open(models, Options::default()).context("cannot open the nets")
+    Pipeline::open(models, Options { eyes: true, ..Options::default() }).context("cannot open the nets")
 }
 
 /// Does `work` on every item, on `threads` threads with a pipeline each. Results come in the order of the items.

@@ -59,7 +59,7 @@ impl Similar {
         Self { a, b, tx: -(a * tx - b * ty), ty: -(b * tx + a * ty) }
     }
 
-    fn apply(&self, x: f64, y: f64) -> (f64, f64) {
+    pub(crate) fn apply(&self, x: f64, y: f64) -> (f64, f64) {
         (self.a * x - self.b * y + self.tx, self.b * x + self.a * y + self.ty)
     }
 }
@@ -68,6 +68,12 @@ impl Similar {
 /// point, so that there is nothing to align; `out` is then untouched.
 pub(crate) fn align(view: &ImageView<'_>, landmarks: &Landmarks, place: &Placement, out: &mut [f32]) -> bool {
     let Some(back) = Similar::estimate(&landmarks.0, &TEMPLATE).map(|forth| forth.inverse()) else { return false };
+    lay(view, &back, place, out);
+    true
+}
+
+/// Fills the cells of `place` with the picture where `back` brings them, bilinear, black outside it.
+pub(crate) fn lay(view: &ImageView<'_>, back: &Similar, place: &Placement, out: &mut [f32]) {
     let (width, height) = (view.width(), view.height());
     let (right, bottom) = (place.width.saturating_sub(1) as f64, place.height.saturating_sub(1) as f64);
     // A similarity keeps straight lines: if the four corners lie inside, by a hair that covers rounding, everything does.
@@ -89,7 +95,6 @@ pub(crate) fn align(view: &ImageView<'_>, landmarks: &Landmarks, place: &Placeme
             place.write_row(out, row, || columns.next().map_or([0.0; 3], |(x, y)| between_four_or_black(view, x, y)));
         }
     }
-    true
 }
 
 /// 32 bits before and 32 after the point: a step from pixel to pixel is then an addition, and its whole part a shift.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes -> Image -> Pipeline::detect -> Face -> align -> embed -> Template -> Probe -> domain::Observation
-//!                                            \-> liveness, quality
+//!                                            \-> liveness, quality; of an enrolment photo also eyes
 //! ```
 //!
 //! Which nets play which part, what they eat and what their scores mean stands in `models/manifest.toml`; nothing is loaded
@@ -14,6 +14,7 @@ mod align;
 mod decode;
 mod detect;
 mod embed;
+mod eyes;
 mod face;
 mod fusion;
 mod liveness;
@@ -37,9 +38,9 @@ pub use face::{Bounds, Face, Landmarks, Point};
 pub use fusion::Fusion;
 pub use liveness::LivenessNet;
 pub use manifest::{
-    Calibration, Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest, ManifestError,
-    MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned, Tuning,
-    TuningError, VerifiedModels, VerifyError,
+    Calibration, Colour, Digest, EmbedderSpec, EyesSpec, InputSpec, Layout, LivenessSpec, Loss, Manifest,
+    ManifestError, MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned,
+    Tuning, TuningError, VerifiedModels, VerifyError,
 };
 pub use pad::has_backdrop;
 pub use picture::{Image, ImageView, PictureError};

@@ -5,8 +5,9 @@
 use std::thread;
 
 use super::{
-    DecodeError, Detector, Embedder, Face, ImageView, InferenceError, LivenessNet, LivenessSpec, NetSpec, PictureError,
-    Provider, ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels,
+    DecodeError, Detector, Embedder, EyesSpec, Face, ImageView, InferenceError, LivenessNet, LivenessSpec, NetSpec,
+    PictureError, Provider, ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels,
+    eyes::EyesNet,
 };
 use crate::domain::{ArtifactId, EmbeddingError, EmbeddingSpaceId, SpaceMismatch, Template};
 
@@ -44,11 +45,14 @@ pub struct Options {
     pub min_face: u32,
     /// When a frame is unfit for comparison.
     pub quality: QualityLimits,
+    /// Opens the net for the eyes too, where the manifest names one: [`Pipeline::photo_quality`] then says whether they are open. A door
+    /// has no use for it.
+    pub eyes: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threads: 1, provider: None, min_face: 80, quality: QualityLimits::FRAME }
+        Self { threads: 1, provider: None, min_face: 80, quality: QualityLimits::FRAME, eyes: false }
     }
 }
 
@@ -57,6 +61,7 @@ pub struct Pipeline {
     detector: Detector,
     embedder: Embedder,
     liveness: LivenessNet,
+    eyes: Option<EyesNet>,
     options: Options,
     reports: Vec<ProviderReport>,
     luma: Vec<f32>,
@@ -93,16 +98,23 @@ impl Pipeline {
         let [proposal, refine, output] = stages;
         let ((proposal, refine, output), (embed_net, embed_report), (live_net, live_report)) =
             ((proposal?, refine?, output?), embed_net?, live_net?);
-        let mut reports = Vec::with_capacity(5);
+        let mut reports = Vec::with_capacity(6);
         let detector = Detector::new([proposal, refine, output].map(|((net, report), stage)| {
             reports.push(report);
             (net, stage)
         }));
         reports.extend([embed_report, live_report]);
+        let mut eyes = None;
+        if let Some(spec) = manifest.eyes.as_ref().filter(|_| options.eyes) {
+            let (net, report) = open(&spec.net, &[&spec.logits])?;
+            eyes = Some(EyesNet::new(net, spec.clone()));
+            reports.push(report);
+        }
         Ok(Self {
             detector,
             embedder: Embedder::new(embed_net, embed.clone()),
             liveness: LivenessNet::new(live_net, live.clone()),
+            eyes,
             options,
             reports,
             luma: Vec::new(),
@@ -202,10 +214,27 @@ impl Pipeline {
         self.embedder.aligned_luma(&mut self.luma);
         Ok(self.options.quality.judge(view, face, &self.luma))
     }
+
+    /// The same of an enrolment photo: also whether the eyes are open, if that net was opened.
+    ///
+    /// # Errors
+    /// When the net fails or the face has no extent.
+    pub fn photo_quality(&mut self, view: &ImageView<'_>, face: &Face) -> Result<Quality, VisionError> {
+        let quality = self.quality(view, face)?;
+        let eyes_open = self.eyes.as_mut().map(|eyes| eyes.open(view, face)).transpose()?;
+        Ok(Quality { eyes_open, ..quality })
+    }
+
+    /// What [`Quality::eyes_open`] means, where the net for the eyes was opened.
+    #[must_use]
+    pub fn eyes_spec(&self) -> Option<&EyesSpec> {
+        self.eyes.as_ref().map(EyesNet::spec)
+    }
 }
 
 #[cfg(feature = "sim")]
 impl Pipeline {
+    /// Those of a door: not the one for the eyes.
     fn nets(&mut self) -> [&mut super::runtime::Net; 5] {
         let [proposal, refine, output] = self.detector.nets();
         [proposal, refine, output, self.embedder.net(), self.liveness.net()]

@@ -254,3 +254,43 @@ fn another_embedder_is_another_entry() {
         assert!(far < 1e-4 && template.space == EmbeddingSpaceId::new("means"), "{far}");
     }
 }
+
+#[test]
+fn open_eyes_and_closed_eyes_are_told_apart() {
+    let models = manifest().verify(&root()).unwrap_or_else(|error| panic!("{error}"));
+    let mut pipeline = Pipeline::open(&models, Options { eyes: true, ..Options::default() }).unwrap();
+    let closed = pipeline.eyes_spec().expect("the manifest names the net").closed;
+    for (path, range) in [
+        ("photos/obama.jpg", 0.9..=1.0),
+        ("photos/obama_partial_face2.jpg", 0.9..=1.0),
+        ("photos/biden.jpg", 0.9..=1.0),
+        ("photos/single_face.jpg", 0.9..=1.0),
+        ("clips/single_face/0001.jpg", 0.9..=1.0),
+        // The woman looks down, holds a finger before closed eyes, and opens them.
+        ("clips/WolfgangLanger_Pexels/0051.jpg", 0.0..=closed),
+        ("clips/WolfgangLanger_Pexels/0116.jpg", 0.0..=closed),
+        ("clips/WolfgangLanger_Pexels/0146.jpg", 0.9..=1.0),
+    ] {
+        let image = decode_file(&read(path)).expect("a sound picture");
+        let mut open = |view: &ImageView<'_>| {
+            let faces = pipeline.detect_photo(view).unwrap();
+            pipeline.photo_quality(view, &faces[0]).unwrap().eyes_open.expect("the net is open")
+        };
+        let as_is = open(&image.view().unwrap());
+        assert!(range.contains(&as_is), "{path}: {as_is}");
+        let mut bgr = image.as_bytes().to_vec();
+        bgr.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
+        let view = ImageView::new(&bgr, image.width(), image.height(), image.width() * 3, Colour::Bgr).unwrap();
+        assert_eq!(open(&view), as_is, "{path}: channels in another order");
+    }
+}
+
+#[test]
+fn a_door_does_not_look_at_eyes() {
+    let mut pipeline = pipeline();
+    let image = photo("obama");
+    let view = image.view().unwrap();
+    let face = pipeline.detect_photo(&view).unwrap()[0];
+    assert_eq!(pipeline.photo_quality(&view, &face).unwrap().eyes_open, None);
+    assert!(pipeline.eyes_spec().is_none() && pipeline.providers().len() == 5);
+}

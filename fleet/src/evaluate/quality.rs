@@ -101,7 +101,7 @@ struct Judged {
 }
 
 fn judge(pipeline: &mut Pipeline, view: &ImageView<'_>, face: &Face) -> Result<Judged, VisionError> {
-    let quality = pipeline.quality(view, face)?;
+    let quality = pipeline.photo_quality(view, face)?;
     let both = BothWays::of(pipeline, view, face)?;
     let whole = |name, range, value| Component { name, unit: "", range, best: Best::High, value };
     let mut measures = vec![whole("quality", [0.0, 1.0], quality.score())];
@@ -250,10 +250,10 @@ fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     if let Some(gate) = &discard.gate {
         let Gate { limit, people, photos, below, fnmr_below, fnmr_below_interval, fnmr_others, fnmr_others_interval } =
             gate;
-        let rate = |rate: Option<f64>, interval: Option<[f64; 2]>| {
-            let [rate, low, high] = [rate, interval.map(|ends| ends[0]), interval.map(|ends| ends[1])]
-                .map(|rate| rate.map_or_else(|| "-".into(), |rate| format!("{:.1}", rate * 100.0)));
-            format!("{rate} % ({low} to {high})")
+        let rate = |rate: Option<f64>, interval: Option<[f64; 2]>| match (rate.map(|rate| rate * 100.0), interval) {
+            (None, _) => "no such photo".to_owned(),
+            (Some(rate), None) => format!("{rate:.1} %"),
+            (Some(rate), Some([low, high])) => format!("{rate:.1} % ({:.1} to {:.1})", low * 100.0, high * 100.0),
         };
         writeln!(
             out,
@@ -261,7 +261,8 @@ fn table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         )?;
         writeln!(
             out,
-            "of the {photos} photos of those between them, {below} are; FNMR of {people} people with such a photo enrolled"
+            "of the {photos} photos of the people between them {below} are; FNMR with such a photo enrolled and with another, of those {people} \
+             who have two"
         )?;
         writeln!(out, "  below   {}", rate(*fnmr_below, *fnmr_below_interval))?;
         writeln!(out, "  others  {}", rate(*fnmr_others, *fnmr_others_interval))?;

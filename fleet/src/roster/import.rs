@@ -182,6 +182,7 @@ fn judge(
                 with_template[claim.row] = true;
                 report.templates += 1;
                 report.poor.extend(enrolled.defect.map(|defect| Poor { photo: photo(claim), defect }));
+                report.look_at_eyes.extend(enrolled.look_at_eyes.then(|| photo(claim)));
             }
             Err(fault) => report.refused.push(Refused::new(photo(claim), fault)),
         }

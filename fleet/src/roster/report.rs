@@ -36,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) refused: Vec<Refused>,
     /// Photos that gave one, but poor.
     pub(crate) poor: Vec<Poor>,
+    /// Photos that gave a good one, on which the eyes may be closed.
+    pub(crate) look_at_eyes: Vec<Photo>,
     /// Photos of one student that do not look like one person.
     pub(crate) unlike: Vec<Pair>,
     /// Photos of two students that the door would take for one person.
@@ -121,6 +123,12 @@ impl Report {
         section(out, "Poor photos: usable, a better one would help", &self.poor, |Poor { photo, defect }| {
             format!("{}: {}", named(photo), defect.words())
         })?;
+        section(
+            out,
+            "The eyes may be closed: look, and take another photo if they are (narrow eyes and dark glasses are named too)",
+            &self.look_at_eyes,
+            named,
+        )?;
         section(out, "Photos of one student that do not look like one person: check for a mix-up", &self.unlike, pair)?;
         section(
             out,

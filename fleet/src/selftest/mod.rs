@@ -186,7 +186,10 @@ fn enrol_all(
         let wrong = match enrolled {
             Ok(enrolled) => {
                 templates[*person].push(enrolled.template);
-                enrolled.defect.map(|defect| format!("poor: {}", defect.words()))
+                let eyes = || {
+                    enrolled.look_at_eyes.then(|| "the eyes may be closed: look, and take another if they are".into())
+                };
+                enrolled.defect.map(|defect| format!("poor: {}", defect.words())).or_else(eyes)
             }
             Err(fault) => Some(format!("not used: {fault}; {}", fault.mend())),
         };

@@ -125,6 +125,45 @@ fn quality_of_pictures_with_and_without_names() {
     fleet(folder.path(), &["evaluate", "quality", "--images", "none"]).expect(65).says(&["has no pictures"]);
 }
 
+#[test]
+fn the_limit_for_enrolment_photos_is_of_one_half_and_judged_on_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = folder.path().join("people");
+    let clips = super::root().join("tests/pictures/cache/clips");
+    for (person, clip, frames) in
+        [("ada", "WolfgangLanger_Pexels", ["0146.jpg", "0150.jpg"]), ("bob", "single_face", ["0001.jpg", "0060.jpg"])]
+    {
+        fs::create_dir_all(people.join(person)).unwrap();
+        for frame in frames {
+            fs::copy(clips.join(clip).join(frame), people.join(person).join(frame)).expect("run tests/pictures/fetch");
+        }
+    }
+    let args = ["evaluate", "quality", "--images", "people"];
+    let json = || fleet(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    let said = || fleet(folder.path(), &args).expect(0).stdout;
+    // Lengths of ada's photos give the limit, bob's are judged: both are longer.
+    let found = json();
+    let gate = &found["error_versus_discard"]["gate"];
+    let counts = |gate: &serde_json::Value| ["people", "photos", "below"].map(|key| gate[key].as_u64().unwrap());
+    assert_eq!(counts(gate), [1, 2, 0], "{gate:#}");
+    assert_eq!([&gate["fnmr_below"], &gate["fnmr_others"]], [&serde_json::Value::Null, &0.0.into()], "{gate:#}");
+    let limit = gate["limit"].as_f64().unwrap();
+    let words = said();
+    let of_ada = format!("embedding_length below {limit:.2}, the shortest 5 % of every other person's");
+    assert!(words.contains(&of_ada), "{words}");
+    assert!(words.contains("of the 2 photos of the people between them 0 are"), "{words}");
+    assert!(words.contains("\n  below   no such photo\n  others  0.0 % (0.0 to 0.0)\n"), "{words}");
+
+    // Upside down the net is unsure of him, and knows him no more: the limit stays, the photo is below, and fails.
+    image::open(clips.join("single_face/0060.jpg")).unwrap().rotate180().save(people.join("bob/turned.png")).unwrap();
+    let found = json();
+    let gate = &found["error_versus_discard"]["gate"];
+    assert_eq!((counts(gate), gate["limit"].as_f64()), ([1, 3, 1], Some(limit)), "{gate:#}");
+    assert_eq!(gate["fnmr_below"], 1.0, "{gate:#}");
+    assert_eq!(gate["fnmr_others"], 0.5, "he is not known upside down at the door either: {gate:#}");
+    assert!(said().contains("\n  below   100.0 % (100.0 to 100.0)\n"), "{}", said());
+}
+
 /// The shipped models with the embedder as its own stand-in under another name: what is compared is alike to the last bit.
 fn models_with_a_twin(folder: &Path) {
     let models = super::root().join("models");

@@ -171,8 +171,41 @@ fn a_poor_photo_is_enrolled_and_named_with_what_is_wrong() {
     let report: serde_json::Value = serde_json::from_slice(&fs::read(here.join("report.json")).unwrap()).unwrap();
     assert_eq!(report["students_with_template"], 4, "{report:#}");
     let poor: Vec<_> = report["poor"].as_array().unwrap().iter().map(|one| (&one["photo"], &one["defect"])).collect();
-    assert_eq!(poor, [(&"N2.jpg".into(), &"at_border".into()), (&"N3.png".into(), &"unsure".into())], "{report:#}");
-    assert!(said.contains("N3.png: the net is unsure of this face") && said.contains("sunglasses"), "{said}");
+    assert_eq!(
+        poor,
+        [(&"N2.jpg".into(), &"at_border".into()), (&"N3.png".into(), &"eyes_unseen".into())],
+        "{report:#}"
+    );
+    assert!(said.contains("N3.png: the eyes seem closed or behind dark glass"), "{said}");
+    assert_eq!(report["look_at_eyes"], serde_json::json!([]), "{report:#}");
+}
+
+#[test]
+fn closed_eyes_are_a_remark_and_with_an_unsure_net_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::create_dir_all(here.join("photos")).unwrap();
+    let clip = super::root().join("tests/pictures/cache/clips/WolfgangLanger_Pexels");
+    let frame = |name: &str| {
+        image::open(clip.join(name)).unwrap_or_else(|error| panic!("{name}: {error}: run tests/pictures/fetch"))
+    };
+    let (closed, open) = (frame("0051.jpg"), frame("0146.jpg"));
+    closed.save(here.join("photos/N1.png")).unwrap();
+    open.save(here.join("photos/N2.png")).unwrap();
+    // Scanned upside down: the net is unsure of the face.
+    closed.rotate180().save(here.join("photos/N3.png")).unwrap();
+    copy("obama.jpg", here.join("photos/N4.jpg"));
+    let rows = ["N1,Ada,04A2B3C4", "N2,Eva,04A2B3C5", "N3,Eve,04A2B3C6", "N4,Bob,04A2B3C7"];
+    let csv = HEADER.to_owned() + &rows.map(|row| format!("{row},R1,,\n")).concat();
+    let said = import(here, &csv, &["--report", "report.json"]).expect(0).stdout;
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(here.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["students_with_template"], 4, "a remark refuses nobody: {report:#}");
+    let remarks: Vec<_> = report["look_at_eyes"].as_array().unwrap().iter().map(|one| &one["photo"]).collect();
+    assert_eq!(remarks, ["N1.png"], "{report:#}");
+    assert!(said.contains("The eyes may be closed: look") && said.contains("line 2, N1, N1.png\n"), "{said}");
+    let poor: Vec<_> = report["poor"].as_array().unwrap().iter().map(|one| (&one["photo"], &one["defect"])).collect();
+    assert_eq!(poor, [(&"N3.png".into(), &"eyes_unseen".into())], "{report:#}");
+    assert!(said.contains("N3.png: the eyes seem closed or behind dark glass"), "{said}");
 }
 
 #[test]

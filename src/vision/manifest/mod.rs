@@ -18,8 +18,8 @@ use std::{
 
 pub use calibration::Calibration;
 pub use spec::{
-    Colour, Digest, EmbedderSpec, InputSpec, Layout, LivenessSpec, MatchThresholds, NetSpec, Provider, RuntimeFile,
-    RuntimeSpec, Source, StageSpec,
+    Colour, Digest, EmbedderSpec, EyesSpec, InputSpec, Layout, LivenessSpec, MatchThresholds, NetSpec, Provider,
+    RuntimeFile, RuntimeSpec, Source, StageSpec,
 };
 pub use tuning::{Loss, StandIn, Tuned, Tuning, TuningError};
 pub use verify::{VerifiedModels, VerifyError};
@@ -70,6 +70,8 @@ pub struct Manifest {
     pub embedder: EmbedderSpec,
     /// The presentation-attack net.
     pub liveness: LivenessSpec,
+    /// The net for the eyes of enrolment photos, if there is one.
+    pub eyes: Option<EyesSpec>,
     /// Faster versions of the embedder, which a tuned machine may use instead.
     pub stand_ins: Vec<StandIn>,
 }
@@ -135,6 +137,7 @@ impl Manifest {
             embedder,
             stand_ins,
             liveness: liveness(&models, &pipeline.liveness)?,
+            eyes: pipeline.eyes.map(|name| eyes(&models, &name)).transpose()?,
         })
     }
 
@@ -146,9 +149,10 @@ impl Manifest {
     }
 
     /// The nets in use, in the order of the pipeline.
-    #[must_use]
-    pub const fn nets(&self) -> [&NetSpec; 5] {
+    pub fn nets(&self) -> impl Iterator<Item = &NetSpec> {
         [&self.proposal.net, &self.refine.net, &self.output.net, &self.embedder.net, &self.liveness.net]
+            .into_iter()
+            .chain(self.eyes.as_ref().map(|eyes| &eyes.net))
     }
 }
 
@@ -228,6 +232,31 @@ fn liveness(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<Liven
         threshold,
         sure,
         dip: probability(&key, "dip", model.thresholds.as_ref().and_then(|t| t.dip))?,
+    })
+}
+
+fn eyes(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<EyesSpec, ManifestError> {
+    let (key, model) = part(models, "eyes", name)?;
+    let shape::Eye { side, closed_index } = *needed(&key, "eye", model.eye.as_ref())?;
+    if !(0.1..=2.0).contains(&side) {
+        return Err(refused(&format!("{key}.eye.side"), side, "0.1 to 2"));
+    }
+    if closed_index > 1 {
+        return Err(refused(&format!("{key}.eye.closed_index"), closed_index, "0 or 1"));
+    }
+    let net = net(&key, name, model)?;
+    if net.input.width != net.input.height {
+        let value = format!("{}x{}", net.input.width, net.input.height);
+        return Err(refused(&format!("{key}.input"), value, "a square"));
+    }
+    let thresholds = needed(&key, "thresholds", model.thresholds.as_ref())?;
+    Ok(EyesSpec {
+        net,
+        logits: needed(&key, "output.logits", model.output.logits.clone())?,
+        side,
+        closed_index,
+        closed: probability(&key, "closed", thresholds.closed)?,
+        source: thresholds.source.clone(),
     })
 }
 

@@ -26,6 +26,7 @@ pub(super) struct Parts {
     pub(super) output: String,
     pub(super) embed: String,
     pub(super) liveness: String,
+    pub(super) eyes: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +46,7 @@ pub(super) struct Model {
     pub(super) thresholds: Option<Thresholds>,
     pub(super) calibration: Option<Calibration>,
     pub(super) crop: Option<Crop>,
+    pub(super) eye: Option<Eye>,
     /// Of which net it is a faster version.
     pub(super) stands_for: Option<String>,
     pub(super) loss: Option<Loss>,
@@ -88,6 +90,7 @@ pub(super) struct Thresholds {
     pub(super) live: Option<f32>,
     pub(super) sure: Option<f32>,
     pub(super) dip: Option<f32>,
+    pub(super) closed: Option<f32>,
     pub(super) source: String,
 }
 
@@ -96,4 +99,12 @@ pub(super) struct Thresholds {
 pub(super) struct Crop {
     pub(super) scale: f32,
     pub(super) live_index: usize,
+}
+
+/// What of a picture the net for one eye sees, and how it answers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Eye {
+    pub(super) side: f32,
+    pub(super) closed_index: usize,
 }

@@ -281,6 +281,23 @@ impl EmbedderSpec {
     }
 }
 
+/// The net that tells open eyes from closed ones.
+#[derive(Clone, Debug)]
+pub struct EyesSpec {
+    /// The net.
+    pub net: NetSpec,
+    /// Output with the logits, 1 x 2.
+    pub logits: String,
+    /// Side of the crop around each eye, in distances of the eyes.
+    pub side: f32,
+    /// Which class is a closed eye, 0 or 1.
+    pub closed_index: usize,
+    /// Below this probability that both are open, somebody should look at the photo.
+    pub closed: f32,
+    /// Where that number comes from.
+    pub source: String,
+}
+
 /// The presentation-attack net.
 #[derive(Clone, Debug)]
 pub struct LivenessSpec {

@@ -18,7 +18,8 @@ fn altered(table: &str, key: &str, value: Option<&str>) -> String {
 #[test]
 fn the_shipped_manifest_is_sound() {
     let manifest = Manifest::parse(SHIPPED).unwrap();
-    assert_eq!(manifest.nets().map(|net| net.input.width), [12, 24, 48, 112, 128]);
+    let widths: Vec<_> = manifest.nets().map(|net| net.input.width).collect();
+    assert_eq!(widths, [12, 24, 48, 112, 128, 24]);
     assert_eq!(manifest.embedder.dimension, 512);
     assert!(manifest.runtime.file.iter().any(|file| file.name == manifest.runtime.library));
 }
@@ -27,13 +28,14 @@ fn the_shipped_manifest_is_sound() {
 fn each_wrong_value_is_named_with_what_is_allowed() {
     const EMBED: &str = "[model.mobilefacenet]";
     const LIVE: &str = "[model.minifasnet]";
+    const EYES: &str = "[model.mini-xception]";
     const FIRST: &str = "[model.mtcnn-pnet]";
     for (table, key, value, said) in [
         ("", "schema", Some("2"), &["schema = 2", "allowed is 1"][..]),
         ("[runtime]", "library", Some("'gone.so'"), &["runtime.library = gone.so", "[[runtime.file]]"]),
         ("[[runtime.file]]", "name", Some("'../x'"), &["runtime.file.name = ../x", "without a folder"]),
         ("[[runtime.file]]", "sha256", Some("'xyz'"), &["`xyz`", "64 hexadecimal digits"]),
-        ("[pipeline]", "embed", Some("'nobody'"), &["pipeline.embed = nobody", "iresnet50, minifasnet"]),
+        ("[pipeline]", "embed", Some("'nobody'"), &["pipeline.embed = nobody", "iresnet50, mini-xception"]),
         ("[pipeline]", "embed", Some("'iresnet50'"), &["model.iresnet50"]),
         ("[pipeline]", "output", Some("'mtcnn-rnet'"), &["model.mtcnn-rnet.output.landmarks = missing"]),
         ("[pipeline]", "refine", None, &["missing field `refine`"]),
@@ -56,6 +58,17 @@ fn each_wrong_value_is_named_with_what_is_allowed() {
         (LIVE, "live", Some("nan"), &["thresholds.live = NaN", "0 to 1"]),
         (LIVE, "live_index", Some("-1"), &["live_index", "-1"]),
         ("[model.minifasnet.crop]", "scale", Some("0.5"), &["crop.scale = 0.5", "1 to 10"]),
+        ("[pipeline]", "eyes", Some("'nobody'"), &["pipeline.eyes = nobody", "mini-xception, minifasnet"]),
+        ("[pipeline]", "eyes", Some("'minifasnet'"), &["model.minifasnet.eye = missing"]),
+        (EYES, "side", Some("0.0"), &["model.mini-xception.eye.side = 0", "0.1 to 2"]),
+        (EYES, "side", Some("nan"), &["model.mini-xception.eye.side = NaN", "0.1 to 2"]),
+        (EYES, "closed_index", Some("2"), &["model.mini-xception.eye.closed_index = 2", "0 or 1"]),
+        (EYES, "closed_index", None, &["missing field `closed_index`"]),
+        (EYES, "width", Some("32"), &["model.mini-xception.input = 32x24", "a square"]),
+        (EYES, "logits", None, &["model.mini-xception.output.logits = missing"]),
+        (EYES, "closed", None, &["model.mini-xception.thresholds.closed = missing"]),
+        (EYES, "closed", Some("1.5"), &["model.mini-xception.thresholds.closed = 1.5", "0 to 1"]),
+        (EYES, "sha256", None, &["model.mini-xception.sha256 = missing"]),
         (FIRST, "box", None, &["model.mtcnn-pnet.output.box = missing"]),
         (FIRST, "face", Some("7"), &["thresholds.face = 7", "0 to 1"]),
         (FIRST, "licence", Some("'x'\nspeed = 9"), &["unknown field `speed`"]),
@@ -66,6 +79,13 @@ fn each_wrong_value_is_named_with_what_is_allowed() {
             assert!(told.contains(part), "{table} {key} = {value:?} says\n{told}\nnot {part}");
         }
     }
+}
+
+#[test]
+fn the_eyes_are_an_optional_part() {
+    let manifest = Manifest::parse(&altered("[pipeline]", "eyes", None)).unwrap();
+    assert!(manifest.eyes.is_none());
+    assert_eq!(manifest.nets().count(), 5);
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Manifest {
     /// # Errors
     /// The first file that is missing or differs, by name.
     pub fn verify(&self, root: &Path) -> Result<VerifiedModels, VerifyError> {
-        let nets = self.nets().map(|net| (net_path(root, net), net.sha256));
+        let nets: Vec<_> = self.nets().map(|net| (net_path(root, net), net.sha256)).collect();
         let mut files: Vec<_> =
             self.runtime.file.iter().map(|file| (root.join("runtime").join(&file.name), file.sha256)).collect();
         // The largest file is half of all bytes: it gets a thread of its own.

@@ -39,6 +39,8 @@ pub struct Quality {
     pub sharpness: f32,
     /// The detector's probability of a face, 0..=1.
     pub detection: f32,
+    /// Probability that the eyes are open, 0..=1; none where that was not asked. Never a defect: narrow eyes would be one.
+    pub eyes_open: Option<f32>,
     /// The worst defect, if any.
     pub defect: Option<QualityDefect>,
 }
@@ -98,12 +100,12 @@ impl Quality {
         (size * frontal * light * sharp * (1.0 - self.outside)).clamp(0.0, 1.0)
     }
 
-    /// Every property.
+    /// Every property that was measured.
     #[must_use]
-    pub fn components(&self) -> [Component; 12] {
+    pub fn components(&self) -> Vec<Component> {
         let component = |name, unit, range, best, value| Component { name, unit, range, best, value };
         let angle = [-90.0, 90.0];
-        [
+        let mut components = vec![
             component("eye_distance", "pixels", [0.0, 16384.0], Best::High, self.eye_distance),
             component("eye_share", "", [0.0, 1.0], Best::High, self.eye_share),
             component("yaw", "degrees", angle, Best::Near(0.0), self.pose.yaw),
@@ -116,7 +118,9 @@ impl Quality {
             component("evenness", "", [0.0, 1.0], Best::High, self.evenness),
             component("sharpness", "luma^2", [0.0, MOST_SHARPNESS], Best::High, self.sharpness),
             component("detection", "", [0.0, 1.0], Best::High, self.detection),
-        ]
+        ];
+        components.extend(self.eyes_open.map(|open| component("eyes_open", "", [0.0, 1.0], Best::High, open)));
+        components
     }
 }
 
@@ -189,6 +193,7 @@ impl QualityLimits {
             evenness,
             sharpness: sharpness(luma),
             detection: face.score,
+            eyes_open: None,
             defect: None,
         };
         quality.defect = self.defects(&quality).next();
