@@ -36,6 +36,7 @@ fn main() -> Result<()> {
             given_name: "Ada",
             card,
             pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+            language: None,
         })
         .collect();
     stage.enrol(EXAM, "A bench", DOORS, &students)?;

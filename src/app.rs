@@ -5,6 +5,7 @@
 
 mod broker;
 pub mod doctor;
+pub mod machine;
 mod models;
 mod office;
 mod screen;

@@ -157,6 +157,7 @@ fn a_killed_box_and_a_forgetful_broker_lose_nothing_and_tell_nothing_twice() {
             given_name: "Noah",
             card,
             pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+            language: None,
         })
         .collect();
     stage

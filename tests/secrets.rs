@@ -104,8 +104,15 @@ fn no_log_holds_a_secret() {
             given_name: "Zebulonia",
             card: "04A1B2C3D4E5F6",
             pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+            language: None,
         },
-        Enrolled { id: "N27182845", given_name: "Quirinus", card: "04C0FFEE112233", pictures: &["photos/obama.jpg"] },
+        Enrolled {
+            id: "N27182845",
+            given_name: "Quirinus",
+            card: "04C0FFEE112233",
+            pictures: &["photos/obama.jpg"],
+            language: None,
+        },
     ];
     let imported = stage
         .enrol(EXAM, "Final", ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00"), &students)

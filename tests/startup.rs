@@ -9,7 +9,7 @@ use std::{
 };
 
 use examgate::{
-    app::tune::machine,
+    app::machine::machine,
     edge::camera::replay::Scene,
     rig::{
         certificates::Validity,
@@ -22,8 +22,13 @@ use sha2::{Digest as _, Sha256};
 
 const EXAM: &str = "MATH-UA-120-final";
 const WINDOW: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
-const STUDENTS: &[Enrolled<'static>] =
-    &[Enrolled { id: "N10000001", given_name: "Barack", card: "04A1B2C3D4E5F6", pictures: &["photos/obama.jpg"] }];
+const STUDENTS: &[Enrolled<'static>] = &[Enrolled {
+    id: "N10000001",
+    given_name: "Barack",
+    card: "04A1B2C3D4E5F6",
+    pictures: &["photos/obama.jpg"],
+    language: None,
+}];
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

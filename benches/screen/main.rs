@@ -68,7 +68,13 @@ fn stage(project: &Path) -> Result<Stage> {
     let names: Vec<_> = (0..cost::CARDS).map(|n| (format!("N{n}"), cost::card(n))).collect();
     let students: Vec<_> = names
         .iter()
-        .map(|(id, card)| Enrolled { id, given_name: "Ada", card, pictures: &["clips/single_face/0062.jpg"] })
+        .map(|(id, card)| Enrolled {
+            id,
+            given_name: "Ada",
+            card,
+            pictures: &["clips/single_face/0062.jpg"],
+            language: None,
+        })
         .collect();
     stage.enrol(EXAM, "A bench", DOORS, &students)?;
     stage.appoint(&PROCTOR)?;

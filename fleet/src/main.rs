@@ -51,8 +51,11 @@ enum Command {
     Collect(collect::Arguments),
     /// Shows what was collected.
     Events(collect::events::Arguments),
-    /// Error rates over labelled pictures.
-    #[command(subcommand)]
+    /// Error rates over labelled pictures and clips.
+    #[command(
+        subcommand,
+        after_help = "Plots are SVG; a PNG of one: rsvg-convert -z 2 -o det.png det.svg (package librsvg2-bin)"
+    )]
     Evaluate(evaluate::Command),
     Calibrate(calibrate::Args),
     Align(align::Args),

@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     domain::{ClockTrust, Pepper, Timestamp},
     edge::{
-        camera::{Camera, CameraSettings, CameraView, v4l_opener},
+        camera::{Camera, CameraSettings, CameraView, Frame, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
         console::{ConsoleError, Standing},
@@ -24,8 +24,9 @@ use crate::{
         mqtt,
         system::free_space,
     },
+    flow,
     store::{EventStore, Room, read_secret},
-    vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
+    vision::{Fusion, Image, Manifest, Options, Pipeline, VerifiedModels, has_backdrop},
 };
 
 /// How a part is.
@@ -339,16 +340,33 @@ fn camera(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>
                 .map(|seen| seen.map(|seen| seen.clone()))
         })
     });
-    findings.push(match seen {
+    match seen {
         Ok(Ok(Ok(CameraView::Streaming(frame)))) => {
             let found = format!("{} frames of {}x{} pixels", frame.format, frame.width, frame.height);
-            finding("camera", State::Well, found)
+            findings.extend([finding("camera", State::Well, found), backdrop(&frame)]);
         }
-        Ok(Ok(Ok(CameraView::Faulted(fault)))) => finding("camera", State::Unwell, fault.to_string()),
+        Ok(Ok(Ok(CameraView::Faulted(fault)))) => findings.push(finding("camera", State::Unwell, fault.to_string())),
         Ok(Ok(Ok(CameraView::Starting) | Err(_)) | Err(_)) | Err(_) => {
-            finding("camera", State::Unwell, "it does not answer; replug it")
+            findings.push(finding("camera", State::Unwell, "it does not answer; replug it"));
         }
-    });
+    }
+}
+
+/// What the camera sees where nobody stands.
+fn backdrop(frame: &Frame) -> Finding {
+    let mut picture = Image::empty();
+    let (state, found) = match flow::decode(frame, &mut picture).map(|()| picture.view()) {
+        Err(error) => (State::Unwell, chain(&error)),
+        Ok(Err(error)) => (State::Unwell, chain(&error)),
+        Ok(Ok(view)) if has_backdrop(&view) => (State::Well, "has texture, so that a face can be seen to move before it".into()),
+        Ok(Ok(_)) => (
+            State::Impaired,
+            "is blank: nearly every student will be asked to turn the head. Hang a poster behind them, or turn the camera; \
+             if it is dark, switch the light on and look again"
+                .into(),
+        ),
+    };
+    finding("backdrop", state, found)
 }
 
 fn light(config: &Config, findings: &mut Vec<Finding>) {

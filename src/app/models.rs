@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::tune;
+use super::machine::machine;
 use crate::{
     config::Config,
     vision::{Manifest, Tuned, Tuning, VerifiedModels},
@@ -42,7 +42,7 @@ pub fn verified_models(config: &Config) -> Result<(VerifiedModels, TuningUse)> {
         let tuning = fs::read_to_string(path).map_err(anyhow::Error::from);
         let tuned = tuning.and_then(|text| {
             let tuning = Tuning::parse(&text)?;
-            Ok((manifest.clone().tuned(&tuning, &tune::machine())?, tuning))
+            Ok((manifest.clone().tuned(&tuning, &machine())?, tuning))
         });
         tuning_use = match tuned {
             Ok((tuned, tuning)) => {

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::models::manifest;
+use super::{
+    machine::{machine, processors},
+    models::manifest,
+};
 use crate::{
     config::Config,
     vision::{NetSpec, Provider, Trial, Tuned, Tuning, VerifiedModels},
@@ -110,19 +113,6 @@ pub fn tune(config: &Config) -> Result<Vec<String>> {
     std::fs::write(path, tuning.text()).with_context(|| format!("cannot write the tuning {}", path.display()))?;
     lines.push(format!("written to {}: it holds from the next start on", path.display()));
     Ok(lines)
-}
-
-/// The processor's name and how many there are.
-#[must_use]
-pub fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map(|(_, name)| name.trim());
-    format!("{} x {}", name.unwrap_or(std::env::consts::ARCH), processors())
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The manifest's own choice first.

@@ -17,7 +17,7 @@ mod verify;
 
 pub use listen::listen;
 pub use mirror::mirror;
-pub use observe::{Look, Observe};
+pub use observe::{Look, Observe, decode};
 pub use oversee::Oversee;
 pub use record::{By, Record, Submitted};
 pub use show::show;

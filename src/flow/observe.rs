@@ -180,7 +180,11 @@ fn observe(
     Ok(probe.observe(pipeline, &view, frame.captured_at)?)
 }
 
-fn decode(frame: &Frame, picture: &mut Image) -> Result<(), DecodeError> {
+/// The picture in `frame`.
+///
+/// # Errors
+/// When it is none.
+pub fn decode(frame: &Frame, picture: &mut Image) -> Result<(), DecodeError> {
     match frame.format {
         PixelFormat::Mjpeg => decode_mjpeg(&frame.bytes, picture),
         PixelFormat::Yuyv => decode_yuyv(&frame.bytes, frame.width as usize, frame.height as usize, picture),

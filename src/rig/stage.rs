@@ -64,6 +64,8 @@ pub struct Enrolled<'a> {
     pub card: &'a str,
     /// Pictures to enrol from, below the test pictures.
     pub pictures: &'a [&'a str],
+    /// The language spoken to first, a BCP 47 tag, if not the door's own.
+    pub language: Option<&'a str>,
 }
 
 /// The programs, side by side in one folder of build results.
@@ -212,7 +214,7 @@ impl Stage {
     /// # Errors
     /// What the import said.
     pub fn enrol(&self, exam: &str, title: &str, window: (&str, &str), students: &[Enrolled<'_>]) -> Result<String> {
-        let mut csv = String::from("student_id,given_name,card,room,photos\n");
+        let mut csv = String::from("student_id,given_name,card,room,photos,language\n");
         for student in students {
             let mut names = Vec::new();
             for (n, picture) in student.pictures.iter().enumerate() {
@@ -222,7 +224,8 @@ impl Stage {
                     .with_context(|| format!("{} is missing: run `make pictures`", from.display()))?;
                 names.push(name);
             }
-            csv += &format!("{},{},{},{ROOM},{}\n", student.id, student.given_name, student.card, names.join(";"));
+            let Enrolled { id, given_name, card, language, .. } = student;
+            csv += &format!("{id},{given_name},{card},{ROOM},{},{}\n", names.join(";"), language.unwrap_or_default());
         }
         let file = self.at(&format!("{exam}.csv"));
         fs::write(&file, csv)?;

@@ -42,6 +42,7 @@ pub use manifest::{
     ManifestError, MatchThresholds, NetSpec, Provider, RuntimeFile, RuntimeSpec, Source, StageSpec, StandIn, Tuned,
     Tuning, TuningError, VerifiedModels, VerifyError,
 };
+pub use pad::has_backdrop;
 pub use picture::{Image, ImageView, PictureError};
 pub use pipeline::{Options, Pipeline, VisionError};
 pub use probe::Probe;

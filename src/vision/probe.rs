@@ -50,7 +50,7 @@ impl Probe {
                     let template = pipeline.embedder().embed_aligned()?;
                     let weight = pipeline.embedder().length();
                     let continuity = self.add(template.embedding.clone(), weight, same_face)?;
-                    self.life.observe(pipeline.liveness(view, face)?, view, face);
+                    self.life.observe(pipeline.liveness(view, face)?, view, face, captured_at);
                     continuity
                 } else if self.fusion.embedding().is_none() {
                     Continuity::First

@@ -9,6 +9,7 @@ mod line;
 mod morning;
 mod office;
 mod pages;
+mod people;
 mod proctor;
 mod rig;
 mod states;

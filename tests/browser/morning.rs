@@ -12,23 +12,16 @@ use examgate::{
 
 use super::{
     layout::problems,
+    people::{CLARA, DOORS, EXAM, NOAH, OPEN},
     rig::{Surfer, Tab},
 };
 
-const EXAM: &str = "MATH-UA-120-final";
-const DOORS: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
 const EARLY: &str = "2026-12-14T08:05:00-05:00";
-const OPEN: &str = "2026-12-14T08:40:00-05:00";
-const CLARA: &str = "04A1B2C3D4E5F6";
-const NOAH: &str = "04112233445566";
-const SCRIPTED: &str = "04C0FFEE112233";
-const WOMAN: &[&str] = &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"];
-const MAN: &[&str] = &["clips/single_face/0062.jpg", "clips/single_face/0072.jpg"];
-const STUDENTS: &[Enrolled<'static>] = &[
-    Enrolled { id: "N10000001", given_name: "Clara", card: CLARA, pictures: WOMAN },
-    Enrolled { id: "N10000002", given_name: "Noah", card: NOAH, pictures: MAN },
-    Enrolled { id: "N10000003", given_name: "<script>alert(1)</script>", card: SCRIPTED, pictures: WOMAN },
-];
+const SCRIPTED: Enrolled<'static> =
+    Enrolled { id: "N10000003", given_name: "<script>alert(1)</script>", card: "04C0FFEE112233", ..CLARA };
+/// Prefers another language than the door's.
+const LUCIA: Enrolled<'static> =
+    Enrolled { id: "N10000004", given_name: "Lucía", card: "04C0FFEE445566", language: Some("es"), ..CLARA };
 
 /// Notes in the page what was seen, in order: look, title, detail, whether the mirror was on. The last is kept until it changes.
 const WATCH: &str = r#"(() => {
@@ -109,7 +102,7 @@ fn a_morning_is_told_in_the_right_words_on_every_screen() {
     let mut stage = Stage::set(project, programs, EXAM, reality).expect("the stage can be set");
     let port = stage.hang_screen(&["en", "es"]).expect("there is a port");
     stage.set_environment("TZ", "America/New_York");
-    stage.enrol(EXAM, "Linear Algebra, final", DOORS, STUDENTS).expect("the roster is imported");
+    stage.enrol(EXAM, "Linear Algebra, final", DOORS, &[CLARA, NOAH, SCRIPTED, LUCIA]).expect("the roster is imported");
     stage.set_clock(EARLY).expect("the clock is set");
     let clip = |name: &str, range| Scene::Clip { folder: stage.picture(name), range: Some(range), looping: true };
     let (man, woman) = (clip("clips/single_face", 0..56), clip("clips/WolfgangLanger_Pexels", 72..150));
@@ -133,24 +126,31 @@ fn a_morning_is_told_in_the_right_words_on_every_screen() {
         one.until("document.getElementById('clock').textContent.startsWith('8:05')").await;
         one.until("document.querySelector('#others p').textContent === 'Acerca tu tarjeta'").await;
         at.examine("idle, early").await;
-        at.tap(&door, "too early", CLARA, &woman, &[("denied", "You are nice and early")]).await;
+        at.tap(&door, "too early", CLARA.card, &woman, &[("denied", "You are nice and early")]).await;
         stage.set_clock(OPEN).expect("the clock is set");
         let admitted = [("looking", "Look at the camera"), ("admitted", "Welcome, Clara")];
-        at.tap(&door, "the right person", CLARA, &woman, &admitted).await;
+        at.tap(&door, "the right person", CLARA.card, &woman, &admitted).await;
         one.until("document.body.dataset.look === 'idle'").await;
         one.until(&text("detail", "Then look at the camera.")).await;
         at.examine("idle").await;
-        at.tap(&door, "once more", CLARA, &woman, &[("referred", "Please see the proctor")]).await;
+        at.tap(&door, "once more", CLARA.card, &woman, &[("referred", "Please see the proctor")]).await;
+        let spanish = [("looking", "Mira a la cámara"), ("admitted", "¡Hola, Lucía!")];
+        at.tap(&door, "who prefers Spanish", LUCIA.card, &woman, &spanish).await;
+        for tab in at.tabs {
+            // Whoever comes next is spoken to in the door's own language.
+            tab.until("document.body.dataset.look === 'idle' && document.documentElement.lang === 'en'").await;
+            tab.until(&text("title", "Tap your card")).await;
+        }
         at.tap(&door, "an unknown card", "04DEADBEEF0102", &woman, &[("denied", "Please see the proctor")]).await;
         let nobody = [("looking", "Look at the camera"), ("referred", "We could not see you")];
-        at.tap(&door, "nobody in view", NOAH, &Scene::Empty, &nobody).await;
+        at.tap(&door, "nobody in view", NOAH.card, &Scene::Empty, &nobody).await;
         let scripted = [("looking", "Look at the camera"), ("admitted", "Welcome, <script>alert(1)</script>")];
-        at.tap(&door, "a name that is a script", SCRIPTED, &woman, &scripted).await;
+        at.tap(&door, "a name that is a script", SCRIPTED.card, &woman, &scripted).await;
         assert_eq!(one.get::<u32>("document.querySelectorAll('h1 *').length").await, 0, "a name is text");
         at.tap(
             &door,
             "somebody else",
-            NOAH,
+            NOAH.card,
             &woman,
             &[("looking", "Look at the camera"), ("denied", "Please see the proctor")],
         )
@@ -168,7 +168,7 @@ fn a_morning_is_told_in_the_right_words_on_every_screen() {
         // He hardly moves, and does not turn.
         let asked =
             [("looking", "Look at the camera"), ("looking", "Turn your head"), ("referred", "Please see the proctor")];
-        at.tap(&door, "asked to turn the head", NOAH, &man, &asked).await;
+        at.tap(&door, "asked to turn the head", NOAH.card, &man, &asked).await;
         assert_eq!(at.wrong, Vec::<String>::new());
         assert_eq!([one.complaints(), two.complaints()].concat(), Vec::<String>::new());
 

@@ -10,25 +10,15 @@ use examgate::rig::{
 
 use super::{
     line::Cable,
+    people::{CLARA, DOORS, EXAM, NOAH, OPEN},
     proctor::{Looks, fill, press, rule, shows, sign_in},
     rig::{Surfer, Tab},
 };
 
-const EXAM: &str = "MATH-UA-120-final";
-const DOORS: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
-const OPEN: &str = "2026-12-14T08:40:00-05:00";
 const LATER: &str = "2026-12-14T08:50:00-05:00";
-const CLARA: &str = "04A1B2C3D4E5F6";
-const NOAH: &str = "04112233445566";
-const ADA: &str = "04C0FFEE112233";
-const WOMAN: &[&str] = &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"];
-const MAN: &[&str] = &["clips/single_face/0062.jpg", "clips/single_face/0072.jpg"];
-const STUDENTS: &[Enrolled<'static>] = &[
-    Enrolled { id: "N10000001", given_name: "Clara", card: CLARA, pictures: WOMAN },
-    Enrolled { id: "N10000002", given_name: "Noah", card: NOAH, pictures: MAN },
-    // Opted out of matching.
-    Enrolled { id: "N10000003", given_name: "Ada", card: ADA, pictures: &[] },
-];
+/// Opted out of matching.
+const ADA: Enrolled<'static> =
+    Enrolled { id: "N10000003", given_name: "Ada", card: "04C0FFEE112233", pictures: &[], language: None };
 const OKAFOR: Appointed<'static> =
     Appointed { id: "aokafor", name: "A. Okafor", card: "04AA0000000001", pin: "481516" };
 const BRANDT: Appointed<'static> =
@@ -86,7 +76,7 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
     let mut stage = Stage::set(project, programs, EXAM, reality).expect("the stage can be set");
     let screen = stage.hang_screen(&["en", "es"]).expect("there is a port");
     let office = stage.furnish_office().expect("there is a port");
-    stage.enrol(EXAM, "Linear Algebra, final", DOORS, STUDENTS).expect("the roster is imported");
+    stage.enrol(EXAM, "Linear Algebra, final", DOORS, &[CLARA, NOAH, ADA]).expect("the roster is imported");
     for proctor in [&OKAFOR, &BRANDT] {
         stage.appoint(proctor).expect("the proctor is added");
     }
@@ -123,19 +113,19 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
         let tabs = [&one, &two];
 
         // Students tap, and the list says so by itself, with the reason and what to do.
-        assert_eq!(room.student(CLARA), "admit");
+        assert_eq!(room.student(CLARA.card), "admit");
         for tab in tabs {
             tab.until(&newest("Admitted — Clara")).await;
             tab.until(&shows("#tally", "1 of 3")).await;
         }
-        assert_eq!(room.student(NOAH), "deny face_mismatch");
+        assert_eq!(room.student(NOAH.card), "deny face_mismatch");
         for tab in tabs {
             tab.until(&newest("Not admitted — Noah")).await;
             tab.until(&newest("Check the ID by eye and decide")).await;
         }
         assert_eq!(room.student("04DEADBEEF0102"), "deny card_unknown");
         one.until(&newest("Unknown card")).await;
-        assert_eq!(room.student(ADA), "refer no_template");
+        assert_eq!(room.student(ADA.card), "refer no_template");
         for tab in tabs {
             tab.until(&newest("For you to decide — Ada")).await;
             tab.until("document.querySelectorAll('#entries li').length === 4").await;
@@ -153,7 +143,7 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
             tab.until(&newest(OKAFOR.name)).await;
             tab.until(&shows("#tally", "2 of 3")).await;
         }
-        assert_eq!(room.student(NOAH), "refer already_admitted", "the box knows who is inside");
+        assert_eq!(room.student(NOAH.card), "refer already_admitted", "the box knows who is inside");
         press(&two, "Undo: Admitted by proctor").await;
         for tab in tabs {
             tab.until("[...document.querySelectorAll('#entries li')].some((e) => e.textContent.includes('Taken back — Noah'))").await;
@@ -195,7 +185,7 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
         press(&one, "Ask to wait: Noah").await;
         rule(&one, "left_room", "").await;
         two.until("document.querySelectorAll('#people li').length === 1").await;
-        assert_eq!(room.student(NOAH), "refer turned_away");
+        assert_eq!(room.student(NOAH.card), "refer turned_away");
         one.until(&newest("A proctor asked them to wait before")).await;
 
         press(&one, "Status").await;
@@ -204,7 +194,7 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
         one.until(&shows("#access", "mbrandt signed in")).await;
         one.until("document.querySelectorAll('#log li').length > 3").await;
         let log: String = one.get("document.getElementById('status').textContent").await;
-        assert!(["Noah", "Ada", "N1000", NOAH].iter().all(|word| !log.contains(word)), "{log}");
+        assert!(["Noah", "Ada", "N1000", NOAH.card].iter().all(|word| !log.contains(word)), "{log}");
         looks.at(&one, "box-status").await;
         press(&one, "Live").await;
 
@@ -225,7 +215,7 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
             took.push(("noticed a cut cable", tab.until(lost).await));
         }
         looks.at(&one, "box-lost").await;
-        assert_eq!(room.student(CLARA), "refer already_admitted", "the box goes on");
+        assert_eq!(room.student(CLARA.card), "refer already_admitted", "the box goes on");
         cable.mend();
         for tab in tabs {
             took.push(("back in step", tab.until(&format!("!({lost}) && {}", newest("For you to decide — Clara"))).await));

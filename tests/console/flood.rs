@@ -100,8 +100,10 @@ fn ten_thousand_connections_change_no_answer() {
     let screen = stage.hang_screen(&["en"]).expect("there is a port");
     let console = stage.furnish_office().expect("there is a port").port;
     let cards: Vec<_> = (0..3).map(|n| (format!("N{n}"), format!("04A1B2C3D4E5F{n}"))).collect();
-    let students: Vec<_> =
-        cards.iter().map(|(id, card)| Enrolled { id, given_name: "Clara", card, pictures: WOMAN }).collect();
+    let students: Vec<_> = cards
+        .iter()
+        .map(|(id, card)| Enrolled { id, given_name: "Clara", card, pictures: WOMAN, language: None })
+        .collect();
     stage.enrol(EXAM, "Linear Algebra, final", DOORS, &students).expect("the roster is imported");
     stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
     let door = stage.open_door().expect("the box is ready");

@@ -2,6 +2,8 @@
 //!
 //! It never knows a roster; embeddings live only while it runs.
 
+mod plot;
+
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -16,10 +18,7 @@ use examgate::{
 };
 use serde::Serialize;
 
-use super::{
-    liveness::{Clip, Frames, enrol_unplayed, find, need_decoder, read},
-    plots,
-};
+use super::liveness::{Clip, Frames, enrol_unplayed, find, need_decoder, read};
 use crate::{
     calibrate::{
         bootstrap::{Draws, Mated},
@@ -76,11 +75,11 @@ struct Person {
 
 /// So many photos and so many frames.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
-    pub(super) source: String,
-    pub(super) people: usize,
-    pub(super) photos: usize,
-    pub(super) frames: usize,
+struct Line {
+    source: String,
+    people: usize,
+    photos: usize,
+    frames: usize,
     probes: usize,
     mated_mean: f64,
     /// Nineteen of twenty mated probes are above.
@@ -88,7 +87,7 @@ pub(super) struct Line {
     /// One in a thousand non-mated probes is above.
     non_mated_p999: f32,
     /// At `admit`.
-    pub(super) fnmr: f64,
+    fnmr: f64,
     interval: Option<[f64; 2]>,
     /// How much lower than with one photo and one frame.
     less: f64,
@@ -147,12 +146,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bail!(Refusal::Data("two people with three and more pictures, or two clips with a face, are needed".into()));
     }
     if let Some(folder) = &args.plots {
-        plots::error_by_frames(folder, &lines)
+        plot::error_by_frames(folder, &curves(&lines))
             .with_context(|| format!("cannot write the plot into {}", folder.display()))?;
     }
     // Shortest decimal of the f32.
     let threshold = admit.get().to_string().parse().context("a number is a number")?;
     args.measuring.print(&Report { model: embedder.net.name.clone(), threshold, lines }, table)
+}
+
+/// The lines of which there are several numbers of frames.
+fn curves(lines: &[Line]) -> Vec<plot::Curve> {
+    let alike = lines.chunk_by(|a, b| (&a.source, a.photos) == (&b.source, b.photos)).filter(|lines| lines.len() > 1);
+    alike
+        .map(|lines| plot::Curve {
+            source: lines[0].source.clone(),
+            people: lines[0].people,
+            photos: lines[0].photos,
+            points: lines.iter().map(|line| (line.frames, line.fnmr)).collect(),
+        })
+        .collect()
 }
 
 /// What the frames of a clip show, ten a second.

@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         model: embedder.net.name.clone(),
     };
     if let Some(folder) = &args.plots {
-        plots::write(folder, &scores, threshold)
+        plots::scores(folder, &scores, threshold)
             .with_context(|| format!("cannot write the plots into {}", folder.display()))?;
     }
     args.measuring.print(&report, |out, report| table(out, report, accuracy))

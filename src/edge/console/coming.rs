@@ -16,8 +16,8 @@ use serde_json::json;
 
 use super::{
     answer::{answer, asked, failed, said},
-    guard::{COOKIE, Here},
-    pages::Pages,
+    desk::Desk,
+    guard::{self, COOKIE, Here},
     sign_in::{Refused, Secret, Session},
 };
 use crate::{
@@ -33,31 +33,31 @@ struct Credentials {
 }
 
 pub(super) async fn sign_in(
-    State(pages): State<Arc<Pages>>,
+    State(desk): State<Arc<Desk>>,
     Extension(Peer(from)): Extension<Peer>,
     body: Body,
 ) -> Response {
-    let Credentials { code, pin } = match asked(pages.limits, body).await {
+    let Credentials { code, pin } = match asked(desk.limits, body).await {
         Ok(credentials) => credentials,
         Err(refused) => return refused,
     };
     let code: String = code.chars().filter(char::is_ascii_digit).collect();
-    let invitation = pages.invitations.borrow().clone();
-    let tried = pages.door().try_code(pages.clock.mono(), from, invitation.as_ref(), &code);
+    let invitation = desk.invitations.borrow().clone();
+    let tried = desk.door().try_code(desk.clock.mono(), from, invitation.as_ref(), &code);
     let proctor = match tried {
         Ok(proctor) => proctor,
-        Err(why) => return refused(&pages, from, None, why).await,
+        Err(why) => return refused(&desk, from, None, why).await,
     };
     let checked = {
-        let _turn = pages.pins.acquire().await.expect("never closed");
+        let _turn = desk.pins.acquire().await.expect("never closed");
         let whose = proctor.clone();
-        pages.ask(move |office| office.check_pin(&whose, &pin)).await
+        desk.ask(move |office| office.check_pin(&whose, &pin)).await
     };
     let name = match checked {
         Ok(Some(name)) => name,
         Ok(None) => {
-            pages.door().wrong_pin(pages.clock.mono(), from, &proctor);
-            return refused(&pages, from, Some(proctor), Refused::Wrong).await;
+            desk.door().wrong_pin(desk.clock.mono(), from, &proctor);
+            return refused(&desk, from, Some(proctor), Refused::Wrong).await;
         }
         Err(error) => return failed(&error),
     };
@@ -67,16 +67,16 @@ pub(super) async fn sign_in(
     }
     // On disk before anybody is in.
     let access = Access { proctor: Some(proctor.clone()), from, step: AccessStep::SignedIn };
-    if let Err(error) = pages.ask(move |office| office.note(access)).await {
+    if let Err(error) = desk.ask(move |office| office.note(access)).await {
         return failed(&error);
     }
-    let session = pages.door().open(
-        pages.clock.mono(),
+    let session = desk.door().open(
+        desk.clock.mono(),
         from,
         (proctor, name),
         &secret,
         hex::encode(token),
-        pages.limits.per_session,
+        desk.limits.per_session,
     );
     tracing::info!("a proctor signed in at the console");
     let cookie = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", hex::encode(secret));
@@ -86,12 +86,12 @@ pub(super) async fn sign_in(
 }
 
 /// Says no, and records that somebody was refused: at once, or with the next ones if they come in a flood.
-async fn refused(pages: &Pages, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
-    let times = pages.door().refusals_to_note(pages.clock.mono(), proctor.is_some());
+async fn refused(desk: &Desk, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
+    let times = desk.door().refusals_to_note(desk.clock.mono(), proctor.is_some());
     if let Some(times) = times {
         tracing::warn!(times, "somebody was refused at the console");
         let access = Access { proctor, from, step: AccessStep::Refused { times } };
-        if let Err(error) = pages.ask(move |office| office.note(access)).await {
+        if let Err(error) = desk.ask(move |office| office.note(access)).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a refusal was not recorded");
         }
     }
@@ -122,18 +122,18 @@ fn about(session: &Session) -> serde_json::Value {
 
 /// What the page needs to know; null: nobody is signed in.
 pub(super) async fn session(
-    State(pages): State<Arc<Pages>>,
+    State(desk): State<Arc<Desk>>,
     Extension(Peer(from)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let session = pages.session(&headers, from, false);
+    let session = guard::session(&desk, &headers, from, false);
     answer(StatusCode::OK, &session.map(|(_, session)| about(&session)))
 }
 
-pub(super) async fn sign_out(State(pages): State<Arc<Pages>>, Extension(here): Extension<Here>) -> Response {
-    pages.door().close(&here.secret);
+pub(super) async fn sign_out(State(desk): State<Arc<Desk>>, Extension(here): Extension<Here>) -> Response {
+    desk.door().close(&here.secret);
     let access = Access { proctor: Some(here.session.proctor), from: here.from, step: AccessStep::SignedOut };
-    if let Err(error) = pages.ask(move |office| office.note(access)).await {
+    if let Err(error) = desk.ask(move |office| office.note(access)).await {
         tracing::error!(error = &error as &dyn std::error::Error, "a sign-out was not recorded");
     }
     let mut response = StatusCode::NO_CONTENT.into_response();

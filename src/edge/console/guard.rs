@@ -15,7 +15,7 @@ use axum::{
 
 use super::{
     answer::said,
-    pages::Pages,
+    desk::Desk,
     sign_in::{Secret, Session},
 };
 use crate::edge::serve::Peer;
@@ -76,12 +76,12 @@ fn refusal(request: &Request) -> Option<StatusCode> {
 
 /// Lets through who is signed in; for an action, only with the session's token.
 pub(super) async fn only_signed_in(
-    State(pages): State<Arc<Pages>>,
+    State(desk): State<Arc<Desk>>,
     Extension(Peer(from)): Extension<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some((secret, session)) = pages.session(request.headers(), from, true) else {
+    let Some((secret, session)) = session(&desk, request.headers(), from, true) else {
         return said(StatusCode::UNAUTHORIZED, "signed_out");
     };
     if request.method() == Method::POST {
@@ -102,7 +102,14 @@ pub(super) struct Here {
     pub(super) from: IpAddr,
 }
 
-pub(super) fn secret_in(headers: &HeaderMap) -> Option<Secret> {
+/// Whose session the request carries. One that asks for something keeps it alive.
+pub(super) fn session(desk: &Desk, headers: &HeaderMap, from: IpAddr, asks: bool) -> Option<(Secret, Session)> {
+    let secret = secret_in(headers)?;
+    let session = desk.door().find(desk.clock.mono(), from, &secret, asks)?.clone();
+    Some((secret, session))
+}
+
+fn secret_in(headers: &HeaderMap) -> Option<Secret> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let value =
         cookies.flat_map(|line| line.split("; ")).find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('='))?;

@@ -6,6 +6,7 @@
 
 mod answer;
 mod coming;
+mod desk;
 mod guard;
 mod identity;
 mod pages;
@@ -24,7 +25,7 @@ use openssl::{
 use tokio::{net::TcpListener, sync::watch};
 use tokio_openssl::SslStream;
 
-use self::pages::Pages;
+use self::desk::Desk;
 pub use self::{
     identity::{Certificate, Identity, Standing},
     view::{
@@ -85,7 +86,7 @@ impl Default for Limits {
 pub struct Console {
     listener: TcpListener,
     acceptor: SslAcceptor,
-    pages: Arc<Pages>,
+    desk: Arc<Desk>,
     limits: Limits,
 }
 
@@ -105,9 +106,9 @@ impl Console {
     ) -> Result<Self, ConsoleError> {
         let acceptor = identity.acceptor().map_err(ConsoleError::Identity)?;
         let listener = TcpListener::bind(address).await.map_err(|source| ConsoleError::Listen { address, source })?;
-        let pages = Arc::new(Pages::new(limits, office, invitations, changes, clock));
-        pages.remember().await.map_err(ConsoleError::WrongPins)?;
-        Ok(Self { listener, acceptor, pages, limits })
+        let desk = Arc::new(Desk::new(limits, office, invitations, changes, clock));
+        desk.remember().await.map_err(ConsoleError::WrongPins)?;
+        Ok(Self { listener, acceptor, desk, limits })
     }
 
     /// Where it listens.
@@ -120,8 +121,8 @@ impl Console {
 
     /// Serves pages until dropped.
     pub async fn run(self) {
-        let Self { listener, acceptor, pages, limits } = self;
-        let writing = Arc::clone(&pages);
+        let Self { listener, acceptor, desk, limits } = self;
+        let writing = Arc::clone(&desk);
         let greet = move |wire: Wire| {
             let ssl = Ssl::new(acceptor.context());
             async move {
@@ -132,7 +133,7 @@ impl Console {
         };
         tokio::select! {
             () = writing.write_boards() => {}
-            () = serve("console", listener, limits.bounds, greet, pages::router(pages)) => {}
+            () = serve("console", listener, limits.bounds, greet, pages::router(desk)) => {}
         }
     }
 }

@@ -16,10 +16,7 @@ use axum::{
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::{
-    Follows, Limits, Picture, Settings, guard,
-    sheet::{Door, Sheet},
-};
+use super::{Follows, Limits, Picture, Settings, guard, sheet::Sheet, words::Door};
 use crate::{
     domain::{Answer, Shown},
     edge::serve::Bounds,

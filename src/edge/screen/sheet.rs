@@ -2,14 +2,10 @@
 //!
 //! Never knows a font, a colour or a layout.
 
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{
-    Plate,
-    words::{Direction, Pair, Words},
-};
-use crate::domain::{Answer, Decision, Hint, Shown, Timestamp};
+use super::words::{Direction, Door, Pair, Words};
+use crate::domain::{Answer, Decision, Hint, Shown};
 
 /// How the page looks: its ground, its shape, its motion. One for each pattern of the light, and one for the proctor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -45,14 +41,6 @@ impl Look {
             Answer::Decided { decision: Decision::Refer(_), .. } => Self::Referred,
         }
     }
-}
-
-/// What words depend on besides what is shown.
-pub(super) struct Door<'a> {
-    pub(super) plate: &'a Plate,
-    pub(super) now: Timestamp,
-    pub(super) zone: &'a TimeZone,
-    pub(super) sound: bool,
 }
 
 /// What is said, in one language.

@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use self::said::{Hints, Reasons};
-use super::sheet::Door;
-use crate::domain::{Answer, Decision, Reason, RoomId, Shown, Timestamp};
+use super::Plate;
+use crate::domain::{Answer, Decision, Hint, Reason, RoomId, Shown, Timestamp};
 
 /// Why a language cannot be spoken.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,14 @@ pub enum WordsError {
         /// What is missing.
         holder: &'static str,
     },
+}
+
+/// What words depend on besides what is shown.
+pub(super) struct Door<'a> {
+    pub(super) plate: &'a Plate,
+    pub(super) now: Timestamp,
+    pub(super) zone: &'a TimeZone,
+    pub(super) sound: bool,
 }
 
 /// A title and what is said below it.
@@ -94,6 +102,8 @@ struct IdleWords {
 struct LookingWords {
     title: String,
     detail: String,
+    /// Instead of the detail, while a turn of the head is asked for.
+    turn: String,
     progress: String,
 }
 
@@ -178,10 +188,14 @@ impl Words {
                 let (left, right) = digits.split_at_checked(3).unwrap_or((digits, ""));
                 Pair { title: format!("{left} {right}"), detail: self.sign_in.detail.clone() }
             }
-            Answer::Looking { .. } => Pair {
-                title: shown.hint.map_or(&self.looking.title, |hint| self.hints.of(hint)).clone(),
-                detail: self.looking.detail.clone(),
-            },
+            Answer::Looking { .. } => {
+                let LookingWords { title, detail, turn, .. } = &self.looking;
+                let turning = matches!(shown.hint, Some(Hint::TurnLeft | Hint::TurnRight));
+                Pair {
+                    title: shown.hint.map_or(title, |hint| self.hints.of(hint)).clone(),
+                    detail: if turning { turn } else { detail }.clone(),
+                }
+            }
             Answer::Decided { decision: Decision::Admit, given_name, .. } => Pair {
                 title: given_name.as_ref().map_or_else(
                     || self.admitted.nameless.clone(),

@@ -31,25 +31,39 @@ pub(super) const STUDENTS: &[Enrolled<'static>] = &[
         given_name: "Noah",
         card: MAN,
         pictures: &["clips/single_face/0062.jpg", "clips/single_face/0072.jpg"],
+        language: None,
     },
     Enrolled {
         id: "N10000002",
         given_name: "Clara",
         card: WOMAN,
         pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+        language: None,
     },
     Enrolled {
         id: "N10000003",
         given_name: "Barack",
         card: PHOTOGRAPHED,
         pictures: &["photos/obama.jpg", "photos/obama3.jpg"],
+        language: None,
     },
-    Enrolled { id: "N10000005", given_name: "Adam", card: HELD_UP, pictures: &["photos/single_face.jpg"] },
+    Enrolled {
+        id: "N10000005",
+        given_name: "Adam",
+        card: HELD_UP,
+        pictures: &["photos/single_face.jpg"],
+        language: None,
+    },
 ];
 
 /// A student of the other exam.
-pub(super) const OTHERS: &[Enrolled<'static>] =
-    &[Enrolled { id: "N10000004", given_name: "Joe", card: ELSEWHERE, pictures: &["photos/biden.jpg"] }];
+pub(super) const OTHERS: &[Enrolled<'static>] = &[Enrolled {
+    id: "N10000004",
+    given_name: "Joe",
+    card: ELSEWHERE,
+    pictures: &["photos/biden.jpg"],
+    language: None,
+}];
 
 /// One step of the morning.
 pub(super) struct Step {

@@ -16,9 +16,10 @@
 mod stillness;
 mod surroundings;
 
+pub use self::surroundings::has_backdrop;
 use self::{stillness::Stillness, surroundings::Surroundings};
 use super::{Face, ImageView, LivenessSpec};
-use crate::domain::Cue;
+use crate::domain::{Cue, MonoTime};
 
 /// Signs of life of one continuous face.
 #[derive(Debug, Default)]
@@ -31,10 +32,10 @@ pub(super) struct Life {
 
 impl Life {
     /// Takes one fit frame with `face` in it, which the net gave `probability`.
-    pub(super) fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face) {
+    pub(super) fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face, captured_at: MonoTime) {
         self.net.insert(self.net.partition_point(|&other| other < probability), probability);
         self.stillness.observe(view, face);
-        self.surroundings.observe(view, face);
+        self.surroundings.observe(view, face, captured_at);
     }
 
     /// The fused probability of a live face, and the cue that holds it there: 0 before anything has moved; between `threshold` and

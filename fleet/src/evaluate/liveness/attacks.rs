@@ -33,6 +33,8 @@ fn no_drawn_attack_is_admitted() {
         (photo, Carrier::Cutout, Movement::Waved),
         (photo, Carrier::Filling, Movement::Tilted),
         (photo, Carrier::PhoneClose, Movement::BroughtClose),
+        (clip, Carrier::Filling, Movement::Held),
+        (clip, Carrier::Filling, Movement::Waved),
         (clip, Carrier::Phone, Movement::Held),
         (clip, Carrier::PhoneClose, Movement::Held),
         (clip, Carrier::PhoneClose, Movement::BroughtClose),

@@ -44,6 +44,15 @@ enum Source {
     Still(PathBuf),
 }
 
+/// How a clip is cut into pieces, each one session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// Seconds of a piece.
+    pub(super) piece: f64,
+    /// Seconds from where one begins to where the next does.
+    pub(super) every: f64,
+}
+
 /// The frames of a clip, in order; a still has one.
 pub(crate) struct Frames {
     pub(crate) paths: Vec<PathBuf>,
@@ -118,15 +127,18 @@ impl Frames {
         self.paths.len() == 1
     }
 
-    /// The first `played` frames in pieces of so many `seconds`; a rest that is shorter is left out, unless it is all there is.
-    pub(super) fn pieces(&self, played: usize, seconds: Option<f64>) -> Vec<Range<usize>> {
+    /// The first `played` frames, `cut`; what is too short for a piece is left out, unless it is all there is.
+    pub(super) fn pieces(&self, played: usize, cut: Option<Cut>) -> Vec<Range<usize>> {
         let whole = 0..played;
-        let Some(seconds) = seconds.filter(|_| !self.are_still()) else { return vec![whole] };
-        let length = ((seconds * self.rate).round() as usize).max(1);
+        let Some(cut) = cut.filter(|_| !self.are_still()) else { return vec![whole] };
+        let length = ((cut.piece * self.rate).round() as usize).max(1);
         if played < length {
             return vec![whole];
         }
-        (0..played / length).map(|n| n * length..(n + 1) * length).collect()
+        // Rounded each by itself, so that thirds of a second do not add up to a drift.
+        let step = (cut.every * self.rate).max(1.0);
+        let begins = (0_u32..).map(|n| (f64::from(n) * step).round() as usize);
+        begins.map(|at| at..at + length).take_while(|piece| piece.end <= played).collect()
     }
 }
 
@@ -243,11 +255,20 @@ mod tests {
             |frames: usize| Frames { paths: vec![PathBuf::new(); frames], rate: 30.0, damaged: None, _folder: None };
         for (frames, played, seconds, wanted) in [
             (100, 75, None, &[(0, 75)][..]),
-            (300, 225, Some(3.0), &[(0, 90), (90, 180)]),
-            (40, 30, Some(3.0), &[(0, 30)]),
-            (1, 1, Some(3.0), &[(0, 1)]),
+            (300, 225, Some((3.0, 3.0)), &[(0, 90), (90, 180)]),
+            (40, 30, Some((3.0, 3.0)), &[(0, 30)]),
+            (1, 1, Some((3.0, 3.0)), &[(0, 1)]),
+            // Overlapping, a third of a second apart.
+            (60, 50, Some((1.0, 0.3333)), &[(0, 30), (10, 40), (20, 50)]),
+            // Two and a half frames apart: half a frame is never lost twice.
+            (60, 40, Some((1.0, 2.5 / 30.0)), &[(0, 30), (3, 33), (5, 35), (8, 38), (10, 40)]),
+            // Closer than frames are.
+            (60, 32, Some((1.0, 0.01)), &[(0, 30), (1, 31), (2, 32)]),
+            // With gaps.
+            (200, 150, Some((1.0, 2.0)), &[(0, 30), (60, 90), (120, 150)]),
         ] {
-            let pieces: Vec<_> = of(frames).pieces(played, seconds).iter().map(|one| (one.start, one.end)).collect();
+            let cut = seconds.map(|(piece, every)| Cut { piece, every });
+            let pieces: Vec<_> = of(frames).pieces(played, cut).iter().map(|one| (one.start, one.end)).collect();
             assert_eq!(pieces, wanted, "{frames} {seconds:?}");
         }
     }

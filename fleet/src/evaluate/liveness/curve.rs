@@ -12,16 +12,16 @@ const STEPS: u32 = 25;
 
 /// Shares of the sessions, over the time since the first usable frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(in crate::evaluate) struct Moment {
-    pub(in crate::evaluate) ms: u64,
+pub(super) struct Moment {
+    pub(super) ms: u64,
     /// Live sessions and attacks that the rule has admitted by then.
-    pub(in crate::evaluate) live_admitted: f64,
-    pub(in crate::evaluate) attacks_admitted: f64,
+    pub(super) live_admitted: f64,
+    pub(super) attacks_admitted: f64,
     /// Live sessions whose fused face is alike enough at that moment, whether or not it is believed to live.
-    pub(in crate::evaluate) live_alike: f64,
+    pub(super) live_alike: f64,
     /// Live sessions and attacks that passive evidence alone would admit, if a look had to last at least so long.
-    pub(in crate::evaluate) live_if_least: f64,
-    pub(in crate::evaluate) attacks_if_least: f64,
+    pub(super) live_if_least: f64,
+    pub(super) attacks_if_least: f64,
 }
 
 /// The shares over the time, to the end of a window.

@@ -4,7 +4,9 @@
 
 mod clips;
 mod curve;
+mod markdown;
 mod play;
+mod plot;
 mod report;
 
 #[cfg(test)]
@@ -17,23 +19,19 @@ mod staged;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, bail};
+use clips::Cut;
 use examgate::{
     domain::{Decision, Template},
     session::{Policy, Thresholds},
     vision::{Manifest, Pipeline},
 };
 use play::Ended;
+pub(super) use play::{enrol_unplayed, read};
 use report::{Report, Unplayable};
 pub(crate) use {
     clips::{Clip, Frames, find, need_decoder},
     report::Line,
 };
-pub(super) use {
-    curve::Moment,
-    play::{enrol_unplayed, read},
-};
-
-use super::plots;
 
 use crate::{exit::Refusal, measuring::MeasuringArgs, models};
 
@@ -47,13 +45,16 @@ use crate::{exit::Refusal, measuring::MeasuringArgs, models};
 /// `undecided` is a session that asked for a challenge, which no clip can meet but by luck, or that saw too little (no face, several,
 /// poor pictures). APCER and BPCER are those of presentation-attack detection alone: attacks taken for live, live people taken for
 /// attacks, undecided ones not. Intervals are Clopper and Pearson's and hold for clips that are independent: other people, other days.
-/// With `--piece` there are more sessions but no more people, so there are no intervals.
+/// With `--piece` there are more sessions but no more people, so there are no intervals; with `--every` the pieces overlap, and a table
+/// tells how much it matters when a look begins.
 ///
 /// The error over time is told for the rule as it is (who is admitted by then), and for rules that would look at least so long (whom the
 /// passive evidence would admit at some moment from then to the end of the window): what a shorter look would let in, and a longer cost.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with live/ada.mp4, attacks/replay/ada/phone.mp4 and attacks/print/held.mp4:
-  examgate-fleet evaluate liveness --live live --attacks attacks")]
+  examgate-fleet evaluate liveness --live live --attacks attacks
+Looks of 2.5 seconds that begin at every fourth frame:
+  examgate-fleet evaluate liveness --live live --attacks attacks --piece 2.5 --every 0.1333")]
 pub(crate) struct Args {
     /// Clips of live people, one person each.
     #[arg(long, value_name = "DIR")]
@@ -64,6 +65,9 @@ pub(crate) struct Args {
     /// Cuts each clip into pieces of so many seconds, each one session.
     #[arg(long, value_name = "SECONDS", value_parser = piece)]
     piece: Option<f64>,
+    /// Lets a piece begin every so many seconds, instead of where the one before ends.
+    #[arg(long, value_name = "SECONDS", requires = "piece", value_parser = every)]
+    every: Option<f64>,
     /// Writes error-against-time.svg into this folder.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
@@ -78,6 +82,13 @@ fn piece(text: &str) -> Result<f64, String> {
     }
 }
 
+fn every(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=60.0).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err("pieces begin 0.01 to 60 seconds apart".into()),
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (live, attacks) = (clips::find(&args.live)?, clips::find(&args.attacks)?);
     if live.iter().chain(&attacks).any(Clip::is_video) {
@@ -86,10 +97,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let models = args.measuring.load()?;
     let threads = args.measuring.threads();
     let policy = policy(models.manifest());
+    let cut = args.piece.map(|piece| Cut { piece, every: args.every.unwrap_or(piece) });
     let mut unplayable = Vec::new();
 
     let played = models::each(&models, threads, "live clips", &live, |pipeline, clip| {
-        sessions(pipeline, &policy, clip, play::enrol_unplayed, None, args.piece)
+        sessions(pipeline, &policy, clip, play::enrol_unplayed, None, cut)
     })?;
     let mut people = BTreeMap::new();
     let mut live_lines = Vec::new();
@@ -105,7 +117,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let played = models::each(&models, threads, "attacks", &attacks, |pipeline, clip| {
         let victim = clip.folders.iter().find_map(|folder| people.get_key_value(folder));
         let victim = victim.filter(|(_, templates)| !templates.is_empty());
-        sessions(pipeline, &policy, clip, play::enrol_from_itself, victim, args.piece)
+        sessions(pipeline, &policy, clip, play::enrol_from_itself, victim, cut)
     })?;
     let mut attack_lines = Vec::new();
     for (clip, played) in attacks.iter().zip(played) {
@@ -121,12 +133,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let why = unplayable.first().map(|first| format!("{}: {}", first.clip, first.why)).unwrap_or_default();
         bail!(Refusal::Data(format!("no clip could be played; {why}")));
     }
-    let report = Report::new(live_lines, attack_lines, unplayable, &policy, args.piece);
+    let report = Report::new(live_lines, attack_lines, unplayable, &policy, cut);
     if let Some(folder) = &args.plots {
-        plots::error_against_time(folder, report.curve(), policy.min_look)
+        plot::error_against_time(folder, &report.curve, policy.min_look)
             .with_context(|| format!("cannot write the plot into {}", folder.display()))?;
     }
-    args.measuring.print(&report, |out, report| out.write_all(report.markdown().as_bytes()))
+    args.measuring.print(&report, |out, report| out.write_all(markdown::markdown(report).as_bytes()))
 }
 
 /// What the door decides by, with the manifest's thresholds.
@@ -167,9 +179,9 @@ fn sessions(
     clip: &Clip,
     enrol: fn(&mut Pipeline, &clips::Frames) -> anyhow::Result<play::Enrolment>,
     victim: Option<(&String, &Vec<Template>)>,
-    piece: Option<f64>,
+    cut: Option<Cut>,
 ) -> anyhow::Result<Played> {
-    let frames = match clip.frames(piece.is_some()) {
+    let frames = match clip.frames(cut.is_some()) {
         Ok(frames) => frames,
         Err(why) => return Ok(Err(why)),
     };
@@ -186,18 +198,24 @@ fn sessions(
         tracing::warn!(clip = clip.name, "{remark}");
     }
     let mut lines = Vec::new();
-    for part in frames.pieces(enrolment.played, piece) {
-        let name = match part.start {
-            0 => clip.name.clone(),
-            start => format!("{} from {:.1} s", clip.name, start as f64 / frames.rate),
-        };
+    for part in frames.pieces(enrolment.played, cut) {
+        let from_s = cut.map(|_| part.start as f64 / frames.rate);
+        let name = name(&clip.name, from_s);
         let ended = play::play(pipeline, policy, &name, &frames, part, &enrolment.templates).with_context(at)?;
-        lines.push(line(name, victim.map(|(name, _)| name.clone()), remark.clone(), ended));
+        lines.push(line(clip.name.clone(), from_s, victim.map(|(name, _)| name.clone()), remark.clone(), ended));
     }
     Ok(Ok((lines, enrolment.templates)))
 }
 
-fn line(clip: String, victim: Option<String>, remark: Option<String>, ended: Ended) -> Line {
+/// Of a piece that begins at `from_s`.
+fn name(clip: &str, from_s: Option<f64>) -> String {
+    match from_s {
+        Some(from) if from > 0.0 => format!("{clip} from {from:.2} s"),
+        Some(_) | None => clip.to_owned(),
+    }
+}
+
+fn line(clip: String, from_s: Option<f64>, victim: Option<String>, remark: Option<String>, ended: Ended) -> Line {
     let outcome = match (ended.admitted(), ended.undecided()) {
         (true, _) => "admitted",
         (false, true) => "undecided",
@@ -209,6 +227,7 @@ fn line(clip: String, victim: Option<String>, remark: Option<String>, ended: End
     };
     Line {
         clip,
+        from_s,
         kind: None,
         victim,
         outcome,
@@ -219,5 +238,31 @@ fn line(clip: String, victim: Option<String>, remark: Option<String>, ended: End
         decide_ms: ended.decided_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         remark,
         ended: Some(ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args as _;
+
+    use super::*;
+
+    #[test]
+    fn pieces_are_asked_for_sensibly() {
+        for (words, taken) in [
+            ("", true),
+            ("--piece 2.5", true),
+            ("--piece 2.5 --every 0.1333", true),
+            ("--piece 1 --every 5", true),
+            ("--every 0.1333", false),
+            ("--piece 1 --every 0", false),
+            ("--piece 1 --every -1", false),
+            ("--piece 1 --every NaN", false),
+            ("--piece 0.5", false),
+        ] {
+            let all = ["liveness", "--live", "l", "--attacks", "a"].into_iter().chain(words.split_whitespace());
+            let parsed = Args::augment_args(clap::Command::new("liveness")).try_get_matches_from(all);
+            assert_eq!(parsed.is_ok(), taken, "{words}: {parsed:?}");
+        }
     }
 }

@@ -1,13 +1,14 @@
-//! What a run of sessions adds up to: counts, rates with exact intervals, and one line a clip.
+//! What a run of sessions adds up to: counts, rates with exact intervals, and one line a clip; `markdown` puts it in words.
 //!
 //! It never knows a picture.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use examgate::session::Policy;
 use serde::Serialize;
 
 use super::{
+    clips::Cut,
     curve::{Moment, curve},
     play::Ended,
 };
@@ -20,6 +21,9 @@ const CONFIDENCE: f64 = 0.95;
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     pub(crate) clip: String,
+    /// Where in the clip it begins, if that is cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from_s: Option<f64>,
     /// The folder that an attack lies in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kind: Option<String>,
@@ -77,37 +81,66 @@ impl Rate {
 #[derive(Debug, Serialize)]
 pub(super) struct Kind {
     /// The presentation-attack detection alone took it for live.
-    apcer: Rate,
+    pub(super) apcer: Rate,
     /// The whole system let it in.
-    admitted: Rate,
+    pub(super) admitted: Rate,
     /// It was asked for a challenge, or too little was seen.
-    undecided: Rate,
+    pub(super) undecided: Rate,
+}
+
+/// How the pieces of one live clip fared.
+#[derive(Debug, Serialize)]
+pub(super) struct Pieces {
+    pub(super) sessions: u64,
+    pub(super) admitted: u64,
+    pub(super) undecided: u64,
+    pub(super) decide_ms_p50: Option<u64>,
+    pub(super) decide_ms_max: Option<u64>,
+}
+
+impl Pieces {
+    fn of(lines: &[&Line]) -> Self {
+        let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), false, is);
+        let (admitted, decided) = (rate(Ended::admitted), admitted_in(lines.iter().copied()));
+        Self {
+            sessions: admitted.of,
+            admitted: admitted.events,
+            undecided: rate(Ended::undecided).events,
+            decide_ms_p50: quantile(&decided, 50),
+            decide_ms_max: quantile(&decided, 100),
+        }
+    }
 }
 
 /// What is printed. Rates are shares, 0 to 1; `null` where nothing was played.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    live_sessions: u64,
-    live_admitted: u64,
-    live_undecided: u64,
-    attack_sessions: u64,
-    attacks_admitted: u64,
-    attacks_undecided: u64,
-    apcer: Option<f64>,
-    bpcer: Option<f64>,
-    decide_ms_p50: Option<u64>,
-    decide_ms_p95: Option<u64>,
+    pub(super) live_sessions: u64,
+    pub(super) live_admitted: u64,
+    pub(super) live_undecided: u64,
+    pub(super) attack_sessions: u64,
+    pub(super) attacks_admitted: u64,
+    pub(super) attacks_undecided: u64,
+    pub(super) apcer: Option<f64>,
+    pub(super) bpcer: Option<f64>,
+    pub(super) decide_ms_p50: Option<u64>,
+    pub(super) decide_ms_p95: Option<u64>,
     /// Seconds of the pieces that the clips were cut into. Then sessions share people, and the intervals are `null`.
-    piece_s: Option<f64>,
-    apcer_interval_95: Option<[f64; 2]>,
-    bpcer_interval_95: Option<[f64; 2]>,
-    live_admitted_interval_95: Option<[f64; 2]>,
-    attacks_admitted_interval_95: Option<[f64; 2]>,
-    attacks: BTreeMap<String, Kind>,
-    curve: Vec<Moment>,
+    pub(super) piece_s: Option<f64>,
+    /// Seconds from where one of them begins to where the next does.
+    pub(super) every_s: Option<f64>,
+    pub(super) apcer_interval_95: Option<[f64; 2]>,
+    pub(super) bpcer_interval_95: Option<[f64; 2]>,
+    pub(super) live_admitted_interval_95: Option<[f64; 2]>,
+    pub(super) attacks_admitted_interval_95: Option<[f64; 2]>,
+    pub(super) attacks: BTreeMap<String, Kind>,
+    /// By live clip, if they are cut.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) live_pieces: BTreeMap<String, Pieces>,
+    pub(super) curve: Vec<Moment>,
     pub(super) unplayable: Vec<Unplayable>,
-    live_clips: Vec<Line>,
-    attack_clips: Vec<Line>,
+    pub(super) live_clips: Vec<Line>,
+    pub(super) attack_clips: Vec<Line>,
 }
 
 impl Report {
@@ -116,9 +149,9 @@ impl Report {
         attacks: Vec<Line>,
         unplayable: Vec<Unplayable>,
         policy: &Policy,
-        piece_s: Option<f64>,
+        cut: Option<Cut>,
     ) -> Self {
-        let independent = piece_s.is_none();
+        let independent = cut.is_none();
         let mut kinds: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
         for line in &attacks {
             kinds.entry(line.kind.clone().unwrap_or_default()).or_default().push(line);
@@ -139,13 +172,12 @@ impl Report {
             (Rate::of(&live, independent, Ended::admitted), Rate::of(&attacks, independent, Ended::admitted));
         let apcer = Rate::of(&attacks, independent, Ended::taken_for_live);
         let bpcer = Rate::of(&live, independent, Ended::taken_for_an_attack);
-        let mut decided: Vec<Duration> = live
-            .iter()
-            .filter_map(|line| line.ended.as_ref())
-            .filter(|ended| ended.admitted())
-            .filter_map(|ended| ended.decided_in)
-            .collect();
-        decided.sort_unstable();
+        let mut clips: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
+        for line in live.iter().filter(|line| line.from_s.is_some()) {
+            clips.entry(line.clip.clone()).or_default().push(line);
+        }
+        let live_pieces = clips.into_iter().map(|(clip, lines)| (clip, Pieces::of(&lines))).collect();
+        let decided = admitted_in(&live);
         Self {
             live_sessions: live_in.of,
             live_admitted: live_in.events,
@@ -162,99 +194,23 @@ impl Report {
             live_admitted_interval_95: live_in.interval_95,
             attacks_admitted_interval_95: attacks_in.interval_95,
             attacks: kinds,
-            piece_s,
+            piece_s: cut.map(|cut| cut.piece),
+            every_s: cut.map(|cut| cut.every),
+            live_pieces,
             curve: curve(&live, &attacks, policy),
             unplayable,
             live_clips: live,
             attack_clips: attacks,
         }
     }
+}
 
-    /// The error over the time.
-    pub(super) fn curve(&self) -> &[Moment] {
-        &self.curve
-    }
-
-    pub(super) fn markdown(&self) -> String {
-        let mut text = String::new();
-        self.write(&mut text).expect("a string takes everything");
-        text
-    }
-
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        let per_cent = |rate: Option<f64>| rate.map_or_else(|| "-".into(), |rate| format!("{:.1} %", rate * 100.0));
-        let range = |interval: Option<[f64; 2]>| {
-            interval.map_or_else(|| "-".into(), |[low, high]| format!("{:.1} to {:.1} %", low * 100.0, high * 100.0))
-        };
-        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        let ms = |ms: Option<u64>| ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"));
-        if let Some(seconds) = self.piece_s {
-            writeln!(
-                out,
-                "Clips cut into pieces of {seconds} s, each one session. Pieces of one clip show one person and one scene: they are not \
-                 independent, so there are no intervals.\n"
-            )?;
-        }
-        writeln!(out, "| | sessions | admitted | undecided | admitted, 95 % |\n|---|---|---|---|---|")?;
-        for (name, [of, admitted, undecided], interval) in [
-            ("live", [self.live_sessions, self.live_admitted, self.live_undecided], self.live_admitted_interval_95),
-            (
-                "attacks",
-                [self.attack_sessions, self.attacks_admitted, self.attacks_undecided],
-                self.attacks_admitted_interval_95,
-            ),
-        ] {
-            let rate = per_cent(share(admitted, of));
-            writeln!(out, "| {name} | {of} | {admitted} ({rate}) | {undecided} | {} |", range(interval))?;
-        }
-        writeln!(
-            out,
-            "\nPAD alone: APCER {} ({}), BPCER {} ({}). Live, first usable frame to admission: p50 {}, p95 {}.\n",
-            per_cent(self.apcer),
-            range(self.apcer_interval_95),
-            per_cent(self.bpcer),
-            range(self.bpcer_interval_95),
-            ms(self.decide_ms_p50),
-            ms(self.decide_ms_p95),
-        )?;
-        writeln!(
-            out,
-            "| kind of attack | sessions | admitted | undecided | APCER | APCER, 95 % |\n|---|---|---|---|---|---|"
-        )?;
-        for (name, kind) in &self.attacks {
-            let Kind { apcer, admitted, undecided } = kind;
-            let (rate, interval) = (per_cent(apcer.rate), range(apcer.interval_95));
-            writeln!(
-                out,
-                "| {name} | {} | {} | {} | {rate} | {interval} |",
-                apcer.of, admitted.events, undecided.events
-            )?;
-        }
-        writeln!(
-            out,
-            "\n| since the first usable frame | live admitted by then | attacks | live alike enough then | live admitted, if a look lasts so long at \
-             least and nothing is asked | attacks |\n|---|---|---|---|---|---|"
-        )?;
-        for moment in &self.curve {
-            let Moment { ms, live_admitted, attacks_admitted, live_alike, live_if_least, attacks_if_least } = *moment;
-            let [a, b, c, d, e] = [live_admitted, attacks_admitted, live_alike, live_if_least, attacks_if_least]
-                .map(|rate| per_cent(Some(rate)));
-            writeln!(out, "| {ms} ms | {a} | {b} | {c} | {d} | {e} |")?;
-        }
-        writeln!(
-            out,
-            "\n| clip | outcome | decision | cue | frames | first usable frame to decision |\n|---|---|---|---|---|---|"
-        )?;
-        for line in self.live_clips.iter().chain(&self.attack_clips) {
-            let cue = line.cue.map_or_else(|| "-".into(), |cue| format!("{cue:?}").to_lowercase());
-            let Line { clip, outcome, decision, frames_used, decide_ms, .. } = line;
-            writeln!(out, "| {clip} | {outcome} | {decision} | {cue} | {frames_used} | {} |", ms(*decide_ms))?;
-        }
-        for Unplayable { clip, why } in &self.unplayable {
-            writeln!(out, "| {clip} | not played | {why} | - | - | - |")?;
-        }
-        Ok(())
-    }
+/// First usable frame to admission, of those who were; ascending.
+fn admitted_in<'l>(lines: impl IntoIterator<Item = &'l Line>) -> Vec<Duration> {
+    let ended = lines.into_iter().filter_map(|line| line.ended.as_ref());
+    let mut decided: Vec<_> = ended.filter(|ended| ended.admitted()).filter_map(|ended| ended.decided_in).collect();
+    decided.sort_unstable();
+    decided
 }
 
 /// Nearest rank of `sorted`, milliseconds.
@@ -270,7 +226,10 @@ pub(super) mod tests {
         session::Thresholds,
     };
 
-    use super::{super::play, *};
+    use super::{
+        super::{markdown::markdown, play},
+        *,
+    };
 
     pub(in super::super) fn policy() -> Policy {
         Policy::with(Thresholds {
@@ -303,6 +262,7 @@ pub(super) mod tests {
         };
         Line {
             clip: "c".into(),
+            from_s: None,
             kind: Some("replay".into()),
             victim: None,
             outcome: "refused",
@@ -343,8 +303,38 @@ pub(super) mod tests {
         ] {
             assert_eq!(json[key].as_f64(), Some(wanted), "{key} in {json:#}");
         }
-        let markdown = report.markdown();
+        let markdown = markdown(&report);
         assert!(markdown.contains("| replay | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |"), "{markdown}");
+    }
+
+    #[test]
+    fn pieces_are_summed_up_by_clip() {
+        let spoof = Decision::Refer(Reason::SpoofSuspected);
+        let piece = |clip: &str, from: f64, decision, challenged| Line {
+            clip: clip.into(),
+            from_s: Some(from),
+            ..line(decision, challenged, 0.95)
+        };
+        let live = vec![
+            piece("ada", 0.0, Decision::Admit, false),
+            piece("ada", 0.1333, spoof, true),
+            piece("ada", 0.2666, Decision::Admit, false),
+            piece("ben", 0.0, spoof, false),
+        ];
+        let cut = Cut { piece: 1.0, every: 0.1333 };
+        let report = Report::new(live, Vec::new(), Vec::new(), &policy(), Some(cut));
+        assert_eq!((report.piece_s, report.every_s), (Some(1.0), Some(0.1333)));
+        assert_eq!(report.live_admitted_interval_95, None, "pieces are not independent");
+        let markdown = markdown(&report);
+        for wanted in [
+            "pieces of 1 s, one beginning every 0.1333 s",
+            "| ada | 3 | 2 | 1 | 700 ms | 700 ms |",
+            "| ben | 1 | 0 | 0 | - | - |",
+            "| ada | refused |",
+            "| ada from 0.27 s | refused |",
+        ] {
+            assert!(markdown.contains(wanted), "{wanted} in {markdown}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use super::*;
 use crate::{
-    domain::{EventId, MonoTime, sample},
+    domain::{EventId, Hint, MonoTime, sample},
     edge::screen::{Plate, ScreenError},
 };
 
@@ -90,12 +90,14 @@ fn what_is_said_when() {
         ("es", idle(), early, "Acerca tu tarjeta", "Se abre a las 8:30."),
         ("zh-Hans", idle(), early, "请刷卡", "08:30 开始入场。"),
         ("en", looking(None), open, "Look at the camera", "This takes about a second."),
+        ("en", looking(Some(Hint::ComeCloser)), open, "Come a little closer", "This takes about a second."),
+        ("en", looking(Some(Hint::TurnLeft)), open, "Turn your head left", "Just a little, then back to the camera."),
         (
-            "en",
-            looking(Some(crate::domain::Hint::ComeCloser)),
+            "es",
+            looking(Some(Hint::TurnRight)),
             open,
-            "Come a little closer",
-            "This takes about a second.",
+            "Gira la cabeza a la derecha",
+            "Solo un poco, y vuelve a mirar a la cámara.",
         ),
         ("es", decided(Decision::Admit, Some("Noah")), open, "¡Hola, Noah!", "Adelante, ¡y mucha suerte!"),
         ("en", decided(Decision::Admit, None), open, "Welcome", "Come in, and good luck!"),

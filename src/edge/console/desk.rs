@@ -1,0 +1,114 @@
+//! What all pages of the console share: the office behind it, who is signed in, and the board, written once for all of them.
+//!
+//! Never knows a request.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::{Limits, Office, OfficeError, WrongPins, sign_in::Doorkeeper};
+use crate::{
+    domain::{ClockTrust, Invitation, MonoTime, Seq},
+    edge::clock::Clock,
+};
+
+/// How often the board is written anew without an event, for a roster that changed.
+const TICK: Duration = Duration::from_secs(30);
+
+/// All that the pages read and ask.
+pub(super) struct Desk {
+    pub(super) limits: Limits,
+    office: Arc<dyn Office>,
+    pub(super) invitations: watch::Receiver<Option<(Invitation, MonoTime)>>,
+    changes: watch::Receiver<Seq>,
+    pub(super) clock: Arc<dyn Clock>,
+    door: Mutex<Doorkeeper>,
+    /// The board as JSON, written once for all pages.
+    pub(super) boards: watch::Sender<Arc<str>>,
+    pub(super) wanted: Notify,
+    pub(super) followers: Arc<Semaphore>,
+    /// One PIN at a time: checking one is made to be slow.
+    pub(super) pins: Semaphore,
+}
+
+impl Desk {
+    pub(super) fn new(
+        limits: Limits,
+        office: Arc<dyn Office>,
+        invitations: watch::Receiver<Option<(Invitation, MonoTime)>>,
+        changes: watch::Receiver<Seq>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            limits,
+            office,
+            invitations,
+            changes,
+            clock,
+            door: Mutex::new(Doorkeeper::new()),
+            boards: watch::Sender::new("".into()),
+            wanted: Notify::new(),
+            followers: Arc::new(Semaphore::new(limits.followers)),
+            pins: Semaphore::new(1),
+        }
+    }
+
+    /// Counts the wrong PINs of before: a restart is no way out of a pause.
+    pub(super) async fn remember(&self) -> Result<(), OfficeError> {
+        let before = self.ask(|office| office.wrong_pins()).await?;
+        let (now, wall) = (self.clock.mono(), self.clock.wall());
+        let is_known = self.clock.trust() != ClockTrust::Untrusted;
+        for WrongPins { proctor, times, last } in before {
+            // Without the time, or before it, none of the pause is over.
+            let passed = wall.duration_since(last);
+            let passed = if is_known && !passed.is_negative() { passed.unsigned_abs() } else { Duration::ZERO };
+            self.door().remember(now, proctor, times, passed);
+        }
+        Ok(())
+    }
+
+    pub(super) fn door(&self) -> MutexGuard<'_, Doorkeeper> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the board at every change, while anybody follows.
+    pub(super) async fn write_boards(&self) {
+        let mut changes = self.changes.clone();
+        loop {
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                () = self.wanted.notified() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+            if self.boards.receiver_count() == 0 {
+                continue;
+            }
+            changes.mark_unchanged();
+            match self.ask(|office| office.board()).await {
+                Ok(board) => {
+                    let board: Arc<str> = serde_json::to_string(&board).expect("a board is JSON").into();
+                    self.boards.send_if_modified(|current| {
+                        let is_new = *current != board;
+                        *current = board;
+                        is_new
+                    });
+                }
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the console has no list"),
+            }
+        }
+    }
+
+    /// Asks the office, off the threads that serve.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Office) -> Result<T, OfficeError> + Send + 'static,
+    ) -> Result<T, OfficeError> {
+        let office = Arc::clone(&self.office);
+        tokio::task::spawn_blocking(move || question(&*office))
+            .await
+            .unwrap_or_else(|ended| Err(OfficeError::Store(ended.into())))
+    }
+}
