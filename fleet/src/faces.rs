@@ -66,11 +66,15 @@ impl PhotoFault {
     /// How to mend it.
     pub(crate) const fn mend(&self) -> &'static str {
         match self {
-            Self::Missing => "add the file to the photo folder or correct its name in the CSV",
+            Self::Missing => {
+                "add the file to the photo folder, or correct its name in the CSV (upper and lower case count)"
+            }
             Self::Unreadable(_) => "check the file's permissions and the disk",
-            Self::Empty | Self::Undecodable(_) => "export or copy the photo again, as JPEG or PNG",
+            Self::Empty | Self::Undecodable(_) => "save or export the photo again as JPEG or PNG, and copy all of it",
             Self::HugeFile | Self::HugePicture(_) => "scale it down to at most 2000 pixels a side",
-            Self::NoFace => "use a frontal photo with the whole face in view and even light",
+            Self::NoFace => {
+                "use a frontal photo, upright, in even light, with the whole face in view and at least a tenth of the picture"
+            }
             Self::SeveralFaces(_) => "crop it to the student",
             Self::TooSmall(_) => "use a larger photo, or one taken from nearer",
             Self::Vision(_) => "try another photo of the student",
@@ -108,18 +112,22 @@ impl PhotoDefect {
         match self {
             Self::Quality(QualityDefect::TooFar) => "the face is small",
             Self::Quality(QualityDefect::TooClose) => "the face fills the picture",
-            Self::Quality(QualityDefect::AtBorder) => "part of the face is outside the picture",
-            Self::Quality(QualityDefect::TurnedAway) => "the head is turned away",
-            Self::Quality(QualityDefect::TooDark) => "too dark",
-            Self::Quality(QualityDefect::TooBright) => "too bright",
-            Self::Quality(QualityDefect::Blurred) => "blurred",
+            Self::Quality(QualityDefect::AtBorder) => {
+                "part of the face is outside the picture; take another with the whole head in view"
+            }
+            Self::Quality(QualityDefect::TurnedAway) => {
+                "the head is turned away; take another that looks straight into the camera"
+            }
+            Self::Quality(QualityDefect::TooDark) => "the face is too dark; take another with more light on it",
+            Self::Quality(QualityDefect::TooBright) => "the face is too bright; take another with less light on it",
+            Self::Quality(QualityDefect::Blurred) => "blurred; take another, held still and in focus",
             Self::EyesUnseen => {
                 "the eyes seem closed or behind dark glass, and the net is unsure of this face, so the door will often be, too; take \
-                 another with open eyes"
+                 another with open eyes, without them, and upright"
             }
             Self::Unsure => {
                 "the net is unsure of this face, so the door will often be, too: something may cover it (sunglasses, hair, a hand), or it is \
-                 blurred, turned or odd; take another"
+                 blurred, turned, not upright or odd; take another"
             }
         }
     }

@@ -25,15 +25,16 @@ pub enum DecodeError {
     /// Nothing came.
     #[error("the picture has no bytes")]
     Empty,
-    /// Neither JPEG nor PNG.
-    #[error("the picture is neither JPEG nor PNG")]
-    Format,
+    /// Neither JPEG nor PNG; what it is instead, if that is known.
+    #[error("the picture is neither JPEG nor PNG{}", .0.map(|name| format!(", but {name}")).unwrap_or_default())]
+    Format(Option<&'static str>),
     /// The end of the JPEG is missing.
     #[error("the JPEG is cut short: it lacks its end marker")]
     Truncated,
     /// More pixels than any camera of ours has.
     #[error(
-        "a picture of {width}x{height} pixels is refused: at most {MAX_SIDE} a side and {MAX_ALLOC} bytes to decode it"
+        "a picture of {width}x{height} pixels is refused: at most {MAX_SIDE} a side, and {} MiB unfolded",
+        MAX_ALLOC / 1024 / 1024
     )]
     TooLarge {
         /// Pixels a row.
@@ -68,7 +69,7 @@ pub fn decode_file(bytes: &[u8]) -> Result<Image, DecodeError> {
     }
     let format = match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-        Ok(_) | Err(_) => return Err(DecodeError::Format),
+        Ok(_) | Err(_) => return Err(DecodeError::Format(named(bytes))),
     };
     // Some phones write more behind the picture: a clip, a second picture, their own marks.
     if format == ImageFormat::Jpeg && !ends_as_jpeg(bytes) && jpeg::length(bytes).is_none() {
@@ -92,6 +93,26 @@ pub fn decode_file(bytes: &[u8]) -> Result<Image, DecodeError> {
     let rgb = decoded.into_rgb8();
     let (width, height) = rgb.dimensions();
     Ok(Image::new(rgb.into_raw(), width as usize, height as usize, Colour::Rgb)?)
+}
+
+/// The name of a file's format that is none of ours, by its first bytes.
+fn named(bytes: &[u8]) -> Option<&'static str> {
+    // ISO/IEC 14496-12: four bytes of length, then this box; the first brand says what is inside (ISO/IEC 23008-12; AVIF).
+    let inside = bytes.get(4..12).and_then(|start| start.strip_prefix(b"ftyp"));
+    match inside {
+        Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"mif1" | b"msf1") => {
+            return Some("HEIC, as iPhones take it");
+        }
+        Some(b"avif" | b"avis") => return Some("AVIF"),
+        Some(_) => return Some("a film"),
+        None => {}
+    }
+    if bytes.get(8..12) == Some(b"WEBP") {
+        return Some("WebP");
+    }
+    let known: [(&[u8], &str); 5] =
+        [(b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"%PDF", "PDF")];
+    known.into_iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| name)
 }
 
 fn too_large(bytes: &[u8], format: ImageFormat) -> DecodeError {
@@ -245,7 +266,12 @@ mod tests {
         let (whole_jpeg, whole_png) = (jpeg(64, 64), png(64, 64));
         for (bytes, said) in [
             (&[][..], "no bytes"),
-            (b"GIF89a and more", "neither JPEG nor PNG"),
+            (b"GIF89a and more", "neither JPEG nor PNG, but GIF"),
+            (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "neither JPEG nor PNG, but HEIC"),
+            (b"\0\0\0\x20ftypisom", "but a film"),
+            (b"\0\0\0\x20ftyp", "neither JPEG nor PNG"),
+            (b"RIFF\x24\0\0\0WEBPVP8 ", "but WebP"),
+            (b"words", "neither JPEG nor PNG"),
             (&whole_jpeg[..whole_jpeg.len() / 2], "cut short"),
             (&whole_jpeg[..3], "cut short"),
             (&[&whole_jpeg[..whole_jpeg.len() / 2], b"SEFH and a clip"].concat(), "cut short"),

@@ -1,8 +1,8 @@
 //! Are the eyes of a face open? Asked of enrolment photos alone, as a remark for the person who looks through them.
 //!
 //! Tells most closed and deeply lowered eyes. Says the same of dark glasses, of eyes in shadow and of narrow eyes that are open (of one
-//! man, looking straight at the camera, in a third of the frames), and the net's training data are unknown: so it never runs at a door,
-//! nobody is told to open their eyes by it, and no photo is refused for it.
+//! man in a third of a clip's frames), and the net's training data are unknown: so it never runs at a door, nobody is told to open their
+//! eyes by it, and no photo is refused for it.
 //!
 //! Never knows whose face it is, nor whether it is alive: a blink is no proof of life, a replayed clip blinks too.
 

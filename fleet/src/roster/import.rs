@@ -23,7 +23,7 @@ use super::{
     check::compare_all,
     csv::{self, Row},
     photos::{self, Claim, Claims},
-    report::{Pair, Photo, Place, Poor, Refused, Report},
+    report::{Pair, Photo, Place, Poor, Refused, Report, Without},
 };
 use crate::{
     exit::Refusal,
@@ -42,7 +42,8 @@ use crate::{
 ///   room           the exam room: letters, digits, '-', '_' and '.'
 ///   photos         file names inside DIR, separated by ';'; if empty, every
 ///                  DIR/<student_id>*.jpg or .png where no letter or digit comes next:
-///                  N12.jpg and N12-2.jpg are N12's, N123.jpg is not
+///                  N12.jpg and N12-2.jpg are N12's, N123.jpg is not; pictures of other
+///                  kinds (HEIC, WebP, GIF ...) are named in the report, to be converted
 ///   card_standing  optional: active (or empty), or revoked
 ///   language       optional: what the screen speaks to the student, a tag such as en, es or
 ///                  zh-Hans; empty: what the door speaks
@@ -167,7 +168,7 @@ fn judge(
 ) -> Report {
     let place = |row: usize| Place { line: rows[row].line, student_id: rows[row].student.id.as_str().into() };
     let photo = |claim: &Claim| Photo { place: place(claim.row), photo: claim.photo.display().to_string() };
-    let mut with_template = vec![false; rows.len()];
+    let (mut with_template, mut photos) = (vec![false; rows.len()], vec![0; rows.len()]);
     let mut report = Report {
         model: embedder.net.name.clone(),
         space: embedder.space.to_string(),
@@ -177,6 +178,7 @@ fn judge(
         ..Report::default()
     };
     for (claim, result) in claims.claimed.iter().zip(enrolled) {
+        photos[claim.row] += 1;
         match result {
             Ok(enrolled) => {
                 with_template[claim.row] = true;
@@ -188,8 +190,8 @@ fn judge(
         }
     }
     report.students_with_template = with_template.iter().filter(|&&has| has).count();
-    report.without_template =
-        with_template.iter().enumerate().filter(|(_, has)| !**has).map(|(row, _)| place(row)).collect();
+    let without = |(row, _)| Without { place: place(row), photos: photos[row] };
+    report.without_template = with_template.iter().enumerate().filter(|(_, has)| !**has).map(without).collect();
 
     let embeddings = enrolled.iter().map(|result| result.as_ref().ok().map(|enrolled| &enrolled.template.embedding));
     let thresholds = &embedder.thresholds;

@@ -28,7 +28,11 @@ pub(crate) struct Claims {
     pub(crate) unclaimed: Vec<PathBuf>,
 }
 
-/// Names of the JPEG and PNG files in `folder`, sorted.
+/// Ends of the names of pictures. Those that no decoder of ours reads are among them: they are to be refused by name, not overlooked.
+const PICTURES: [&str; 14] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "heic", "heif", "avif", "webp", "gif", "bmp", "tif", "tiff", "pdf"];
+
+/// Names of the pictures in `folder`, sorted.
 pub(crate) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -36,7 +40,7 @@ pub(crate) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let is_photo = name
             .extension()
             .and_then(|extension| extension.to_str())
-            .is_some_and(|extension| ["jpg", "jpeg", "png"].iter().any(|known| extension.eq_ignore_ascii_case(known)));
+            .is_some_and(|extension| PICTURES.iter().any(|known| extension.eq_ignore_ascii_case(known)));
         if is_photo {
             names.push(name);
         }
@@ -138,9 +142,9 @@ mod tests {
     #[test]
     fn only_photos_are_listed() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.JPG", "a.png", "notes.txt", "c.jpeg", "jpg"] {
+        for name in ["b.JPG", "a.png", "notes.txt", "c.jpeg", "jpg", "d.HEIC"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        assert_eq!(list(folder.path()).unwrap(), list_of(&["a.png", "b.JPG", "c.jpeg"]));
+        assert_eq!(list(folder.path()).unwrap(), list_of(&["a.png", "b.JPG", "c.jpeg", "d.HEIC"]));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Report {
     pub(crate) photos: usize,
     pub(crate) templates: usize,
     /// On the roster, but the door will refer them to the proctor.
-    pub(crate) without_template: Vec<Place>,
+    pub(crate) without_template: Vec<Without>,
     /// Photos that gave no template.
     pub(crate) refused: Vec<Refused>,
     /// Photos that gave one, but poor.
@@ -51,6 +51,15 @@ pub(crate) struct Report {
 pub(crate) struct Place {
     pub(crate) line: u64,
     pub(crate) student_id: String,
+}
+
+/// A student without a template.
+#[derive(Debug, Serialize)]
+pub(crate) struct Without {
+    #[serde(flatten)]
+    pub(crate) place: Place,
+    /// How many photos were tried: with none, there was none.
+    pub(crate) photos: usize,
 }
 
 /// A photo and whose it is.
@@ -117,8 +126,14 @@ impl Report {
         section(out, "Photos that cannot be used", &self.refused, |Refused { photo, reason, mend, .. }| {
             format!("{}: {reason}; {mend}", named(photo))
         })?;
-        section(out, "Without a face: the door will refer them to the proctor", &self.without_template, |place| {
-            format!("line {}, {}", place.line, place.student_id)
+        section(out, "Without a face: the door will refer them to the proctor", &self.without_template, |without| {
+            let Without { place: Place { line, student_id }, photos } = without;
+            let why = match photos {
+                0 => format!("no photo: the CSV names none, and no file {student_id}*.jpg or .png is left for them"),
+                1 => "the photo cannot be used".into(),
+                photos => format!("none of the {photos} photos can be used"),
+            };
+            format!("line {line}, {student_id}: {why}")
         })?;
         section(out, "Poor photos: usable, a better one would help", &self.poor, |Poor { photo, defect }| {
             format!("{}: {}", named(photo), defect.words())

@@ -73,8 +73,9 @@ fn a_roster_comes_to_be() {
     let bad = BAD_PHOTOS.map(|(name, ..)| name).join(";");
     let csv = format!(
         "{HEADER}N1,Ada,04A2B3C4,R1,,\nN2,Zoë,04:a2:b3:c4:d5:e6:80,R2,portrait.jpg,revoked\nN3,Bob,04A2B3C5,R1,,\n\
-         N4,Eve,04A2B3C6,R1,,\nN5,Max,04A2B3C7,R1,{bad};absent.jpg,active\n"
+         N4,Eve,04A2B3C6,R1,,\nN5,Max,04A2B3C7,R1,{bad};absent.jpg,active\nN6,Ann,04A2B3C8,R1,,\n"
     );
+    fs::copy(here.join("photos/phone.heic"), here.join("photos/N6.HEIC")).unwrap();
     let ran = import(here, &csv, &["--report", "report.json"]).expect(0);
 
     let store = open(here);
@@ -99,17 +100,28 @@ fn a_roster_comes_to_be() {
     }
 
     let report: serde_json::Value = serde_json::from_slice(&fs::read(here.join("report.json")).unwrap()).unwrap();
-    assert_eq!((&report["students"], &report["students_with_template"]), (&5.into(), &2.into()));
-    assert_eq!((&report["photos"], &report["templates"]), (&13.into(), &3.into()), "{report:#}");
+    assert_eq!((&report["students"], &report["students_with_template"]), (&6.into(), &2.into()));
+    assert_eq!((&report["photos"], &report["templates"]), (&15.into(), &3.into()), "{report:#}");
     let refused: Vec<_> = report["refused"].as_array().unwrap().iter().map(|r| (&r["photo"], &r["code"])).collect();
     let others = [("N4.jpg", "several_faces"), ("absent.jpg", "missing")];
     for (photo, code) in BAD_PHOTOS.map(|(photo, code, _)| (photo, code)).into_iter().chain(others) {
         assert!(refused.contains(&(&photo.into(), &code.into())), "{photo} is not {code}: {report:#}");
     }
     assert_eq!(report["unclaimed"], serde_json::json!(["stranger.jpg"]));
-    assert_eq!(report["without_template"].as_array().unwrap().len(), 3);
-    assert!(ran.stdout.contains("MATH-1 version 1: 5 students, 2 with a face"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("line 6, N5, empty.jpg: the file has no bytes; export"), "{}", ran.stdout);
+    assert_eq!(report["without_template"].as_array().unwrap().len(), 4);
+    assert!(ran.stdout.contains("MATH-1 version 1: 6 students, 2 with a face"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("line 6, N5, empty.jpg: the file has no bytes; save or export"), "{}", ran.stdout);
+
+    // Why somebody has no face: the folder is looked through for the one who names no photo, whatever kind it is.
+    for said in [
+        "line 4, N3: no photo: the CSV names none, and no file N3*.jpg or .png is left for them",
+        "line 5, N4: the photo cannot be used",
+        "line 6, N5: none of the 10 photos can be used",
+        "line 7, N6: the photo cannot be used",
+        "line 7, N6, N6.HEIC: the picture is neither JPEG nor PNG, but HEIC, as iPhones take it; save or export the photo again",
+    ] {
+        assert!(ran.stdout.contains(said), "without {said:?}: {}", ran.stdout);
+    }
 
     // Neither the cards nor the names are said or lie about.
     let database = fs::read(Layout::new(here.join("state")).exam(&exam.id)).unwrap();

@@ -80,9 +80,10 @@ fn copy(name: &str, to: PathBuf) {
 }
 
 /// Photos that must be refused, each for its own reason: file name, the report's code, and what is said.
-const BAD_PHOTOS: [(&str, &str, &str); 8] = [
+const BAD_PHOTOS: [(&str, &str, &str); 9] = [
     ("empty.jpg", "empty", "the file has no bytes"),
     ("text.jpg", "undecodable", "neither JPEG nor PNG"),
+    ("phone.heic", "undecodable", "neither JPEG nor PNG, but HEIC, as iPhones take it"),
     ("cut.jpg", "undecodable", "cut short"),
     ("wide.jpg", "too_large", "65000x65000 pixels is refused"),
     ("huge.jpg", "too_large", "the file has more than"),
@@ -98,6 +99,7 @@ fn make_bad_photos(folder: &Path) {
     let obama = fs::read(picture("obama.jpg")).unwrap();
     write("empty.jpg", b"");
     write("text.jpg", b"this is no photo");
+    write("phone.heic", b"\0\0\0\x24ftypheic\0\0\0\0mif1heic");
     write("cut.jpg", &obama[..obama.len() / 2]);
     fs::File::create(folder.join("huge.jpg")).and_then(|file| file.set_len(1 << 33)).unwrap();
     write("bomb.png", &png_header(50_000, 50_000));

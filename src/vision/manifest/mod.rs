@@ -249,14 +249,12 @@ fn eyes(models: &BTreeMap<String, shape::Model>, name: &str) -> Result<EyesSpec,
         let value = format!("{}x{}", net.input.width, net.input.height);
         return Err(refused(&format!("{key}.input"), value, "a square"));
     }
-    let thresholds = needed(&key, "thresholds", model.thresholds.as_ref())?;
     Ok(EyesSpec {
         net,
         logits: needed(&key, "output.logits", model.output.logits.clone())?,
         side,
         closed_index,
-        closed: probability(&key, "closed", thresholds.closed)?,
-        source: thresholds.source.clone(),
+        closed: probability(&key, "closed", model.thresholds.as_ref().and_then(|t| t.closed))?,
     })
 }
 

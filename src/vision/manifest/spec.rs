@@ -294,8 +294,6 @@ pub struct EyesSpec {
     pub closed_index: usize,
     /// Below this probability that both are open, somebody should look at the photo.
     pub closed: f32,
-    /// Where that number comes from.
-    pub source: String,
 }
 
 /// The presentation-attack net.
