@@ -5,6 +5,7 @@
 
 mod door;
 mod office;
+mod roster;
 mod secrets;
 mod sitting;
 
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, bail};
 use door::Guard;
 pub use door::{DoorBox, Said};
 pub use office::{Appointed, Office};
+pub use roster::Enrolled;
 use secrets::{identity, secret, signing_key};
 
 use super::{
@@ -51,21 +53,6 @@ pub struct Reality {
     pub reader: bool,
     /// mosquitto and the collector, or none: events stay in the box.
     pub broker: bool,
-}
-
-/// One student of a roster.
-#[derive(Clone, Debug)]
-pub struct Enrolled<'a> {
-    /// The campus's number.
-    pub id: &'a str,
-    /// The name greeted with.
-    pub given_name: &'a str,
-    /// The card's UID, hexadecimal.
-    pub card: &'a str,
-    /// Pictures to enrol from, below the test pictures.
-    pub pictures: &'a [&'a str],
-    /// The language spoken to first, a BCP 47 tag, if not the door's own.
-    pub language: Option<&'a str>,
 }
 
 /// The programs, side by side in one folder of build results.
@@ -207,47 +194,6 @@ impl Stage {
             at("keys"),
             self.project.display(),
         ))
-    }
-
-    /// Enrols students for `exam`, through `examgate-fleet roster import`.
-    ///
-    /// # Errors
-    /// What the import said.
-    pub fn enrol(&self, exam: &str, title: &str, window: (&str, &str), students: &[Enrolled<'_>]) -> Result<String> {
-        let mut csv = String::from("student_id,given_name,card,room,photos,language\n");
-        for student in students {
-            let mut names = Vec::new();
-            for (n, picture) in student.pictures.iter().enumerate() {
-                let name = format!("{}-{n}.jpg", student.id);
-                let from = self.picture(picture);
-                fs::copy(&from, self.at("photos").join(&name))
-                    .with_context(|| format!("{} is missing: run `make pictures`", from.display()))?;
-                names.push(name);
-            }
-            let Enrolled { id, given_name, card, language, .. } = student;
-            csv += &format!("{id},{given_name},{card},{ROOM},{},{}\n", names.join(";"), language.unwrap_or_default());
-        }
-        let file = self.at(&format!("{exam}.csv"));
-        fs::write(&file, csv)?;
-        let output = Command::new(&self.programs.fleet)
-            .args(["roster", "import", "--exam", exam, "--title", title, "--opens", window.0, "--closes", window.1])
-            .arg("--csv")
-            .arg(&file)
-            .arg("--photos")
-            .arg(self.at("photos"))
-            .arg("--store")
-            .arg(self.at("state"))
-            .arg("--keys")
-            .arg(self.at("keys"))
-            .arg("--models")
-            .arg(self.project.join("models"))
-            .output()
-            .context("examgate-fleet cannot be started")?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            bail!("the roster was not imported: {said}");
-        }
-        Ok(said)
     }
 
     /// Starts the collector, if there is a broker.

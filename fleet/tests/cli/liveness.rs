@@ -55,7 +55,7 @@ fn clips_are_played_counted_and_those_that_cannot_be_are_named() {
     let rises = |key: &str| curve.windows(2).all(|two| two[0][key].as_f64() <= two[1][key].as_f64());
     assert!(rises("live_admitted") && rises("attacks_admitted"), "{json:#}");
     let svg = fs::read_to_string(folder.path().join("plots/error-against-time.svg")).unwrap();
-    assert!(svg.contains("shortest look, 700 ms"));
+    assert!(svg.contains("shortest look, 0.7 s"));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn pieces_of_a_clip_are_sessions_without_an_interval() {
     let json = fleet(folder.path(), &args).expect(0).json();
     // 150 frames at 30 a second, the last quarter to enrol from: two whole pieces of 1.5 s.
     assert_eq!((&json["live_sessions"], &json["attack_sessions"]), (&2.into(), &1.into()), "{json:#}");
-    assert_eq!(json["live_clips"][1]["clip"], "eve from 1.5 s");
+    assert_eq!(json["live_clips"][1]["clip"], "eve from 1.50 s");
     assert!(json["live_admitted_interval_95"].is_null() && json["apcer_interval_95"].is_null(), "{json:#}");
     let text = fleet(folder.path(), &args[..8]).expect(0).stdout;
     assert!(text.contains("not independent") && text.contains("| attack | 1 |"), "{text}");
@@ -111,6 +111,6 @@ fn fusing_is_measured_on_pictures_and_on_clips() {
     // One frame, the first with a hand before the face, against eight fused ones.
     let [one, eight] = [2, 6].map(|at| lines[at]["mated_p5"].as_f64().unwrap());
     assert!(eight > one + 0.02, "{json:#}");
-    assert!(fs::read_to_string(folder.path().join("plots/error-by-frames.svg")).unwrap().contains("2 photo(s)"));
+    assert!(fs::read_to_string(folder.path().join("plots/error-by-frames.svg")).unwrap().contains("2 photos"));
     fleet(folder.path(), &["evaluate", "fusion"]).expect(64).says(&["--images"]);
 }
