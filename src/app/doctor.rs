@@ -1,6 +1,8 @@
 //! Looks at every part of a box, one after the other, and says of each what was found, and what to do where it is not well.
 //! One part's trouble never hides another's. Changes nothing but what opening a part changes.
 
+mod camera;
+
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use serde::Serialize;
@@ -9,14 +11,13 @@ use super::{
     Broker, Stores, Surroundings,
     models::TuningUse,
     office,
-    settings::{camera_settings, light_kind, mono, policy},
+    settings::{light_kind, policy},
     verified_models,
 };
 use crate::{
     config::Config,
     domain::{ClockTrust, Pepper, Timestamp},
     edge::{
-        camera::{Camera, CameraSettings, CameraView, Frame, v4l_opener},
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
         console::{ConsoleError, Standing},
@@ -24,9 +25,8 @@ use crate::{
         mqtt,
         system::free_space,
     },
-    flow,
     store::{EventStore, Room, read_secret},
-    vision::{Fusion, Image, Manifest, Options, Pipeline, VerifiedModels, has_backdrop},
+    vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
 /// How a part is.
@@ -73,7 +73,7 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
     disk(&config.state, &mut findings);
     console(config, clock.wall(), &mut findings);
     reader(config, &mut findings);
-    camera(config, &clock, &mut findings);
+    camera::look(config, &clock, &mut findings);
     light(config, &mut findings);
     findings
 }
@@ -320,53 +320,6 @@ fn reader(config: &Config, findings: &mut Vec<Finding>) {
         None => Err(CardError::NoReader),
     };
     findings.push(of("reader", look()));
-}
-
-fn camera(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>) {
-    let reading = Arc::clone(clock);
-    let opener = v4l_opener(camera_settings(&config.camera), Arc::new(move || reading.both()));
-    let camera = match Camera::start(opener, mono(Arc::clone(clock) as Arc<dyn Clock>), CameraSettings::default()) {
-        Ok(camera) => camera,
-        Err(error) => {
-            findings.push(finding("camera", State::Unwell, chain(&error)));
-            return;
-        }
-    };
-    let mut view = camera.view();
-    let seen = tokio::runtime::Builder::new_current_thread().enable_time().build().map(|runtime| {
-        runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, view.wait_for(|view| !matches!(view, CameraView::Starting)))
-                .await
-                .map(|seen| seen.map(|seen| seen.clone()))
-        })
-    });
-    match seen {
-        Ok(Ok(Ok(CameraView::Streaming(frame)))) => {
-            let found = format!("{} frames of {}x{} pixels", frame.format, frame.width, frame.height);
-            findings.extend([finding("camera", State::Well, found), backdrop(&frame)]);
-        }
-        Ok(Ok(Ok(CameraView::Faulted(fault)))) => findings.push(finding("camera", State::Unwell, fault.to_string())),
-        Ok(Ok(Ok(CameraView::Starting) | Err(_)) | Err(_)) | Err(_) => {
-            findings.push(finding("camera", State::Unwell, "it does not answer; replug it"));
-        }
-    }
-}
-
-/// What the camera sees where nobody stands.
-fn backdrop(frame: &Frame) -> Finding {
-    let mut picture = Image::empty();
-    let (state, found) = match flow::decode(frame, &mut picture).map(|()| picture.view()) {
-        Err(error) => (State::Unwell, chain(&error)),
-        Ok(Err(error)) => (State::Unwell, chain(&error)),
-        Ok(Ok(view)) if has_backdrop(&view) => (State::Well, "has texture, so that a face can be seen to move before it".into()),
-        Ok(Ok(_)) => (
-            State::Impaired,
-            "is blank: nearly every student will be asked to turn the head. Hang a poster behind them, or turn the camera; \
-             if it is dark, switch the light on and look again"
-                .into(),
-        ),
-    };
-    finding("backdrop", state, found)
 }
 
 fn light(config: &Config, findings: &mut Vec<Finding>) {

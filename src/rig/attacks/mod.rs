@@ -144,7 +144,7 @@ pub fn portraits_of(pipeline: &mut Pipeline, source: &Path) -> Result<Vec<Portra
         let picture = read(source)?;
         let places = faces(pipeline, &picture)?;
         let number = |n: usize| if places.len() > 1 { format!("{name}-{}", n + 1) } else { name.clone() };
-        let portrait = |(n, place)| Portrait { name: number(n), frames: vec![cut(&picture, place)] };
+        let portrait = |(n, place)| Portrait { name: number(n), frames: vec![cut(&picture, place, &places)] };
         return Ok(places.iter().enumerate().map(portrait).collect());
     }
     let mut paths = fs::read_dir(source)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
@@ -152,7 +152,7 @@ pub fn portraits_of(pipeline: &mut Pipeline, source: &Path) -> Result<Vec<Portra
     paths.sort();
     let first = read(paths.first().context("it holds no frame NNNN.jpg")?)?;
     let Some(place) = faces(pipeline, &first)?.into_iter().next() else { return Ok(Vec::new()) };
-    let frames = paths.iter().map(|path| Ok(cut(&read(path)?, &place))).collect::<Result<Vec<_>>>()?;
+    let frames = paths.iter().map(|path| Ok(cut(&read(path)?, &place, &[]))).collect::<Result<Vec<_>>>()?;
     Ok(vec![Portrait { name, frames }])
 }
 
@@ -173,17 +173,21 @@ fn faces(pipeline: &mut Pipeline, picture: &RgbImage) -> Result<Vec<Bounds>> {
     Ok(faces)
 }
 
-/// Four to three around the face as far as the picture reaches, and no larger than a frame shows.
-fn cut(picture: &RgbImage, face: &Bounds) -> RgbImage {
+/// Four to three around the face as far as the picture reaches, and no larger than a frame shows. Of `all` faces it shows one: it ends
+/// halfway to those beside it.
+fn cut(picture: &RgbImage, face: &Bounds, all: &[Bounds]) -> RgbImage {
     let middle = face.centre();
     let high = HEIGHT * face.height();
-    let span = |middle: f32, size: f32, limit: u32| {
-        let first = (middle - size / 2.0).clamp(0.0, limit as f32 - 1.0) as u32;
-        let last = (middle + size / 2.0).clamp(0.0, limit as f32) as u32;
+    let span = |middle: f32, size: f32, [from, to]: [f32; 2]| {
+        let first = (middle - size / 2.0).clamp(from, to - 1.0) as u32;
+        let last = (middle + size / 2.0).clamp(from, to) as u32;
         (first, last.saturating_sub(first).max(1))
     };
-    let (left, width) = span(middle.x, high * 4.0 / 3.0, picture.width());
-    let (top, height) = span(middle.y, high, picture.height());
+    let before = all.iter().filter(|other| other.right <= face.left).map(|other| other.right.midpoint(face.left));
+    let after = all.iter().filter(|other| other.left >= face.right).map(|other| other.left.midpoint(face.right));
+    let sides = [before.fold(0.0, f32::max), after.fold(picture.width() as f32, f32::min)];
+    let (left, width) = span(middle.x, high * 4.0 / 3.0, sides);
+    let (top, height) = span(middle.y, high, [0.0, picture.height() as f32]);
     let part = imageops::crop_imm(picture, left, top, width, height).to_image();
     let shrink = (SIZE.1 as f32 * 1.25 / height as f32).min(1.0);
     if shrink == 1.0 {
@@ -191,4 +195,20 @@ fn cut(picture: &RgbImage, face: &Bounds) -> RgbImage {
     }
     let side = |side: u32| ((side as f32 * shrink) as u32).max(1);
     imageops::resize(&part, side(width), side(height), imageops::FilterType::Triangle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portrait_shows_one_face() {
+        let picture = RgbImage::new(900, 600);
+        let face = |left: f32| Bounds { left, top: 200.0, right: left + 100.0, bottom: 300.0 };
+        let all = [face(100.0), face(300.0), face(700.0)];
+        let sizes = all.each_ref().map(|one| cut(&picture, one, &all).dimensions());
+        // Halfway to those beside it, or to the picture's border.
+        assert_eq!(sizes, [(250, 260), (273, 260), (324, 260)]);
+        assert_eq!(cut(&picture, &all[1], &[]).dimensions(), (347, 260));
+    }
 }
