@@ -64,13 +64,16 @@ screenshots: models pictures axe ## Every state of student screen and console at
 	@tests/browser/sheet
 	@echo "screenshots: in target/screenshots"
 
-attacks: models pictures ## Draws presentation attacks from the test pictures and plays them through the rule that ships (half an hour)
+attacks: models pictures ## Draws presentation attacks from the test pictures and plays them (half an hour); some: ATTACKS="--kind replay"
 	@$(BUILD)
-	@rm -rf target/attacks target/live && mkdir -p target/live
+	@rm -rf target/attacks target/live target/attacks-report* && mkdir -p target/live
 	@ln -s $(CURDIR)/$(CLIPS)/single_face $(CURDIR)/$(CLIPS)/WolfgangLanger_Pexels target/live/
 	@echo "attacks: drawing and playing"
 	target/debug/examgate attacks --out target/attacks $(ATTACKS)
-	target/debug/examgate-fleet evaluate liveness --live target/live --attacks target/attacks
+	target/debug/examgate-fleet evaluate liveness --live target/live --attacks target/attacks --plots target/attacks-report \
+	  > target/attacks-report.md
+	@sed '/^| clip |/,$$d' target/attacks-report.md
+	@echo "attacks: each sequence in target/attacks-report.md, the error against time in target/attacks-report/"
 
 fuzz: ## Every parser of outside bytes under a fuzzer, FUZZ_SECONDS (60) each; needs a nightly toolchain
 	@$(CARGO) +nightly --version >/dev/null 2>&1 || { \

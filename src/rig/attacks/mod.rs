@@ -11,7 +11,7 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, mpsc},
     thread,
 };
 
@@ -101,8 +101,8 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         bail!("nothing to draw: no picture shows a face, or --kind names no kind of attack");
     }
     let (count, queue) = (sequences.len(), Mutex::new(sequences.into_iter().enumerate()));
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let work = || -> Result<()> {
+    let (done, drawn) = mpsc::channel();
+    let work = |done: mpsc::Sender<()>| -> Result<()> {
         loop {
             let next = queue.lock().expect("drawing does not panic").next();
             let Some((seed, ((portrait, carrier, kind), movement))) = next else { return Ok(()) };
@@ -110,10 +110,24 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
             let frames = draw(&portrait.frames, carrier, movement, seed as u64);
             write_frames(&folder, frames.take(arguments.frames))
                 .with_context(|| format!("cannot write {}", folder.display()))?;
+            // Nobody listens any more only where telling has failed.
+            let _ = done.send(());
         }
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn({
+                    let done = done.clone();
+                    move || work(done)
+                })
+            })
+            .collect();
+        drop(done);
+        for n in (1..=count).zip(drawn).map(|(n, ())| n).filter(|n| n * 10 / count > (n - 1) * 10 / count) {
+            writeln!(out, "drawn {n} of {count} sequences")?;
+        }
         workers.into_iter().try_for_each(|worker| worker.join().expect("drawing does not panic"))
     })?;
     writeln!(out, "{count} sequences of {} frames in {}", arguments.frames, arguments.out.display())?;

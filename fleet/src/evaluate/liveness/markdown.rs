@@ -80,13 +80,18 @@ fn by_live_clip(report: &Report, out: &mut String) -> Result {
 }
 
 fn by_kind(report: &Report, out: &mut String) -> Result {
-    writeln!(
-        out,
-        "\n| kind of attack | sessions | admitted | undecided | APCER | APCER, 95 % |\n|---|---|---|---|---|---|"
-    )?;
-    for (name, Kind { apcer, admitted, undecided }) in &report.attacks {
-        let (of, rate, interval) = (apcer.of, per_cent(apcer.rate), range(apcer.interval_95));
-        writeln!(out, "| {name} | {of} | {} | {} | {rate} | {interval} |", admitted.events, undecided.events)?;
+    for (what, groups) in [("kind of attack", &report.attacks), ("moved", &report.attacks_by_movement)] {
+        if groups.is_empty() {
+            continue;
+        }
+        writeln!(
+            out,
+            "\n| {what} | sessions | admitted | undecided | APCER | APCER, 95 % |\n|---|---|---|---|---|---|"
+        )?;
+        for (name, Kind { apcer, admitted, undecided }) in groups {
+            let (of, rate, interval) = (apcer.of, per_cent(apcer.rate), range(apcer.interval_95));
+            writeln!(out, "| {name} | {of} | {} | {} | {rate} | {interval} |", admitted.events, undecided.events)?;
+        }
     }
     Ok(())
 }

@@ -134,6 +134,8 @@ pub(super) struct Report {
     pub(super) live_admitted_interval_95: Option<[f64; 2]>,
     pub(super) attacks_admitted_interval_95: Option<[f64; 2]>,
     pub(super) attacks: BTreeMap<String, Kind>,
+    /// Of attacks that lie in KIND/PICTURE/MOVEMENT.
+    pub(super) attacks_by_movement: BTreeMap<String, Kind>,
     /// By live clip, if they are cut.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) live_pieces: BTreeMap<String, Pieces>,
@@ -152,22 +154,8 @@ impl Report {
         cut: Option<Cut>,
     ) -> Self {
         let independent = cut.is_none();
-        let mut kinds: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
-        for line in &attacks {
-            kinds.entry(line.kind.clone().unwrap_or_default()).or_default().push(line);
-        }
-        let kinds = kinds
-            .into_iter()
-            .map(|(name, lines)| {
-                let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), independent, is);
-                let kind = Kind {
-                    apcer: rate(Ended::taken_for_live),
-                    admitted: rate(Ended::admitted),
-                    undecided: rate(Ended::undecided),
-                };
-                (name, kind)
-            })
-            .collect();
+        let kinds = grouped(&attacks, independent, |line| Some(line.kind.clone().unwrap_or_default()));
+        let movements = grouped(&attacks, independent, |line| movement(&line.clip).map(str::to_owned));
         let (live_in, attacks_in) =
             (Rate::of(&live, independent, Ended::admitted), Rate::of(&attacks, independent, Ended::admitted));
         let apcer = Rate::of(&attacks, independent, Ended::taken_for_live);
@@ -194,6 +182,7 @@ impl Report {
             live_admitted_interval_95: live_in.interval_95,
             attacks_admitted_interval_95: attacks_in.interval_95,
             attacks: kinds,
+            attacks_by_movement: movements,
             piece_s: cut.map(|cut| cut.piece),
             every_s: cut.map(|cut| cut.every),
             live_pieces,
@@ -202,6 +191,29 @@ impl Report {
             live_clips: live,
             attack_clips: attacks,
         }
+    }
+}
+
+/// How the attacks of each group fared; those of none are left out.
+fn grouped(attacks: &[Line], independent: bool, group: impl Fn(&Line) -> Option<String>) -> BTreeMap<String, Kind> {
+    let mut groups: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
+    for line in attacks {
+        if let Some(name) = group(line) {
+            groups.entry(name).or_default().push(line);
+        }
+    }
+    let kind = |lines: Vec<&Line>| {
+        let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), independent, is);
+        Kind { apcer: rate(Ended::taken_for_live), admitted: rate(Ended::admitted), undecided: rate(Ended::undecided) }
+    };
+    groups.into_iter().map(|(name, lines)| (name, kind(lines))).collect()
+}
+
+/// How an attack is moved, where it lies as `examgate attacks` lays it: KIND/PICTURE/MOVEMENT.
+fn movement(clip: &str) -> Option<&str> {
+    match clip.split('/').collect::<Vec<_>>()[..] {
+        [_, _, movement] => Some(movement),
+        _ => None,
     }
 }
 
@@ -285,7 +297,8 @@ pub(super) mod tests {
             line(spoof, false, 0.1),
             line(Decision::Refer(Reason::NoFace), false, 0.1),
         ];
-        let attacks = vec![line(spoof, true, 0.6), line(Decision::Deny(Reason::FaceMismatch), false, 0.95)];
+        let waved = Line { clip: "replay/ada/waved".into(), ..line(spoof, true, 0.6) };
+        let attacks = vec![waved, line(Decision::Deny(Reason::FaceMismatch), false, 0.95)];
         let report = Report::new(live, attacks, Vec::new(), &policy(), None);
         let json = serde_json::to_value(&report).unwrap();
         for (key, wanted) in [
@@ -304,7 +317,11 @@ pub(super) mod tests {
             assert_eq!(json[key].as_f64(), Some(wanted), "{key} in {json:#}");
         }
         let markdown = markdown(&report);
-        assert!(markdown.contains("| replay | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |"), "{markdown}");
+        for wanted in
+            ["| replay | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |", "| waved | 1 | 0 | 1 | 0.0 % | 0.0 to 97.5 % |"]
+        {
+            assert!(markdown.contains(wanted), "{markdown}");
+        }
     }
 
     #[test]
