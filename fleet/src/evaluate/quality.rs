@@ -2,6 +2,8 @@
 //!
 //! It never knows a roster; embeddings live only while it runs.
 
+mod plot;
+
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -18,7 +20,6 @@ use serde::Serialize;
 use super::{
     discard::{Comparison, Curve, JUDGED_AT, SHARES, Verdict, curve},
     gate::{Gate, gate},
-    plots,
 };
 use crate::{
     calibrate::{bootstrap::Draws, labelled::Labelled},
@@ -163,7 +164,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     if let Some(folder) = &args.plots {
         let curves = report.error_versus_discard.as_ref().map_or(&[][..], |discard| &discard.curves);
-        plots::quality(folder, &report.components, curves)
+        plot::quality(folder, &report.components, curves)
             .with_context(|| format!("cannot write the plots into {}", folder.display()))?;
     }
     args.measuring.print(&report, table)

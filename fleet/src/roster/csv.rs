@@ -66,13 +66,20 @@ impl fmt::Display for Problem {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Problems(pub(crate) Vec<Problem>);
 
+/// Problems that are shown at a time: more than a screen nobody reads.
+const SHOWN: usize = 40;
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [only] => only.fmt(f),
             many => {
                 write!(f, "{} problems", many.len())?;
-                many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+                many.iter().take(SHOWN).try_for_each(|problem| write!(f, "\n  {problem}"))?;
+                match many.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, "\n  and {more} more, which are shown when these are mended"),
+                }
             }
         }
     }

@@ -143,3 +143,12 @@ proptest::proptest! {
         let _ = rows(format!("{HEADER}{tail}").as_bytes(), |_| Err("no".into()));
     }
 }
+
+#[test]
+fn more_problems_than_anybody_reads_are_counted() {
+    let problems =
+        |count: usize| Problems((0..count).map(|n| Problem::file(format!("problem {n}"))).collect()).to_string();
+    assert_eq!(problems(2), "2 problems\n  problem 0\n  problem 1");
+    assert!(problems(40).ends_with("problem 39"));
+    assert!(problems(43).ends_with("problem 39\n  and 3 more, which are shown when these are mended"));
+}

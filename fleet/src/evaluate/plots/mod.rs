@@ -1,8 +1,7 @@
 //! Plots of an evaluation, as SVG: one sheet, one palette, one size of letters for all of them.
 //!
-//! It never knows a person, nor what is measured: `scores` and `quality` draw what several commands may, other commands draw their own.
+//! It never knows a person, nor what is measured: `scores` draws what several commands may, others draw their own.
 
-mod quality;
 mod scores;
 
 use std::{fs, io, path::Path};
@@ -19,7 +18,7 @@ use plotters::{
     style::{BLACK, Color, RGBColor, WHITE},
 };
 
-pub(super) use self::{quality::quality, scores::scores};
+pub(super) use self::scores::scores;
 
 /// Width and height of a sheet, pixels.
 pub(super) const SIZE: (u32, u32) = (900, 600);
@@ -42,7 +41,7 @@ pub(super) const NON_MATED: RGBColor = PALETTE[1];
 /// Around a chart, pixels.
 pub(super) const MARGIN: u32 = 14;
 /// Letters on axes and in legends, pixels.
-const TEXT: (&str, i32) = ("sans-serif", 15);
+pub(super) const TEXT: (&str, i32) = ("sans-serif", 15);
 const CAPTION: (&str, i32) = ("sans-serif", 21);
 
 pub(super) type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;

@@ -17,9 +17,9 @@ use plotters::{
 use super::{
     super::{
         discard::{Curve, SHARES, Verdict},
-        quality::Distribution,
+        plots::{Drawn, MARGIN, MATED, PALETTE, SIZE, Sheet, TEXT, chart, mesh, per_cent, sheet},
     },
-    Drawn, MARGIN, MATED, PALETTE, SIZE, Sheet, TEXT, chart, mesh, per_cent, sheet,
+    Distribution,
 };
 
 /// Bars of a property's histogram.
@@ -32,7 +32,7 @@ const NAMES: u32 = 190;
 const LINE: f64 = 17.0;
 
 /// Writes `distributions.svg` and, where there are curves, `error-versus-discard.svg` into `folder`.
-pub(in crate::evaluate) fn quality(folder: &Path, distributions: &[Distribution], curves: &[Curve]) -> io::Result<()> {
+pub(super) fn quality(folder: &Path, distributions: &[Distribution], curves: &[Curve]) -> io::Result<()> {
     sheet(folder, "distributions.svg", |sheet| each_distribution(sheet, distributions))?;
     if curves.is_empty() {
         return Ok(());
