@@ -67,7 +67,11 @@ fn pieces_of_a_clip_are_sessions_without_an_interval() {
     let json = fleet(folder.path(), &args).expect(0).json();
     // 150 frames at 30 a second, the last quarter to enrol from: two whole pieces of 1.5 s.
     assert_eq!((&json["live_sessions"], &json["attack_sessions"]), (&2.into(), &1.into()), "{json:#}");
-    assert_eq!(json["live_clips"][1]["clip"], "eve from 1.50 s");
+    assert_eq!(
+        (&json["live_clips"][1]["clip"], &json["live_clips"][1]["from_s"]),
+        (&"eve".into(), &1.5.into()),
+        "{json:#}"
+    );
     assert!(json["live_admitted_interval_95"].is_null() && json["apcer_interval_95"].is_null(), "{json:#}");
     let text = fleet(folder.path(), &args[..8]).expect(0).stdout;
     assert!(text.contains("not independent") && text.contains("| attack | 1 |"), "{text}");
