@@ -1,4 +1,6 @@
-//! Whether the camera answers, and whether what it sees suits it.
+//! Whether the camera answers, and whether it sees something before which a face can be seen to move.
+//!
+//! Never keeps a picture.
 
 use std::sync::Arc;
 

@@ -110,8 +110,10 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
             let frames = draw(&portrait.frames, carrier, movement, seed as u64);
             write_frames(&folder, frames.take(arguments.frames))
                 .with_context(|| format!("cannot write {}", folder.display()))?;
-            // Nobody listens any more only where telling has failed.
-            let _ = done.send(());
+            // Nobody listens any more where telling has failed: then the rest is not drawn either.
+            if done.send(()).is_err() {
+                return Ok(());
+            }
         }
     };
     thread::scope(|scope| {
@@ -193,8 +195,8 @@ fn cut(picture: &RgbImage, face: &Bounds, all: &[Bounds]) -> RgbImage {
     let middle = face.centre();
     let high = HEIGHT * face.height();
     let span = |middle: f32, size: f32, [from, to]: [f32; 2]| {
-        let first = (middle - size / 2.0).clamp(from, to - 1.0) as u32;
-        let last = (middle + size / 2.0).clamp(from, to) as u32;
+        let first = (middle - size / 2.0).max(from).min(to - 1.0) as u32;
+        let last = (middle + size / 2.0).max(from).min(to) as u32;
         (first, last.saturating_sub(first).max(1))
     };
     let before = all.iter().filter(|other| other.right <= face.left).map(|other| other.right.midpoint(face.left));

@@ -155,7 +155,11 @@ impl Report {
     ) -> Self {
         let independent = cut.is_none();
         let kinds = grouped(&attacks, independent, |line| Some(line.kind.clone().unwrap_or_default()));
-        let movements = grouped(&attacks, independent, |line| movement(&line.clip).map(str::to_owned));
+        let mut movements = grouped(&attacks, independent, |line| movement(&line.clip).map(str::to_owned));
+        // Where no two attacks share their last name, it names no movement.
+        if movements.values().all(|kind| kind.apcer.of < 2) {
+            movements.clear();
+        }
         let (live_in, attacks_in) =
             (Rate::of(&live, independent, Ended::admitted), Rate::of(&attacks, independent, Ended::admitted));
         let apcer = Rate::of(&attacks, independent, Ended::taken_for_live);
@@ -297,8 +301,11 @@ pub(super) mod tests {
             line(spoof, false, 0.1),
             line(Decision::Refer(Reason::NoFace), false, 0.1),
         ];
-        let waved = Line { clip: "replay/ada/waved".into(), ..line(spoof, true, 0.6) };
-        let attacks = vec![waved, line(Decision::Deny(Reason::FaceMismatch), false, 0.95)];
+        let waved = |whose: &str, line| Line { clip: format!("replay/{whose}/waved"), ..line };
+        let attacks = vec![
+            waved("ada", line(spoof, true, 0.6)),
+            waved("ben", line(Decision::Deny(Reason::FaceMismatch), false, 0.95)),
+        ];
         let report = Report::new(live, attacks, Vec::new(), &policy(), None);
         let json = serde_json::to_value(&report).unwrap();
         for (key, wanted) in [
@@ -318,10 +325,18 @@ pub(super) mod tests {
         }
         let markdown = markdown(&report);
         for wanted in
-            ["| replay | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |", "| waved | 1 | 0 | 1 | 0.0 % | 0.0 to 97.5 % |"]
+            ["| replay | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |", "| waved | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |"]
         {
             assert!(markdown.contains(wanted), "{markdown}");
         }
+    }
+
+    #[test]
+    fn names_that_nothing_shares_are_no_movements() {
+        let phone =
+            Line { clip: "replay/ada/phone".into(), ..line(Decision::Refer(Reason::SpoofSuspected), true, 0.6) };
+        let report = Report::new(Vec::new(), vec![phone], Vec::new(), &policy(), None);
+        assert!(report.attacks_by_movement.is_empty());
     }
 
     #[test]
