@@ -68,7 +68,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(5);
 
 /// What the process was started with, beside its configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// systemd's `$CREDENTIALS_DIRECTORY`.
     pub credentials: Option<PathBuf>,
     /// The end of the log, for the console.
@@ -79,7 +79,7 @@ pub struct Surroundings {
 ///
 /// # Errors
 /// What could not be built, with its cause and how to mend it; nothing was started then.
-pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
+pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     let (models, tuning) = verified_models(config)?;
     match tuning {
         TuningUse::None => {}
@@ -92,10 +92,10 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
-    let stage = Stage::set(config)?;
-    let stores = Stores::open(config, surroundings, &models)?;
+    let edges = Edges::set(config)?;
+    let stores = Stores::open(config, environment, &models)?;
     let uplink = match &config.uplink {
-        Some(uplink) => Some(Broker::prepare(config, uplink, &stores.exam, &models, Arc::clone(&stage.clock))?),
+        Some(uplink) => Some(Broker::prepare(config, uplink, &stores.exam, &models, Arc::clone(&edges.clock))?),
         None => None,
     };
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
@@ -108,12 +108,12 @@ pub fn run(config: &Config, surroundings: &Surroundings) -> Result<()> {
         }
     }
     let policy = policy(&config.policy, models.manifest());
-    let room = Room { config, surroundings, policy, stage, stores, pipeline };
-    runtime.block_on(room.serve(uplink))
+    let appliance = Appliance { config, environment, policy, edges, stores, pipeline };
+    runtime.block_on(appliance.serve(uplink))
 }
 
 /// The edges that a simulation may replace.
-struct Stage {
+struct Edges {
     clock: Arc<dyn Clock>,
     note: Box<dyn Fn() + Send + Sync>,
     camera: Opener,
@@ -122,7 +122,7 @@ struct Stage {
     _followed: Option<crate::rig::strings::Followed>,
 }
 
-impl Stage {
+impl Edges {
     fn set(config: &Config) -> Result<Self> {
         let pepper =
             Pepper::from_bytes(*read_secret(&config.keys.join("pepper.key")).context("the pepper cannot be read")?);
@@ -158,30 +158,30 @@ impl Stage {
 }
 
 /// Everything built; nothing running yet but the card reader's and the strings' threads.
-struct Room<'a> {
+struct Appliance<'a> {
     config: &'a Config,
-    surroundings: &'a Surroundings,
+    environment: &'a Environment,
     policy: Policy,
-    stage: Stage,
+    edges: Edges,
     stores: Stores,
     pipeline: Pipeline,
 }
 
-impl Room<'_> {
+impl Appliance<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
-        let Self { config, surroundings, policy, stage, stores, pipeline } = self;
+        let Self { config, environment, policy, edges, stores, pipeline } = self;
         // First of all: whoever reads "ready" may stop the box at once, and it stops in order.
         let wait_for = |kind| signal(kind).context("signals cannot be waited for");
         let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
-        let camera = Camera::start(stage.camera, mono(Arc::clone(&stage.clock)), CameraSettings::default())?;
+        let camera = Camera::start(edges.camera, mono(Arc::clone(&edges.clock)), CameraSettings::default())?;
         let (happened, inbox) = sync_channel(HAPPENINGS);
         let (events, to_record) = sync_channel(RECORDS);
         let (looks, wanted) = watch::channel(None);
-        let (shown, seen) = watch::channel(Shown::new(Answer::Idle, stage.clock.mono()));
+        let (shown, seen) = watch::channel(Shown::new(Answer::Idle, edges.clock.mono()));
         let recorded = Arc::new(Notify::new());
         let (newest, last_recorded) = watch::channel(Seq::default());
-        let (frames, clock, submit) = (camera.view(), Arc::clone(&stage.clock), events.clone());
+        let (frames, clock, submit) = (camera.view(), Arc::clone(&edges.clock), events.clone());
         let (fatal, mut died) = mpsc::channel::<anyhow::Error>(4);
 
         let record = Record {
@@ -195,12 +195,12 @@ impl Room<'_> {
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (invitations, invited) = watch::channel(None);
         let (pictures, mirrored) = watch::channel(None);
-        let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&stage.clock) };
+        let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&edges.clock) };
         let screen = screen::listen(config, &stores.exam, follows).await?;
         let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
-        let verify = Verify::new(session, stage.clock, stores.desk, acts);
+        let verify = Verify::new(session, edges.clock, stores.lookup, acts);
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
-        let (card, taps) = (stage.card, happened.clone());
+        let (card, taps) = (edges.card, happened.clone());
         let threads = [
             named("examgate-store", move || record.run())?,
             named("examgate-vision", move || tell(observe.run(&handle).map_err(|f| anyhow!("{f}")), &blind))?,
@@ -229,7 +229,7 @@ impl Room<'_> {
                     newest: last_recorded,
                     camera: frames,
                     delivery,
-                    log: surroundings.log.clone(),
+                    log: environment.log.clone(),
                 };
                 let stop = Arc::clone(&close);
                 Some(office.open(config, console.listen, &console.certificate, stop).await?)
@@ -243,7 +243,7 @@ impl Room<'_> {
 
         Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
         tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
-        let outcome = serve_until_signalled(&mut signals, &mut died, stage.note).await;
+        let outcome = serve_until_signalled(&mut signals, &mut died, edges.note).await;
         Service.stopping("draining");
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use examgate::{
-    app::{self, Surroundings, doctor, tune},
+    app::{self, Environment, doctor, tune},
     config::{Config, ConfigError},
     domain::Timestamp,
     edge::system::Tail,
@@ -89,13 +89,13 @@ fn main() -> ExitCode {
 
 fn obey(command: Command, log: Tail) -> Result<ExitCode> {
     match command {
-        Command::Run { config } => app::run(&read(&config)?, &surroundings(log)).map(|()| ExitCode::SUCCESS),
+        Command::Run { config } => app::run(&read(&config)?, &environment(log)).map(|()| ExitCode::SUCCESS),
         Command::Doctor { config, json: _, tune: true } => {
             writeln!(std::io::stdout(), "{}", tune::tune(&read(&config)?)?.join("\n"))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { config, json, tune: false } => {
-            let findings = doctor::examine(&read(&config)?, &surroundings(log));
+            let findings = doctor::examine(&read(&config)?, &environment(log));
             let text = if json { doctor::as_json(&findings) } else { doctor::as_text(&findings) };
             writeln!(std::io::stdout(), "{text}")?;
             Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -118,8 +118,8 @@ fn read(path: &PathBuf) -> Result<Config> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "here the environment is read, once")]
-fn surroundings(log: Tail) -> Surroundings {
-    Surroundings { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), log: Some(log) }
+fn environment(log: Tail) -> Environment {
+    Environment { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), log: Some(log) }
 }
 
 /// `RUST_LOG` chooses; without it, everything from `info` up, but the runtime's chatter only from `warn` up. What `doctor` finds

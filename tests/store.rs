@@ -13,7 +13,7 @@ use std::{
 
 use examgate::{
     domain::{Decision, Epoch, EventHash, Seq, sample::verified},
-    store::{EventError, EventStore, Key, Limits, Room},
+    store::{EventError, EventStore, Headroom, Key, Limits},
 };
 use uuid::Uuid;
 
@@ -146,17 +146,17 @@ fn fill_the_disk() {
     for _ in 0..3 {
         next(&mut store).expect("there is room");
     }
-    assert_eq!(store.room().expect("reads"), Room::Plenty);
+    assert_eq!(store.room().expect("reads"), Headroom::Plenty);
 
     let hog = || {
         let mut hog = File::options().append(true).create(true).open("hog").expect("opens");
         while hog.write_all(&[1; 4096]).is_ok() {}
     };
     hog();
-    while store.room().expect("reads") == Room::Plenty {
+    while store.room().expect("reads") == Headroom::Plenty {
         next(&mut store).expect("recorded out of the reserve");
     }
-    assert_eq!(store.room().expect("reads"), Room::Low);
+    assert_eq!(store.room().expect("reads"), Headroom::Low);
 
     // A restart on the full disk.
     drop(store);
@@ -173,12 +173,12 @@ fn fill_the_disk() {
     };
     assert!(matches!(error, EventError::DiskFull), "{error}");
     assert!(out_of_reserve >= 10, "only {out_of_reserve} decisions out of {RESERVE} bytes");
-    assert_eq!(store.room().expect("reads"), Room::Exhausted);
+    assert_eq!(store.room().expect("reads"), Headroom::Exhausted);
     let held = store.verify_chain().expect("whole").last.0;
     assert_eq!(store.outbox_len().expect("counts"), held);
 
     fs::remove_file("hog").expect("removes");
     assert_eq!(next(&mut store).expect("there is room again").seq, Seq(held + 1));
-    assert_eq!(store.room().expect("reads"), Room::Plenty);
+    assert_eq!(store.room().expect("reads"), Headroom::Plenty);
     assert_eq!(n, held + 1, "an event was lost");
 }

@@ -67,7 +67,7 @@ impl Verdict {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Comparison<'a> {
     similarity: f32,
     verdict: Verdict,
     meaning: &'a str,
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
     let mut out = io::stdout().lock();
     if args.json {
-        let answer = Answer {
+        let answer = Comparison {
             similarity,
             verdict,
             meaning: verdict.words(),

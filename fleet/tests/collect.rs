@@ -28,14 +28,14 @@ use rumqttc::{
 use crate::door::{COLLECTOR, Door, EPOCH, RECEIPT_SEED, World, collector, device, device_key, soon};
 
 /// The collector's files.
-struct Desk(tempfile::TempDir);
+struct CollectorRig(tempfile::TempDir);
 
 fn secret(path: &Path, content: &str) {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
     file.write_all(content.as_bytes()).expect("writable");
 }
 
-impl Desk {
+impl CollectorRig {
     fn new(world: &World) -> Self {
         let desk = Self(tempfile::tempdir().expect("a temporary folder"));
         let Issued { certificate, key } = world.authority.client("collector", Validity::Good);
@@ -112,7 +112,7 @@ impl Drop for Collector {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_deleted_when_the_ledger_holds_it() {
     let world = World::new();
-    let desk = Desk::new(&world);
+    let desk = CollectorRig::new(&world);
     let mut door = Door::open(&world, 200).await;
     let _collector = desk.collect(&world);
     door.until_receipted(200).await;
@@ -127,7 +127,7 @@ async fn an_event_is_deleted_when_the_ledger_holds_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_killed_with_its_memory_loses_nothing_and_doubles_nothing() {
     let mut world = World::new();
-    let desk = Desk::new(&world);
+    let desk = CollectorRig::new(&world);
     let mut door = Door::open(&world, 600).await;
     let _collector = desk.collect(&world);
     door.until_receipted(20).await;
@@ -142,7 +142,7 @@ async fn a_broker_killed_with_its_memory_loses_nothing_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_killed_in_the_middle_is_replaced_by_the_next() {
     let world = World::new();
-    let desk = Desk::new(&world);
+    let desk = CollectorRig::new(&world);
     let mut door = Door::open(&world, 400).await;
     let first = desk.collect(&world);
     door.until_receipted(20).await;
@@ -178,7 +178,7 @@ async fn publish(world: &World, name: &str, payloads: Vec<Vec<u8>>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_believed_is_said_once_and_harms_nobody() {
     let world = World::new();
-    let desk = Desk::new(&world);
+    let desk = CollectorRig::new(&world);
     let _collector = desk.collect(&world);
     let mut door = Door::open(&world, 1).await;
     door.until_receipted(1).await;

@@ -8,7 +8,7 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Broker, Stores, Surroundings,
+    Broker, Environment, Stores,
     models::TuningUse,
     office,
     settings::{light_kind, policy},
@@ -25,7 +25,7 @@ use crate::{
         mqtt,
         system::free_space,
     },
-    store::{EventStore, Room, read_secret},
+    store::{EventStore, Headroom, read_secret},
     vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
@@ -43,7 +43,7 @@ pub enum State {
 
 /// One part and how it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct PartHealth {
     /// Which part.
     pub part: String,
     /// How it is.
@@ -60,12 +60,12 @@ const LEAST_DISK: u64 = 256 << 20;
 
 /// Looks at everything.
 #[must_use]
-pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
+pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     let mut findings = Vec::new();
     let clock = clock(config, &mut findings);
     let models = models(config, &mut findings);
     if let Some(models) = &models {
-        store(config, surroundings, models, &mut findings);
+        store(config, environment, models, &mut findings);
         broker(config, models, &mut findings);
     } else {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
@@ -80,20 +80,20 @@ pub fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Finding> {
 
 /// Whether nothing is unwell.
 #[must_use]
-pub fn is_well(findings: &[Finding]) -> bool {
+pub fn is_well(findings: &[PartHealth]) -> bool {
     findings.iter().all(|finding| finding.state != State::Unwell)
 }
 
 /// One JSON array.
 #[must_use]
-pub fn as_json(findings: &[Finding]) -> String {
+pub fn as_json(findings: &[PartHealth]) -> String {
     serde_json::to_string_pretty(findings).expect("texts are JSON")
 }
 
 /// One line a part.
 #[must_use]
-pub fn as_text(findings: &[Finding]) -> String {
-    let lines = findings.iter().map(|Finding { part, state, found }| {
+pub fn as_text(findings: &[PartHealth]) -> String {
+    let lines = findings.iter().map(|PartHealth { part, state, found }| {
         let mark = match state {
             State::Well => "well    ",
             State::Impaired => "impaired",
@@ -104,11 +104,11 @@ pub fn as_text(findings: &[Finding]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> Finding {
-    Finding { part: part.into(), state, found: found.into() }
+pub(super) fn finding(part: impl Into<String>, state: State, found: impl Into<String>) -> PartHealth {
+    PartHealth { part: part.into(), state, found: found.into() }
 }
 
-fn of(part: &str, result: Result<String, impl Error>) -> Finding {
+fn of(part: &str, result: Result<String, impl Error>) -> PartHealth {
     match result {
         Ok(found) => finding(part, State::Well, found),
         Err(error) => finding(part, State::Unwell, chain(&error)),
@@ -126,7 +126,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
+fn clock(config: &Config, findings: &mut Vec<PartHealth>) -> Arc<SystemClock> {
     let clock = SystemClock::with_holdover(config.state.join("clock-floor"), config.clock.holdover());
     let standing = clock.explain();
     let state = match standing.trust() {
@@ -138,7 +138,7 @@ fn clock(config: &Config, findings: &mut Vec<Finding>) -> Arc<SystemClock> {
     Arc::new(clock)
 }
 
-fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels> {
+fn models(config: &Config, findings: &mut Vec<PartHealth>) -> Option<VerifiedModels> {
     let models = match verified_models(config) {
         Ok((models, tuning)) => {
             findings.extend(match tuning {
@@ -182,7 +182,7 @@ fn models(config: &Config, findings: &mut Vec<Finding>) -> Option<VerifiedModels
 }
 
 /// Whether the thresholds were calibrated for what decides here. That they are of these nets the manifest has checked.
-fn thresholds(config: &Config, manifest: &Manifest) -> Finding {
+fn thresholds(config: &Config, manifest: &Manifest) -> PartHealth {
     let embedder = &manifest.embedder;
     let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
     let said = format!("admit {admit}, refer {refer}");
@@ -203,8 +203,8 @@ fn thresholds(config: &Config, manifest: &Manifest) -> Finding {
     }
 }
 
-fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, findings: &mut Vec<Finding>) {
-    match Stores::open(config, surroundings, models) {
+fn store(config: &Config, environment: &Environment, models: &VerifiedModels, findings: &mut Vec<PartHealth>) {
+    match Stores::open(config, environment, models) {
         Err(error) => findings.push(finding("store", State::Unwell, format!("{error:#}"))),
         Ok(stores) => {
             let window = stores.exam.window;
@@ -213,37 +213,37 @@ fn store(config: &Config, surroundings: &Surroundings, models: &VerifiedModels, 
                 stores.exam.id, stores.exam.version.0, window.opens, window.closes
             );
             findings.push(finding("roster", State::Well, found));
-            findings.push(events(&stores.desk.events));
+            findings.push(events(&stores.lookup.events));
         }
     }
 }
 
 /// The events and their outbox, and whether their chain is whole.
-fn events(events: &EventStore) -> Finding {
+fn events(events: &EventStore) -> PartHealth {
     match events.verify_chain() {
         Err(error) => finding("events", State::Unwell, chain(&error)),
         Ok(_) => {
             let recorded = recorded(events);
-            Finding { found: format!("their chain is whole; {}", recorded.found), ..recorded }
+            PartHealth { found: format!("their chain is whole; {}", recorded.found), ..recorded }
         }
     }
 }
 
 /// The events and their outbox.
-pub(super) fn recorded(events: &EventStore) -> Finding {
+pub(super) fn recorded(events: &EventStore) -> PartHealth {
     let look = || Ok::<_, crate::store::EventError>((events.ends()?.last, events.outbox_len()?, events.room()?));
     match look() {
         Err(error) => finding("events", State::Unwell, chain(&error)),
         Ok((last, waiting, room)) => {
             let found = format!("{last} recorded, {waiting} wait for a receipt");
             match room {
-                Room::Plenty => finding("events", State::Well, found),
-                Room::Low => finding(
+                Headroom::Plenty => finding("events", State::Well, found),
+                Headroom::Low => finding(
                     "events",
                     State::Impaired,
                     format!("{found}; room runs low: bring the broker back or free the disk"),
                 ),
-                Room::Exhausted => finding(
+                Headroom::Exhausted => finding(
                     "events",
                     State::Unwell,
                     format!("{found}; no room is left: bring the broker back or free the disk"),
@@ -253,7 +253,7 @@ pub(super) fn recorded(events: &EventStore) -> Finding {
     }
 }
 
-pub(super) fn disk(state: &Path, findings: &mut Vec<Finding>) {
+pub(super) fn disk(state: &Path, findings: &mut Vec<PartHealth>) {
     findings.push(match free_space(state) {
         Err(error) => finding("disk", State::Unwell, chain(&error)),
         Ok(space) => {
@@ -264,7 +264,7 @@ pub(super) fn disk(state: &Path, findings: &mut Vec<Finding>) {
     });
 }
 
-fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<Finding>) {
+fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<PartHealth>) {
     let Some(uplink) = &config.uplink else {
         findings.push(finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"));
         return;
@@ -285,7 +285,7 @@ fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<Finding>)
 }
 
 /// Whether browsers will open the console's pages.
-fn console(config: &Config, now: Timestamp, findings: &mut Vec<Finding>) {
+fn console(config: &Config, now: Timestamp, findings: &mut Vec<PartHealth>) {
     let Some(console) = &config.console else { return };
     let standing = office::identity(config, &console.certificate).and_then(|identity| {
         Ok(identity.standing(config.device.as_str(), console.listen.ip(), now).map_err(ConsoleError::Identity)?)
@@ -304,7 +304,7 @@ fn console(config: &Config, now: Timestamp, findings: &mut Vec<Finding>) {
     });
 }
 
-fn reader(config: &Config, findings: &mut Vec<Finding>) {
+fn reader(config: &Config, findings: &mut Vec<PartHealth>) {
     let pepper = match read_secret(&config.keys.join("pepper.key")) {
         Ok(pepper) => Pepper::from_bytes(*pepper),
         Err(error) => {
@@ -322,7 +322,7 @@ fn reader(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(of("reader", look()));
 }
 
-fn light(config: &Config, findings: &mut Vec<Finding>) {
+fn light(config: &Config, findings: &mut Vec<PartHealth>) {
     let kind = light_kind(&config.light);
     findings.push(match light::open(&kind) {
         Err(error) => finding("light", State::Unwell, chain(&error)),

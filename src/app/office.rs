@@ -21,7 +21,7 @@ use crate::{
     edge::{
         camera::CameraView,
         clock::Clock,
-        console::{Console, Finding, Identity, Limits, Line, Status},
+        console::{Console, Identity, Limits, Line, PartStatus, Status},
         system::{Tail, read_private},
     },
     flow::{
@@ -155,7 +155,7 @@ impl Pulse {
     }
 }
 
-fn delivered(Delivery { standing, receipted }: Delivery) -> doctor::Finding {
+fn delivered(Delivery { standing, receipted }: Delivery) -> doctor::PartHealth {
     let (state, found) = match standing {
         Standing::Flowing => (State::Well, format!("events are delivered; the collector has {receipted}")),
         Standing::NoLink => (State::Impaired, "no link to the broker: events wait in the outbox".into()),
@@ -168,12 +168,12 @@ fn delivered(Delivery { standing, receipted }: Delivery) -> doctor::Finding {
     doctor::finding("broker", state, found)
 }
 
-fn told(finding: doctor::Finding) -> Finding {
-    let doctor::Finding { part, state, found } = finding;
+fn told(finding: doctor::PartHealth) -> PartStatus {
+    let doctor::PartHealth { part, state, found } = finding;
     let state = match state {
         State::Well => "well",
         State::Impaired => "impaired",
         State::Unwell => "unwell",
     };
-    Finding { part, state, found }
+    PartStatus { part, state, found }
 }

@@ -3,11 +3,11 @@
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 
-use super::{Surroundings, office::Reading};
+use super::{Environment, office::Reading};
 use crate::{
     config::Config,
     domain::{Epoch, Exam, ExamId},
-    flow::Desk,
+    flow::TapLookup,
     store::{EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore},
     vision::VerifiedModels,
 };
@@ -18,7 +18,7 @@ pub struct Stores {
     /// The exam served, as its roster has it.
     pub exam: Exam,
     /// For lookups.
-    pub desk: Desk,
+    pub lookup: TapLookup,
     pub(super) writer: EventStore,
     pub(super) outbox: EventStore,
     /// For the console, if there is one.
@@ -30,10 +30,10 @@ impl Stores {
     ///
     /// # Errors
     /// Names the database or key and what is wrong with it.
-    pub fn open(config: &Config, surroundings: &Surroundings, models: &VerifiedModels) -> Result<Self> {
+    pub fn open(config: &Config, environment: &Environment, models: &VerifiedModels) -> Result<Self> {
         let layout = Layout::new(&config.state);
         layout.make().context("the state folder cannot be made")?;
-        let keys = KeyFolder::new(&config.keys, surroundings.credentials.clone());
+        let keys = KeyFolder::new(&config.keys, environment.credentials.clone());
         let roster = |exam: &ExamId| -> Result<_> {
             let key = keys.read(KeyName::Exam(exam)).with_context(|| {
                 format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
@@ -69,7 +69,7 @@ impl Stores {
         let space = models.manifest().embedder.space.clone();
         Ok(Self {
             exam,
-            desk: Desk { roster: current, others, events: reader, space, console: config.console.is_some() },
+            lookup: TapLookup { roster: current, others, events: reader, space, console: config.console.is_some() },
             writer,
             outbox,
             reading,

@@ -16,7 +16,7 @@ use crate::{
     domain::{DeviceId, Epoch, Seq},
     edge::{
         clock::Clock,
-        mqtt::{Acked, Answer, Line, Link, Uplink},
+        mqtt::{Acked, BrokerAnswer, Line, Link, Uplink},
     },
     store::{EventStore, Row},
     wire::{
@@ -194,14 +194,14 @@ impl Deliver {
     }
 
     fn answered(&mut self, acked: &Acked) {
-        let taken = acked.answer == Answer::Taken;
+        let taken = acked.answer == BrokerAnswer::Taken;
         self.sending.answered(acked.connection, taken, self.clock.mono());
         match acked.answer {
-            Answer::Taken => {}
-            Answer::NobodyListens => {
+            BrokerAnswer::Taken => {}
+            BrokerAnswer::NobodyListens => {
                 self.stands(Standing::NobodyListens);
             }
-            Answer::Refused(why) => {
+            BrokerAnswer::Refused(why) => {
                 if self.stands(Standing::Refused(why)) {
                     tracing::error!(why, seq = %acked.seq, "the broker refused an event");
                 }

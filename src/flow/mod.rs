@@ -17,11 +17,11 @@ mod verify;
 
 pub use listen::listen;
 pub use mirror::mirror;
-pub use observe::{Look, Observe, decode};
+pub use observe::{CaptureWindow, Observe, decode};
 pub use oversee::Oversee;
 pub use record::{By, Record, Submitted};
 pub use show::show;
-pub use verify::{Acts, Desk, LookupError, Verify};
+pub use verify::{Acts, LookupError, TapLookup, Verify};
 
 use crate::{
     domain::{CardProblem, Credential, EventId, Exam, Observation},

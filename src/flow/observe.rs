@@ -19,7 +19,7 @@ use crate::{
 
 /// One capture window: whose templates, and from when on frames count. Wiped with its last holder.
 #[derive(Debug)]
-pub struct Look {
+pub struct CaptureWindow {
     /// The student's templates of the space in use.
     pub templates: Vec<Template>,
     /// Frames captured before are not looked at.
@@ -39,7 +39,7 @@ pub struct Observe {
     /// The eye.
     pub camera: Camera,
     /// What is wanted.
-    pub looks: watch::Receiver<Option<Arc<Look>>>,
+    pub looks: watch::Receiver<Option<Arc<CaptureWindow>>>,
     /// Who wants it.
     pub happened: SyncSender<Happened>,
 }
@@ -60,7 +60,7 @@ impl Observe {
     /// The camera's fault.
     pub fn run(mut self, runtime: &Handle) -> Result<(), CameraFault> {
         let mut frames = self.camera.view();
-        let mut look: Option<(Arc<Look>, Probe)> = None;
+        let mut look: Option<(Arc<CaptureWindow>, Probe)> = None;
         let mut picture = Image::empty();
         let mut newest = None;
         let mut broken = Broken::default();
@@ -126,7 +126,7 @@ impl Observe {
     }
 
     /// A new look gets a fresh probe; an ended one is forgotten, with its templates. Says whether the look has changed.
-    fn follow_looks(&mut self, look: &mut Option<(Arc<Look>, Probe)>) -> bool {
+    fn follow_looks(&mut self, look: &mut Option<(Arc<CaptureWindow>, Probe)>) -> bool {
         let wanted = self.looks.borrow_and_update().clone();
         let same = match (&wanted, &*look) {
             (Some(wanted), Some((current, _))) => Arc::ptr_eq(wanted, current),

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{By, Happened, Look, Submitted};
+use super::{By, CaptureWindow, Happened, Submitted};
 use crate::{
     domain::{
         Answer, CardProblem, CardPseudonym, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId,
@@ -40,7 +40,7 @@ pub enum LookupError {
 }
 
 /// What is looked up at a tap: who has this card, what happened with it before.
-pub struct Desk {
+pub struct TapLookup {
     /// The exam being served.
     pub roster: RosterStore,
     /// Other exams held on this box: their students are students, only not of this exam.
@@ -53,7 +53,7 @@ pub struct Desk {
     pub console: bool,
 }
 
-impl Desk {
+impl TapLookup {
     fn look_up(&self, exam: &ExamId, credential: &Credential) -> Result<(Lookup, History), LookupError> {
         let card = &credential.pseudonym;
         let history = self.events.history(card)?;
@@ -99,7 +99,7 @@ impl Desk {
 pub struct Verify {
     session: Session,
     clock: Arc<dyn Clock>,
-    desk: Desk,
+    lookup: TapLookup,
     acts: Acts,
     /// What is being recorded, to be told once it is.
     pending: Option<Event>,
@@ -108,7 +108,7 @@ pub struct Verify {
 /// Where outputs go.
 pub struct Acts {
     /// What to look at; `None`: nothing.
-    pub looks: watch::Sender<Option<Arc<Look>>>,
+    pub looks: watch::Sender<Option<Arc<CaptureWindow>>>,
     /// What to record.
     pub events: SyncSender<Submitted>,
     /// What light and screen show.
@@ -125,8 +125,8 @@ const IDLE: Duration = Duration::from_secs(1);
 impl Verify {
     /// A verification for the exam of `session`'s door.
     #[must_use]
-    pub fn new(session: Session, clock: Arc<dyn Clock>, desk: Desk, acts: Acts) -> Self {
-        Self { session, clock, desk, acts, pending: None }
+    pub fn new(session: Session, clock: Arc<dyn Clock>, lookup: TapLookup, acts: Acts) -> Self {
+        Self { session, clock, lookup, acts, pending: None }
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
@@ -170,7 +170,7 @@ impl Verify {
     fn tap(&self, credential: Result<Credential, CardProblem>) -> Tap {
         let (lookup, history) = match &credential {
             Err(_) => (Lookup::Unknown, History::default()),
-            Ok(credential) => self.desk.look_up(&self.session.exam().id, credential).unwrap_or_else(|error| {
+            Ok(credential) => self.lookup.look_up(&self.session.exam().id, credential).unwrap_or_else(|error| {
                 tracing::error!(error = &error as &dyn std::error::Error, "the card cannot be looked up");
                 (Lookup::Unavailable, History::default())
             }),
@@ -210,8 +210,8 @@ impl Verify {
     }
 
     fn start_capture(&mut self, student: &StudentId, since: MonoTime, timers: &mut Vec<(MonoTime, WakeReason)>) {
-        match self.desk.templates(student) {
-            Ok(templates) => drop(self.acts.looks.send_replace(Some(Arc::new(Look { templates, since })))),
+        match self.lookup.templates(student) {
+            Ok(templates) => drop(self.acts.looks.send_replace(Some(Arc::new(CaptureWindow { templates, since })))),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the templates cannot be read");
                 self.step(Input::EdgeFault(Fault::Store), timers);

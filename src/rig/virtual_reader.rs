@@ -12,7 +12,7 @@ use crate::{
     domain::Pepper,
     edge::card::{
         CardReader, PcscCardReader,
-        contract::{Answer, Bench},
+        contract::{Bench, CardAnswer},
     },
     wire::uid::ReaderOrder,
 };
@@ -42,12 +42,12 @@ impl Bench for VirtualReader {
         Box::new(PcscCardReader::open(order, pepper).expect("a thread starts"))
     }
 
-    fn insert(&mut self, slot: u16, answer: Answer) {
+    fn insert(&mut self, slot: u16, answer: CardAnswer) {
         let behaviour = match answer {
-            Answer::Uid(uid) => Behaviour::Uid(uid),
-            Answer::Bytes(bytes) => Behaviour::Answer(bytes),
-            Answer::Mute => Behaviour::Mute,
-            Answer::Pulled => Behaviour::Pulled,
+            CardAnswer::Uid(uid) => Behaviour::Uid(uid),
+            CardAnswer::Bytes(bytes) => Behaviour::Answer(bytes),
+            CardAnswer::Mute => Behaviour::Mute,
+            CardAnswer::Pulled => Behaviour::Pulled,
         };
         self.cards[usize::from(slot)] =
             Some(VirtualCard::insert(self.pcscd.port(slot), behaviour).expect("the slot listens"));

@@ -12,7 +12,7 @@ mod reserve;
 mod roster;
 pub mod sealed;
 
-pub use events::{Ends, EventError, EventStore, Limits, Recorded, Room, Row};
+pub use events::{Ends, EventError, EventStore, Headroom, Limits, Recorded, Row};
 pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};

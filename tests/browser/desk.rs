@@ -18,7 +18,7 @@ use examgate::{
     },
     edge::{
         clock::{Clock, ScriptedClock},
-        console::{Console, Finding, Identity, Limits, Line, Office, Status},
+        console::{Console, Identity, Limits, Line, Office, PartStatus, Status},
         serve::Bounds,
     },
     flow::{By, Happened, Oversee, Record, Submitted},
@@ -88,7 +88,7 @@ fn room() -> RoomId {
 
 /// How a box may be.
 fn status() -> Status {
-    let finding = |part: &str, state, found: &str| Finding { part: part.into(), state, found: found.into() };
+    let finding = |part: &str, state, found: &str| PartStatus { part: part.into(), state, found: found.into() };
     let line = |minute: i64, text: &str| Line { at: 1_797_255_000_000 + minute * 60_000, text: text.into() };
     Status {
         findings: vec![

@@ -27,14 +27,14 @@ const BRANDT: Appointed<'static> =
 /// How soon a page has to notice that the box is gone, and that it is back.
 const SOON: Duration = Duration::from_secs(2);
 
-struct Room<'a> {
+struct OfficeFixture<'a> {
     stage: &'a Stage,
     door: DoorBox,
     /// The student screen.
     hall: Tab,
 }
 
-impl Room<'_> {
+impl OfficeFixture<'_> {
     /// A student taps; the card stays until the box has answered.
     fn student(&self, card: &str) -> String {
         self.stage.seat_woman().and_then(|()| self.stage.settle()).expect("the scene is set");
@@ -93,7 +93,7 @@ fn a_proctor_settles_a_morning_at_a_running_box() {
         hall.until("sheet").await;
         let url = format!("https://localhost:{}/", cable.port);
         let (one, two) = (laptop.open(&url).await, phone.open(&url).await);
-        let mut room = Room { stage: &stage, door, hall };
+        let mut room = OfficeFixture { stage: &stage, door, hall };
         let mut looks = Looks::default();
 
         // A card alone is not enough, nor a card with a wrong PIN; a spent code serves nobody.

@@ -18,13 +18,13 @@ use super::{Bench, in_time};
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(": ")?;
@@ -75,7 +75,7 @@ impl Browser {
     }
 
     /// Sends `request` as it is and reads until the other end closes.
-    pub(crate) async fn raw(&self, request: &[u8]) -> Answer {
+    pub(crate) async fn raw(&self, request: &[u8]) -> Response {
         let mut stream = in_time(self.secure()).await.expect("TLS");
         // The console may answer and close before it has read everything.
         let _ = stream.write_all(request).await;
@@ -84,7 +84,7 @@ impl Browser {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        Response { status, head: head.to_owned(), body: body.to_owned() }
     }
 
     fn host(&self) -> String {
@@ -92,7 +92,7 @@ impl Browser {
     }
 
     /// One request with these headers beside host, cookie and length.
-    pub(crate) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.host());
         if let Some(cookie) = &self.cookie {
             request += &format!("Cookie: {cookie}\r\n");
@@ -104,12 +104,12 @@ impl Browser {
         self.raw(request.as_bytes()).await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.request("GET", path, &[("Sec-Fetch-Site", "same-origin")], "").await
     }
 
     /// As our own page posts.
-    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Response {
         let origin = format!("https://{}", self.host());
         let mut headers =
             vec![("Origin", origin.as_str()), ("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
@@ -120,7 +120,7 @@ impl Browser {
     }
 
     /// Signs in, and keeps cookie and token where that works.
-    pub(crate) async fn sign_in(&mut self, code: &str, pin: &str) -> Answer {
+    pub(crate) async fn sign_in(&mut self, code: &str, pin: &str) -> Response {
         let body = serde_json::json!({ "code": code, "pin": pin }).to_string();
         let answer = self.post("/api/sign-in", &body).await;
         if let Some(cookie) = answer.header("set-cookie") {

@@ -20,7 +20,7 @@ use examgate::{
     edge::{
         clock::{Clock, ScriptedClock},
         console::{
-            Board, Call, Console, Entry, Identity, Limits, Look, Office, OfficeError, Person, Status, What, Why,
+            Board, Call, Console, Entry, EntryStyle, Identity, Limits, Office, OfficeError, Person, Status, What, Why,
             WrongPins,
         },
     },
@@ -65,7 +65,7 @@ impl Office for StandIn {
             id: EventId(uuid::Uuid::from_u128(7)),
             at: 0,
             who: Some(self.person()),
-            look: Look::Referred,
+            look: EntryStyle::Referred,
             what: What::ForYou,
             why: Why::Reason(Reason::NoFace),
             by: None,

@@ -17,7 +17,7 @@ use examgate::{
     session::Policy,
     vision::{Pipeline, VerifiedModels},
 };
-use report::{Attack, Look, Photo, Report};
+use report::{Attack, Photo, Report, TapRow};
 
 use crate::{
     evaluate::{
@@ -237,11 +237,11 @@ fn look_all(
         let name = format!("{}/{}", people[fit[place]].name, clip.name);
         report.frames.add(&seen);
         match own {
-            Ok(line) => report.looks.push(Look::new(name.clone(), n == 0, &line)),
+            Ok(line) => report.looks.push(TapRow::new(name.clone(), n == 0, &line)),
             Err(why) => report.missing.push(format!("{name} cannot be played: {why}")),
         }
         if let Some(Ok(line)) = neighbour {
-            report.neighbours.push(Look::new(format!("{name} as {}", people[next(place)].name), true, &line));
+            report.neighbours.push(TapRow::new(format!("{name} as {}", people[next(place)].name), true, &line));
         }
         if n == 0 && !seen.fit.is_empty() {
             let probe = fuse(seen.fit.iter())?;
@@ -284,7 +284,7 @@ fn attack_all(
         match played {
             Ok(line) => {
                 let first = seen.insert((kind, victim(clip)));
-                kinds.entry(kind).or_default().add(Look::new(format!("{kind}/{}", clip.name), first, &line));
+                kinds.entry(kind).or_default().add(TapRow::new(format!("{kind}/{}", clip.name), first, &line));
             }
             Err(why) => report.missing.push(format!("attack {kind}/{} is not played: {why}", clip.name)),
         }

@@ -33,9 +33,9 @@ pub(super) struct Report {
     pub(super) photos: Vec<Photo>,
     pub(super) frames: Frames,
     /// Each look at its own person's place.
-    pub(super) looks: Vec<Look>,
+    pub(super) looks: Vec<TapRow>,
     /// Each person's first look at a neighbour's place.
-    pub(super) neighbours: Vec<Look>,
+    pub(super) neighbours: Vec<TapRow>,
     /// First looks compared with everybody else's photos, liveness aside, and who was alike enough to be admitted.
     pub(super) comparisons: u64,
     pub(super) taken_for: Vec<String>,
@@ -73,7 +73,7 @@ impl Frames {
 
 /// One tap.
 #[derive(Debug, Serialize)]
-pub(super) struct Look {
+pub(super) struct TapRow {
     look: String,
     /// Whether it is the first of its person (of its kind of attack): these are independent.
     first: bool,
@@ -85,7 +85,7 @@ pub(super) struct Look {
     decide_ms: Option<u64>,
 }
 
-impl Look {
+impl TapRow {
     pub(super) fn new(look: String, first: bool, line: &Line) -> Self {
         Self {
             look,
@@ -101,17 +101,17 @@ impl Look {
 /// One kind of attack.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Attack {
-    taps: Vec<Look>,
+    taps: Vec<TapRow>,
 }
 
 impl Attack {
-    pub(super) fn add(&mut self, look: Look) {
+    pub(super) fn add(&mut self, look: TapRow) {
         self.taps.push(look);
     }
 }
 
 /// How many of the first looks `are`, of how many, with the exact interval.
-fn share(looks: &[Look], are: impl Fn(&Look) -> bool) -> String {
+fn share(looks: &[TapRow], are: impl Fn(&TapRow) -> bool) -> String {
     let first = || looks.iter().filter(|look| look.first);
     let (events, of) = (first().filter(|look| are(look)).count() as u64, first().count() as u64);
     let [low, high] = clopper_pearson(events, of, CONFIDENCE).map(|rate| rate * 100.0);
@@ -130,7 +130,7 @@ const fn words(defect: QualityDefect) -> &'static str {
     }
 }
 
-fn admitted(look: &Look) -> bool {
+fn admitted(look: &TapRow) -> bool {
     look.outcome == "admitted"
 }
 
@@ -146,7 +146,7 @@ impl Report {
         writeln!(out, "\nAt their own place, first look of each:")?;
         writeln!(out, "  admitted at once       {}", share(&self.looks, |look| admitted(look) && !look.challenged))?;
         writeln!(out, "  asked to turn          {}", share(&self.looks, |look| look.challenged))?;
-        let other = |look: &Look| !admitted(look) && !look.challenged;
+        let other = |look: &TapRow| !admitted(look) && !look.challenged;
         writeln!(out, "  sent to the proctor    {}", share(&self.looks, other))?;
         for look in self.looks.iter().filter(|look| other(look)) {
             writeln!(out, "    {}: {}", look.look, look.decision)?;
@@ -229,8 +229,8 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn look(first: bool, outcome: &'static str, challenged: bool) -> Look {
-        Look {
+    fn look(first: bool, outcome: &'static str, challenged: bool) -> TapRow {
+        TapRow {
             look: "p001/1".into(),
             first,
             outcome,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     super::settings::{camera_settings, mono},
-    Finding, PATIENCE, State, chain, finding,
+    PATIENCE, PartHealth, State, chain, finding,
 };
 use crate::{
     config::Config,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Whether it answers, and what it sees.
-pub(super) fn look(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<Finding>) {
+pub(super) fn look(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec<PartHealth>) {
     let reading = Arc::clone(clock);
     let opener = v4l_opener(camera_settings(&config.camera), Arc::new(move || reading.both()));
     let camera = match Camera::start(opener, mono(Arc::clone(clock) as Arc<dyn Clock>), CameraSettings::default()) {
@@ -50,7 +50,7 @@ pub(super) fn look(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec
 }
 
 /// What the camera sees where nobody stands.
-fn backdrop(frame: &Frame) -> Finding {
+fn backdrop(frame: &Frame) -> PartHealth {
     let mut picture = Image::empty();
     let (state, found) = match flow::decode(frame, &mut picture).map(|()| picture.view()) {
         Err(error) => (State::Unwell, chain(&error)),

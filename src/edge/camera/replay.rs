@@ -49,7 +49,7 @@ pub enum Scene {
 
 /// The stage that all openings of one replay look at.
 #[derive(Debug)]
-struct Stage {
+struct Playback {
     format: StreamFormat,
     playing: Mutex<Playing>,
     changed: Condvar,
@@ -62,7 +62,7 @@ struct Playing {
     at: usize,
 }
 
-impl Stage {
+impl Playback {
     fn lock(&self) -> MutexGuard<'_, Playing> {
         self.playing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,7 +71,7 @@ impl Stage {
 /// Chooses what the replay shows.
 #[derive(Debug)]
 pub struct ReplayControl {
-    stage: Arc<Stage>,
+    stage: Arc<Playback>,
     rendered: Mutex<HashMap<Scene, Arc<Reel>>>,
 }
 
@@ -123,7 +123,7 @@ pub fn replay(format: StreamFormat, clock: MonoClock) -> Result<(Opener, ReplayC
     }
     let reel = Arc::new(render::reel(&Scene::Empty, format)?);
     let playing = Mutex::new(Playing { reel, at: 0 });
-    let stage = Arc::new(Stage { format, playing, changed: Condvar::new() });
+    let stage = Arc::new(Playback { format, playing, changed: Condvar::new() });
     let control = ReplayControl { stage: Arc::clone(&stage), rendered: Mutex::default() };
     let opener: Opener = Arc::new(move || match &*stage.lock().reel {
         Reel::Unplugged => Err(unplugged()),
@@ -139,7 +139,7 @@ fn unplugged() -> CameraError {
 }
 
 struct ReplaySource {
-    stage: Arc<Stage>,
+    stage: Arc<Playback>,
     clock: MonoClock,
     last: Option<MonoTime>,
     sequence: u64,

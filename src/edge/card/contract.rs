@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a card answers to GET DATA.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum CardAnswer {
     /// An identifier and success.
     Uid(Vec<u8>),
     /// Exactly these bytes.
@@ -36,7 +36,7 @@ pub trait Bench {
     fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader>;
 
     /// Inserts a card into slot 0 or 1, which is empty.
-    fn insert(&mut self, slot: u16, answer: Answer);
+    fn insert(&mut self, slot: u16, answer: CardAnswer);
 
     /// Removes the card from slot 0 or 1, if one is there.
     fn remove(&mut self, slot: u16);
@@ -76,8 +76,8 @@ fn named(uid: &[u8]) -> Result<Credential, CardProblem> {
     Ok(Credential { pseudonym: pepper().pseudonym(profile, uid), profile })
 }
 
-fn uid(uid: &[u8]) -> Answer {
-    Answer::Uid(uid.to_vec())
+fn uid(uid: &[u8]) -> CardAnswer {
+    CardAnswer::Uid(uid.to_vec())
 }
 
 /// An open reader whose next events are stated.
@@ -152,7 +152,7 @@ pub fn every_length_and_order(bench: &mut dyn Bench) {
             if order == ReaderOrder::Reversed {
                 given.reverse();
             }
-            bench.insert(0, Answer::Uid(given));
+            bench.insert(0, CardAnswer::Uid(given));
             reader.tapped(0, named(canonical));
             bench.remove(0);
             reader.removed(0);
@@ -175,7 +175,7 @@ pub fn answers_without_sense(bench: &mut dyn Bench) {
     let answers: [&[u8]; 5] =
         [&[0x6A, 0x81], &[0x90, 0x00], &[1, 2, 3, 0x90, 0x00], &[0xAA; 200], &[0xDE, 0xAD, 0xBE, 0xEF, 0x63, 0x00]];
     for answer in answers {
-        bench.insert(0, Answer::Bytes(answer.to_vec()));
+        bench.insert(0, CardAnswer::Bytes(answer.to_vec()));
         reader.tapped(0, Err(CardProblem::Unreadable));
         bench.remove(0);
         reader.removed(0);
@@ -190,7 +190,7 @@ pub fn answers_without_sense(bench: &mut dyn Bench) {
 pub fn a_mute_card(bench: &mut dyn Bench) {
     let mut reader = Expecting::open(bench);
     for _ in 0..5 {
-        bench.insert(0, Answer::Mute);
+        bench.insert(0, CardAnswer::Mute);
         reader.tapped(0, Err(CardProblem::Unreadable));
         bench.insert(1, uid(&CARD));
         reader.tapped(1, named(&CARD));
@@ -209,7 +209,7 @@ pub fn a_mute_card(bench: &mut dyn Bench) {
 pub fn a_card_pulled_midway(bench: &mut dyn Bench) {
     let mut reader = Expecting::open(bench);
     for _ in 0..3 {
-        bench.insert(0, Answer::Pulled);
+        bench.insert(0, CardAnswer::Pulled);
         reader.tapped(0, Err(CardProblem::Unreadable));
         reader.removed(0);
         bench.remove(0);

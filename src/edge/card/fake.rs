@@ -116,7 +116,7 @@ impl FakeHand {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::card::contract::{Answer, Bench, CASES};
+    use crate::edge::card::contract::{Bench, CASES, CardAnswer};
 
     struct FakeBench(FakeHand);
 
@@ -129,13 +129,13 @@ mod tests {
             Box::new(self.0.open(order, pepper))
         }
 
-        fn insert(&mut self, slot: u16, answer: Answer) {
+        fn insert(&mut self, slot: u16, answer: CardAnswer) {
             let slot = Slot(slot);
             match answer {
-                Answer::Uid(uid) => self.0.insert(slot, Some(&[&uid[..], &[0x90, 0x00]].concat())),
-                Answer::Bytes(bytes) => self.0.insert(slot, Some(&bytes)),
-                Answer::Mute => self.0.insert(slot, None),
-                Answer::Pulled => {
+                CardAnswer::Uid(uid) => self.0.insert(slot, Some(&[&uid[..], &[0x90, 0x00]].concat())),
+                CardAnswer::Bytes(bytes) => self.0.insert(slot, Some(&bytes)),
+                CardAnswer::Mute => self.0.insert(slot, None),
+                CardAnswer::Pulled => {
                     self.0.insert(slot, None);
                     self.0.remove(slot);
                 }

@@ -16,9 +16,9 @@ use serde_json::json;
 
 use super::{
     answer::{answer, asked, failed, said},
-    desk::Desk,
     guard::{self, COOKIE, Here},
     sign_in::{Refused, Secret, Session},
+    state::ConsoleState,
 };
 use crate::{
     domain::{Access, AccessStep, ProctorId, Verdict},
@@ -33,31 +33,31 @@ struct Credentials {
 }
 
 pub(super) async fn sign_in(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<ConsoleState>>,
     Extension(Peer(from)): Extension<Peer>,
     body: Body,
 ) -> Response {
-    let Credentials { code, pin } = match asked(desk.limits, body).await {
+    let Credentials { code, pin } = match asked(state.limits, body).await {
         Ok(credentials) => credentials,
         Err(refused) => return refused,
     };
     let code: String = code.chars().filter(char::is_ascii_digit).collect();
-    let invitation = desk.invitations.borrow().clone();
-    let tried = desk.door().try_code(desk.clock.mono(), from, invitation.as_ref(), &code);
+    let invitation = state.invitations.borrow().clone();
+    let tried = state.door().try_code(state.clock.mono(), from, invitation.as_ref(), &code);
     let proctor = match tried {
         Ok(proctor) => proctor,
-        Err(why) => return refused(&desk, from, None, why).await,
+        Err(why) => return refused(&state, from, None, why).await,
     };
     let checked = {
-        let _turn = desk.pins.acquire().await.expect("never closed");
+        let _turn = state.pins.acquire().await.expect("never closed");
         let whose = proctor.clone();
-        desk.ask(move |office| office.check_pin(&whose, &pin)).await
+        state.ask(move |office| office.check_pin(&whose, &pin)).await
     };
     let name = match checked {
         Ok(Some(name)) => name,
         Ok(None) => {
-            desk.door().wrong_pin(desk.clock.mono(), from, &proctor);
-            return refused(&desk, from, Some(proctor), Refused::Wrong).await;
+            state.door().wrong_pin(state.clock.mono(), from, &proctor);
+            return refused(&state, from, Some(proctor), Refused::Wrong).await;
         }
         Err(error) => return failed(&error),
     };
@@ -67,16 +67,16 @@ pub(super) async fn sign_in(
     }
     // On disk before anybody is in.
     let access = Access { proctor: Some(proctor.clone()), from, step: AccessStep::SignedIn };
-    if let Err(error) = desk.ask(move |office| office.note(access)).await {
+    if let Err(error) = state.ask(move |office| office.note(access)).await {
         return failed(&error);
     }
-    let session = desk.door().open(
-        desk.clock.mono(),
+    let session = state.door().open(
+        state.clock.mono(),
         from,
         (proctor, name),
         &secret,
         hex::encode(token),
-        desk.limits.per_session,
+        state.limits.per_session,
     );
     tracing::info!("a proctor signed in at the console");
     let cookie = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", hex::encode(secret));
@@ -86,12 +86,12 @@ pub(super) async fn sign_in(
 }
 
 /// Says no, and records that somebody was refused: at once, or with the next ones if they come in a flood.
-async fn refused(desk: &Desk, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
-    let times = desk.door().refusals_to_note(desk.clock.mono(), proctor.is_some());
+async fn refused(state: &ConsoleState, from: IpAddr, proctor: Option<ProctorId>, why: Refused) -> Response {
+    let times = state.door().refusals_to_note(state.clock.mono(), proctor.is_some());
     if let Some(times) = times {
         tracing::warn!(times, "somebody was refused at the console");
         let access = Access { proctor, from, step: AccessStep::Refused { times } };
-        if let Err(error) = desk.ask(move |office| office.note(access)).await {
+        if let Err(error) = state.ask(move |office| office.note(access)).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a refusal was not recorded");
         }
     }
@@ -122,18 +122,18 @@ fn about(session: &Session) -> serde_json::Value {
 
 /// What the page needs to know; null: nobody is signed in.
 pub(super) async fn session(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<ConsoleState>>,
     Extension(Peer(from)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let session = guard::session(&desk, &headers, from, false);
+    let session = guard::session(&state, &headers, from, false);
     answer(StatusCode::OK, &session.map(|(_, session)| about(&session)))
 }
 
-pub(super) async fn sign_out(State(desk): State<Arc<Desk>>, Extension(here): Extension<Here>) -> Response {
-    desk.door().close(&here.secret);
+pub(super) async fn sign_out(State(state): State<Arc<ConsoleState>>, Extension(here): Extension<Here>) -> Response {
+    state.door().close(&here.secret);
     let access = Access { proctor: Some(here.session.proctor), from: here.from, step: AccessStep::SignedOut };
-    if let Err(error) = desk.ask(move |office| office.note(access)).await {
+    if let Err(error) = state.ask(move |office| office.note(access)).await {
         tracing::error!(error = &error as &dyn std::error::Error, "a sign-out was not recorded");
     }
     let mut response = StatusCode::NO_CONTENT.into_response();

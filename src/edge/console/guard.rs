@@ -15,8 +15,8 @@ use axum::{
 
 use super::{
     answer::said,
-    desk::Desk,
     sign_in::{Secret, Session},
+    state::ConsoleState,
 };
 use crate::edge::serve::Peer;
 
@@ -76,12 +76,12 @@ fn refusal(request: &Request) -> Option<StatusCode> {
 
 /// Lets through who is signed in; for an action, only with the session's token.
 pub(super) async fn only_signed_in(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<ConsoleState>>,
     Extension(Peer(from)): Extension<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some((secret, session)) = session(&desk, request.headers(), from, true) else {
+    let Some((secret, session)) = session(&state, request.headers(), from, true) else {
         return said(StatusCode::UNAUTHORIZED, "signed_out");
     };
     if request.method() == Method::POST {
@@ -103,9 +103,14 @@ pub(super) struct Here {
 }
 
 /// Whose session the request carries. One that asks for something keeps it alive.
-pub(super) fn session(desk: &Desk, headers: &HeaderMap, from: IpAddr, asks: bool) -> Option<(Secret, Session)> {
+pub(super) fn session(
+    state: &ConsoleState,
+    headers: &HeaderMap,
+    from: IpAddr,
+    asks: bool,
+) -> Option<(Secret, Session)> {
     let secret = secret_in(headers)?;
-    let session = desk.door().find(desk.clock.mono(), from, &secret, asks)?.clone();
+    let session = state.door().find(state.clock.mono(), from, &secret, asks)?.clone();
     Some((secret, session))
 }
 

@@ -6,11 +6,11 @@
 
 mod answer;
 mod coming;
-mod desk;
 mod guard;
 mod identity;
 mod pages;
 mod sign_in;
+mod state;
 mod throttle;
 mod view;
 #[cfg(test)]
@@ -25,12 +25,12 @@ use openssl::{
 use tokio::{net::TcpListener, sync::watch};
 use tokio_openssl::SslStream;
 
-use self::desk::Desk;
+use self::state::ConsoleState;
 pub use self::{
     identity::{Certificate, Identity, Standing},
     view::{
-        Board, Call, Entry, Finding, Line, Look, Office, OfficeError, Person, Status, Undoable, Visit, What, Why,
-        WrongPins,
+        Board, Call, Entry, EntryStyle, Line, Office, OfficeError, PartStatus, Person, Status, Undoable, Visit, What,
+        Why, WrongPins,
     },
 };
 use crate::{
@@ -86,7 +86,7 @@ impl Default for Limits {
 pub struct Console {
     listener: TcpListener,
     acceptor: SslAcceptor,
-    desk: Arc<Desk>,
+    state: Arc<ConsoleState>,
     limits: Limits,
 }
 
@@ -106,9 +106,9 @@ impl Console {
     ) -> Result<Self, ConsoleError> {
         let acceptor = identity.acceptor().map_err(ConsoleError::Identity)?;
         let listener = TcpListener::bind(address).await.map_err(|source| ConsoleError::Listen { address, source })?;
-        let desk = Arc::new(Desk::new(limits, office, invitations, changes, clock));
-        desk.remember().await.map_err(ConsoleError::WrongPins)?;
-        Ok(Self { listener, acceptor, desk, limits })
+        let state = Arc::new(ConsoleState::new(limits, office, invitations, changes, clock));
+        state.remember().await.map_err(ConsoleError::WrongPins)?;
+        Ok(Self { listener, acceptor, state, limits })
     }
 
     /// Where it listens.
@@ -121,8 +121,8 @@ impl Console {
 
     /// Serves pages until dropped.
     pub async fn run(self) {
-        let Self { listener, acceptor, desk, limits } = self;
-        let writing = Arc::clone(&desk);
+        let Self { listener, acceptor, state, limits } = self;
+        let writing = Arc::clone(&state);
         let greet = move |wire: Wire| {
             let ssl = Ssl::new(acceptor.context());
             async move {
@@ -133,7 +133,7 @@ impl Console {
         };
         tokio::select! {
             () = writing.write_boards() => {}
-            () = serve("console", listener, limits.bounds, greet, pages::router(desk)) => {}
+            () = serve("console", listener, limits.bounds, greet, pages::router(state)) => {}
         }
     }
 }

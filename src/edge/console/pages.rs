@@ -21,15 +21,15 @@ use super::{
     Call, OfficeError,
     answer::{answer, asked, failed, said},
     coming::{session, sign_in, sign_out},
-    desk::Desk,
     guard::{Here, guard, only_signed_in},
+    state::ConsoleState,
 };
 use crate::domain::{EventId, Ground, Note, StudentId, Verdict};
 
 /// How often a page hears that the box is there.
 const BEAT: Duration = Duration::from_millis(500);
 
-pub(super) fn router(desk: Arc<Desk>) -> Router {
+pub(super) fn router(state: Arc<ConsoleState>) -> Router {
     let signed_in = Router::new()
         .route("/api/events", get(events))
         .route("/api/status", get(status))
@@ -37,7 +37,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/api/rule", post(rule))
         .route("/api/undo", post(undo))
         .route("/api/sign-out", post(sign_out))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&desk), only_signed_in));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), only_signed_in));
     Router::new()
         .route("/", get(|| part("text/html; charset=utf-8", include_str!("page/index.html"))))
         .route("/console.css", get(|| part("text/css; charset=utf-8", include_str!("page/console.css"))))
@@ -50,15 +50,15 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/api/sign-in", post(sign_in))
         .merge(signed_in)
         .layer(middleware::from_fn(guard))
-        .with_state(desk)
+        .with_state(state)
 }
 
 async fn part(kind: &'static str, text: &'static str) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
-async fn status(State(desk): State<Arc<Desk>>) -> Response {
-    match desk.ask(|office| Ok(office.status())).await {
+async fn status(State(state): State<Arc<ConsoleState>>) -> Response {
+    match state.ask(|office| Ok(office.status())).await {
         Ok(status) => answer(StatusCode::OK, &status),
         Err(error) => failed(&error),
     }
@@ -70,12 +70,12 @@ struct Sought {
     text: String,
 }
 
-async fn search(State(desk): State<Arc<Desk>>, body: Body) -> Response {
-    let Sought { text } = match asked(desk.limits, body).await {
+async fn search(State(state): State<Arc<ConsoleState>>, body: Body) -> Response {
+    let Sought { text } = match asked(state.limits, body).await {
         Ok(sought) => sought,
         Err(refused) => return refused,
     };
-    match desk.ask(move |office| office.search(&text)).await {
+    match state.ask(move |office| office.search(&text)).await {
         Ok(found) => answer(StatusCode::OK, &found),
         Err(error) => failed(&error),
     }
@@ -91,13 +91,13 @@ struct AskedRuling {
     answer: Option<EventId>,
 }
 
-async fn rule(State(desk): State<Arc<Desk>>, Extension(here): Extension<Here>, body: Body) -> Response {
-    let AskedRuling { student, verdict, ground, note, answer } = match asked(desk.limits, body).await {
+async fn rule(State(state): State<Arc<ConsoleState>>, Extension(here): Extension<Here>, body: Body) -> Response {
+    let AskedRuling { student, verdict, ground, note, answer } = match asked(state.limits, body).await {
         Ok(ruling) => ruling,
         Err(refused) => return refused,
     };
     let (by, call) = (here.session.proctor, Call { student, verdict, ground, note, answer });
-    done(desk.ask(move |office| office.rule(&by, call)).await)
+    done(state.ask(move |office| office.rule(&by, call)).await)
 }
 
 #[derive(Deserialize)]
@@ -106,13 +106,13 @@ struct AskedUndo {
     ruling: EventId,
 }
 
-async fn undo(State(desk): State<Arc<Desk>>, Extension(here): Extension<Here>, body: Body) -> Response {
-    let AskedUndo { ruling } = match asked(desk.limits, body).await {
+async fn undo(State(state): State<Arc<ConsoleState>>, Extension(here): Extension<Here>, body: Body) -> Response {
+    let AskedUndo { ruling } = match asked(state.limits, body).await {
         Ok(undo) => undo,
         Err(refused) => return refused,
     };
     let by = here.session.proctor;
-    done(desk.ask(move |office| office.undo(&by, ruling)).await)
+    done(state.ask(move |office| office.undo(&by, ruling)).await)
 }
 
 fn done(result: Result<(), OfficeError>) -> Response {
@@ -123,22 +123,22 @@ fn done(result: Result<(), OfficeError>) -> Response {
 }
 
 struct Following {
-    desk: Arc<Desk>,
+    state: Arc<ConsoleState>,
     here: Here,
     boards: watch::Receiver<Arc<str>>,
     _places: [OwnedSemaphorePermit; 2],
 }
 
 /// The board as it changes, beats in between, until the session ends.
-async fn events(State(desk): State<Arc<Desk>>, Extension(here): Extension<Here>) -> Response {
-    let places = [&here.session.follows, &desk.followers].map(|places| Arc::clone(places).try_acquire_owned());
+async fn events(State(state): State<Arc<ConsoleState>>, Extension(here): Extension<Here>) -> Response {
+    let places = [&here.session.follows, &state.followers].map(|places| Arc::clone(places).try_acquire_owned());
     let [Ok(own), Ok(place)] = places else {
         return said(StatusCode::SERVICE_UNAVAILABLE, "pages");
     };
-    let mut boards = desk.boards.subscribe();
+    let mut boards = state.boards.subscribe();
     boards.mark_changed();
-    desk.wanted.notify_one();
-    let following = Following { desk, here, boards, _places: [own, place] };
+    state.wanted.notify_one();
+    let following = Following { state, here, boards, _places: [own, place] };
     let body = stream::unfold(following, |mut following| async move {
         let said = tokio::select! {
             biased;
@@ -158,8 +158,8 @@ async fn events(State(desk): State<Arc<Desk>>, Extension(here): Extension<Here>)
 impl Following {
     /// The box's wall clock, while the session lasts.
     fn beat(&self) -> Option<Bytes> {
-        let clock = &self.desk.clock;
-        self.desk.door().find(clock.mono(), self.here.from, &self.here.secret, false)?;
+        let clock = &self.state.clock;
+        self.state.door().find(clock.mono(), self.here.from, &self.here.secret, false)?;
         Some(format!("event: beat\ndata: {}\n\n", clock.wall().as_millisecond()).into())
     }
 }

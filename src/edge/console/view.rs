@@ -140,7 +140,7 @@ pub struct Board {
 /// How an entry looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Look {
+pub enum EntryStyle {
     /// Admitted.
     Admitted,
     /// Not admitted by the box.
@@ -214,7 +214,7 @@ pub struct Entry {
     /// Whom it is about, if they are known.
     pub who: Option<Person>,
     /// How it looks.
-    pub look: Look,
+    pub look: EntryStyle,
     /// What happened.
     pub what: What,
     /// Why.
@@ -253,7 +253,7 @@ pub struct Undoable {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// Its parts.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<PartStatus>,
     /// What was counted: the key of its words, and the number.
     pub counters: Vec<(&'static str, u64)>,
     /// The last faults, newest first.
@@ -279,7 +279,7 @@ pub struct Visit {
 
 /// One part of the box.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct PartStatus {
     /// Which.
     pub part: String,
     /// `well`, `impaired` or `unwell`.

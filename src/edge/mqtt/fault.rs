@@ -10,7 +10,7 @@ use ::rumqttc::{
     },
 };
 
-use super::Answer;
+use super::BrokerAnswer;
 use crate::wire::refusal::TlsRefusal;
 
 /// Why no uplink can be prepared.
@@ -152,19 +152,19 @@ fn disconnect_reason(code: DisconnectReasonCode) -> &'static str {
 }
 
 /// What a PUBACK says.
-pub(super) fn answer(reason: PubAckReason) -> Answer {
+pub(super) fn answer(reason: PubAckReason) -> BrokerAnswer {
     match reason {
-        PubAckReason::Success => Answer::Taken,
-        PubAckReason::NoMatchingSubscribers => Answer::NobodyListens,
-        PubAckReason::NotAuthorized => Answer::Refused(
+        PubAckReason::Success => BrokerAnswer::Taken,
+        PubAckReason::NoMatchingSubscribers => BrokerAnswer::NobodyListens,
+        PubAckReason::NotAuthorized => BrokerAnswer::Refused(
             "not authorised: check the broker's ACL, and that the certificate's common name is the device id",
         ),
-        PubAckReason::QuotaExceeded => Answer::Refused("the broker's quota is used up"),
-        PubAckReason::TopicNameInvalid => Answer::Refused("the broker does not accept the topic"),
-        PubAckReason::PayloadFormatInvalid => Answer::Refused("the broker does not accept the payload"),
-        PubAckReason::PacketIdentifierInUse => Answer::Refused("the broker lost count of the packets"),
+        PubAckReason::QuotaExceeded => BrokerAnswer::Refused("the broker's quota is used up"),
+        PubAckReason::TopicNameInvalid => BrokerAnswer::Refused("the broker does not accept the topic"),
+        PubAckReason::PayloadFormatInvalid => BrokerAnswer::Refused("the broker does not accept the payload"),
+        PubAckReason::PacketIdentifierInUse => BrokerAnswer::Refused("the broker lost count of the packets"),
         PubAckReason::UnspecifiedError | PubAckReason::ImplementationSpecificError => {
-            Answer::Refused("the broker gave no reason; see its log")
+            BrokerAnswer::Refused("the broker gave no reason; see its log")
         }
     }
 }
@@ -175,10 +175,10 @@ mod tests {
 
     #[test]
     fn only_reasons_below_0x80_are_no_fault() {
-        assert_eq!(answer(PubAckReason::Success), Answer::Taken);
-        assert_eq!(answer(PubAckReason::NoMatchingSubscribers), Answer::NobodyListens);
+        assert_eq!(answer(PubAckReason::Success), BrokerAnswer::Taken);
+        assert_eq!(answer(PubAckReason::NoMatchingSubscribers), BrokerAnswer::NobodyListens);
         for reason in [PubAckReason::NotAuthorized, PubAckReason::QuotaExceeded, PubAckReason::UnspecifiedError] {
-            assert!(matches!(answer(reason), Answer::Refused(_)), "{reason:?}");
+            assert!(matches!(answer(reason), BrokerAnswer::Refused(_)), "{reason:?}");
         }
     }
 

@@ -85,7 +85,7 @@ pub enum Link {
 
 /// What the broker said to one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum BrokerAnswer {
     /// It has it. Not a delivery.
     Taken,
     /// It has nobody to give it to, and threw it away (reason 0x10).
@@ -102,7 +102,7 @@ pub struct Acked {
     /// Which event.
     pub seq: Seq,
     /// What the broker said.
-    pub answer: Answer,
+    pub answer: BrokerAnswer,
 }
 
 /// The connection has ended: wait for the next one.

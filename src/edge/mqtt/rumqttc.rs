@@ -198,7 +198,7 @@ impl UplinkLoop {
                     let _ = self.acks.try_send(acked);
                 }
                 None => {
-                    if let super::Answer::Refused(why) = answer(ack.reason) {
+                    if let super::BrokerAnswer::Refused(why) = answer(ack.reason) {
                         tracing::error!(why, "the broker refused this box's state");
                     }
                 }

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use tokio::{net::TcpListener, sync::watch};
 use zeroize::Zeroizing;
 
-pub use sheet::Look;
+pub use sheet::Appearance;
 pub use words::{Words, WordsError};
 
 use self::pages::Pages;

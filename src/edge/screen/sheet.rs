@@ -10,7 +10,7 @@ use crate::domain::{Answer, Decision, Hint, Shown};
 /// How the page looks: its ground, its shape, its motion. One for each pattern of the light, and one for the proctor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Look {
+pub enum Appearance {
     /// Please tap.
     Idle,
     /// The box is unwell; the proctor takes over.
@@ -27,7 +27,7 @@ pub enum Look {
     Referred,
 }
 
-impl Look {
+impl Appearance {
     /// How `answer` looks.
     #[must_use]
     pub const fn of(answer: &Answer) -> Self {
@@ -63,7 +63,7 @@ struct Progress {
 /// All that a page shows. The first line's language is the door's own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Sheet<'a> {
-    look: Look,
+    look: Appearance,
     lines: Vec<Line<'a>>,
     /// What is said when the box cannot be reached.
     waiting: Vec<Line<'a>>,
@@ -112,7 +112,7 @@ impl<'a> Sheet<'a> {
             detail,
         };
         Self {
-            look: Look::of(&shown.answer),
+            look: Appearance::of(&shown.answer),
             lines: words[..spoken].iter().map(|&words| line(words, words.say(shown, door))).collect(),
             waiting: words.iter().map(|&words| line(words, words.waiting().clone())).collect(),
             hint: shown.hint.filter(|_| progress.is_some()),

@@ -63,15 +63,15 @@ impl FrameSource for Puppet {
 }
 
 /// An observer at work, and what it tells.
-struct Room {
-    looks: watch::Sender<Option<Arc<Look>>>,
+struct WatchedRoom {
+    looks: watch::Sender<Option<Arc<CaptureWindow>>>,
     broken: Arc<AtomicBool>,
     happened: Receiver<Happened>,
     observer: thread::JoinHandle<Result<(), CameraFault>>,
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Room {
+impl WatchedRoom {
     fn open() -> Self {
         let clip = project().join("tests/pictures/cache/clips/single_face");
         let picture = |n: usize| {
@@ -123,13 +123,13 @@ impl Room {
     }
 
     fn look(&self, templates: Vec<Template>) {
-        self.looks.send_replace(Some(Arc::new(Look { templates, since: mono()() })));
+        self.looks.send_replace(Some(Arc::new(CaptureWindow { templates, since: mono()() })));
     }
 }
 
 #[test]
 fn what_breaks_is_tried_again_while_nobody_stands_there() {
-    let room = Room::open();
+    let room = WatchedRoom::open();
     // A template that cannot be compared: the nets' room refuses at the first face.
     let foreign = Template {
         space: EmbeddingSpaceId::new("another"),
@@ -152,7 +152,7 @@ fn what_breaks_is_tried_again_while_nobody_stands_there() {
     // And the next student is looked at.
     room.look(Vec::new());
     assert_eq!(room.seen().faces, 1);
-    let Room { happened, observer, looks, .. } = room;
+    let WatchedRoom { happened, observer, looks, .. } = room;
     drop((happened, looks));
     assert!(observer.join().expect("it does not panic").is_ok());
 }

@@ -9,7 +9,7 @@ use crate::{
         Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, Proctor, ProctorId, Ruling, Seq,
         StudentId, Timestamp, UNDO_WITHIN, Verdict, Whereabouts,
     },
-    edge::console::{Entry, Look, Person, Undoable, Visit, What as Happened, Why, WrongPins},
+    edge::console::{Entry, EntryStyle, Person, Undoable, Visit, What as Happened, Why, WrongPins},
     store::{EventError, EventStore},
 };
 
@@ -94,7 +94,7 @@ impl History {
                 id: done.id,
                 at: done.at.as_millisecond(),
                 who,
-                look: Look::Admitted,
+                look: EntryStyle::Admitted,
                 what: Happened::Admitted,
                 why: Why::Match,
                 by: None,
@@ -104,22 +104,23 @@ impl History {
             match &done.what {
                 What::Answer(Decision::Admit) => {}
                 What::Answer(Decision::Deny(why)) => {
-                    (entry.look, entry.what, entry.why) = (Look::Denied, Happened::NotAdmitted, Why::Reason(*why));
+                    (entry.look, entry.what, entry.why) =
+                        (EntryStyle::Denied, Happened::NotAdmitted, Why::Reason(*why));
                 }
                 What::Answer(Decision::Refer(why)) => {
-                    (entry.look, entry.what, entry.why) = (Look::Referred, Happened::ForYou, Why::Reason(*why));
+                    (entry.look, entry.what, entry.why) = (EntryStyle::Referred, Happened::ForYou, Why::Reason(*why));
                 }
                 What::Ruling { by, verdict, why, note } => {
                     (entry.look, entry.what) = match verdict {
-                        Verdict::Admit => (Look::Admitted, Happened::AdmittedByProctor),
-                        Verdict::AdmitByHand => (Look::Admitted, Happened::AdmittedByHand),
-                        Verdict::Refuse => (Look::Refused, Happened::AskedToWait),
+                        Verdict::Admit => (EntryStyle::Admitted, Happened::AdmittedByProctor),
+                        Verdict::AdmitByHand => (EntryStyle::Admitted, Happened::AdmittedByHand),
+                        Verdict::Refuse => (EntryStyle::Refused, Happened::AskedToWait),
                     };
                     entry.why = Why::Ground(*why);
                     entry.by = Some(name(by));
                     entry.note = note.as_ref().map(|note| note.as_str().to_owned());
                     if let Some(by) = self.undone.get(&done.id) {
-                        (entry.look, entry.what) = (Look::Undone, Happened::TakenBack);
+                        (entry.look, entry.what) = (EntryStyle::Undone, Happened::TakenBack);
                         entry.by = Some(name(by));
                     } else {
                         let until = done.at + UNDO_WITHIN;

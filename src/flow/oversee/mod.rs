@@ -35,13 +35,13 @@ pub struct Oversee {
     pub exam: Exam,
     /// Names the moment of a ruling.
     pub clock: Arc<dyn Clock>,
-    desk: Mutex<Desk>,
+    records: Mutex<Records>,
     /// One proctor's event at a time: the session always finds room in the queue.
     events: Mutex<SyncSender<Submitted>>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
 }
 
-struct Desk {
+struct Records {
     roster: RosterStore,
     events: EventStore,
     history: History,
@@ -58,16 +58,16 @@ impl Oversee {
         submit: SyncSender<Submitted>,
         status: Box<dyn Fn() -> Status + Send + Sync>,
     ) -> Self {
-        let desk = Mutex::new(Desk { roster, events, history: History::default() });
-        Self { room, exam, clock, desk, events: Mutex::new(submit), status }
+        let records = Mutex::new(Records { roster, events, history: History::default() });
+        Self { room, exam, clock, records, events: Mutex::new(submit), status }
     }
 
-    /// The desk, with every event that is on disk.
-    fn desk(&self) -> Result<MutexGuard<'_, Desk>, OfficeError> {
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let Desk { events, history, .. } = &mut *desk;
+    /// The records, with every event that is on disk.
+    fn records(&self) -> Result<MutexGuard<'_, Records>, OfficeError> {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let Records { events, history, .. } = &mut *records;
         history.catch_up(events, &self.exam.id).map_err(store)?;
-        Ok(desk)
+        Ok(records)
     }
 
     /// Puts an event on disk, and waits until it is there.
@@ -98,7 +98,7 @@ fn store(error: impl std::error::Error + Send + Sync + 'static) -> OfficeError {
     OfficeError::Store(Box::new(error))
 }
 
-impl Desk {
+impl Records {
     fn entries(&self) -> Result<Vec<RosterEntry>, OfficeError> {
         self.roster.entries().map_err(store)
     }
@@ -115,11 +115,11 @@ impl Desk {
 
 impl Office for Oversee {
     fn board(&self) -> Result<Board, OfficeError> {
-        let desk = self.desk()?;
-        let entries = desk.entries()?;
-        let names: Vec<Proctor> = desk.roster.proctors().map_err(store)?;
-        let mut people: Vec<Person> = entries.iter().map(|entry| desk.person(entry, &self.room)).collect();
-        let listed = desk.history.entries(&people, &names, self.clock.wall());
+        let records = self.records()?;
+        let entries = records.entries()?;
+        let names: Vec<Proctor> = records.roster.proctors().map_err(store)?;
+        let mut people: Vec<Person> = entries.iter().map(|entry| records.person(entry, &self.room)).collect();
+        let listed = records.history.entries(&people, &names, self.clock.wall());
         // Whoever sits elsewhere is not missed here; if they were let in by a proctor they are here all the same.
         people.retain(|person| person.here || person.whereabouts == Whereabouts::Inside);
         people.sort_by(|a, b| (a.name.to_lowercase(), &a.student).cmp(&(b.name.to_lowercase(), &b.student)));
@@ -138,22 +138,22 @@ impl Office for Oversee {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let desk = self.desk()?;
-        let found = desk.entries()?.into_iter().filter(|entry| {
+        let records = self.records()?;
+        let found = records.entries()?.into_iter().filter(|entry| {
             entry.student.given_name.to_lowercase().contains(&wanted)
                 || entry.student.id.as_str().to_lowercase().contains(&wanted)
         });
-        Ok(found.take(FOUND).map(|entry| desk.person(&entry, &self.room)).collect())
+        Ok(found.take(FOUND).map(|entry| records.person(&entry, &self.room)).collect())
     }
 
     fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<String>, OfficeError> {
         // Out of the lock before the hash is worked at.
-        let found = self.desk()?.roster.proctor(proctor).map_err(store)?;
+        let found = self.records()?.roster.proctor(proctor).map_err(store)?;
         Ok(found.filter(|(_, hash)| hash.matches(pin)).map(|(proctor, _)| proctor.name))
     }
 
     fn rule(&self, by: &ProctorId, call: Call) -> Result<(), OfficeError> {
-        let entry = self.desk()?.entries()?.into_iter().find(|entry| entry.student.id == call.student);
+        let entry = self.records()?.entries()?.into_iter().find(|entry| entry.student.id == call.student);
         let entry = entry.ok_or(OfficeError::NoStudent)?;
         let ruling = Ruling {
             exam: self.exam.id.clone(),
@@ -178,15 +178,15 @@ impl Office for Oversee {
     }
 
     fn wrong_pins(&self) -> Result<Vec<WrongPins>, OfficeError> {
-        Ok(self.desk()?.history.wrong_pins())
+        Ok(self.records()?.history.wrong_pins())
     }
 
     fn status(&self) -> Status {
         let mut status = (self.status)();
-        match self.desk() {
-            Ok(desk) => {
-                status.counters = desk.history.counters();
-                status.access = desk.history.access();
+        match self.records() {
+            Ok(records) => {
+                status.counters = records.history.counters();
+                status.access = records.history.access();
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the console cannot read the events");

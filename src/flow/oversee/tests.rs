@@ -16,7 +16,7 @@ use crate::{
         NotUndoable, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp, Unfounded, Verdict,
         sample::verified,
     },
-    edge::console::{Look, What, Why},
+    edge::console::{EntryStyle, What, Why},
     flow::{Happened, Record},
     store::{Key, Limits, Pin},
 };
@@ -170,7 +170,7 @@ fn a_proctor_overrules_and_takes_it_back() {
     morning.oversee.rule(&okafor(), call(2, Verdict::AdmitByHand)).unwrap();
     morning.oversee.rule(&okafor(), call(3, Verdict::Admit)).unwrap();
     assert_eq!(morning.people().len(), 3, "somebody from another room was let in");
-    assert_eq!(morning.oversee.board().unwrap().entries[0].look, Look::Admitted);
+    assert_eq!(morning.oversee.board().unwrap().entries[0].look, EntryStyle::Admitted);
     morning.end();
 }
 
@@ -183,7 +183,7 @@ fn what_makes_no_sense_is_not_recorded() {
     let refused = morning.oversee.rule(&okafor(), call(9, Verdict::Admit));
     assert!(matches!(refused, Err(OfficeError::NoStudent)), "{refused:?}");
     assert!(morning.list().is_empty());
-    assert!(morning.oversee.desk().unwrap().events.ends().unwrap().last == Seq(0));
+    assert!(morning.oversee.records().unwrap().events.ends().unwrap().last == Seq(0));
     morning.end();
 }
 

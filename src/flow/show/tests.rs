@@ -12,7 +12,7 @@ use crate::{
         ExamId, ExamWindow, FaceSeen, Hint, History, Invitation, MonoTime, Observation, Pose, ProctorId, Reason,
         RoomId, RosterEntry, RosterVersion, SignInCode, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
-    edge::{light::LightError, screen::Look},
+    edge::{light::LightError, screen::Appearance},
     session::{
         Door, Enrolled, Fault, Input, Lookup, Now, Output, Policy, Session, Tap, TemplateStock, Thresholds, WakeReason,
     },
@@ -169,15 +169,16 @@ fn a_whole_life() -> Vec<Shown> {
 fn light_and_screen_agree_through_a_whole_life() {
     let shown = a_whole_life();
     let agreed = [
-        (Look::Idle, Pattern::Idle),
-        (Look::SignIn, Pattern::Idle),
-        (Look::Looking, Pattern::Looking),
-        (Look::Admitted, Pattern::Admit),
-        (Look::Denied, Pattern::Deny),
-        (Look::Referred, Pattern::Refer),
-        (Look::Unwell, Pattern::Fault),
+        (Appearance::Idle, Pattern::Idle),
+        (Appearance::SignIn, Pattern::Idle),
+        (Appearance::Looking, Pattern::Looking),
+        (Appearance::Admitted, Pattern::Admit),
+        (Appearance::Denied, Pattern::Deny),
+        (Appearance::Referred, Pattern::Refer),
+        (Appearance::Unwell, Pattern::Fault),
     ];
-    let together: Vec<_> = shown.iter().map(|shown| (Look::of(&shown.answer), pattern_of(&shown.answer))).collect();
+    let together: Vec<_> =
+        shown.iter().map(|shown| (Appearance::of(&shown.answer), pattern_of(&shown.answer))).collect();
     assert!(together.iter().all(|pair| agreed.contains(pair)), "{together:?}");
     assert!(agreed.iter().all(|pair| together.contains(pair)), "the life saw everything: {together:?}");
     // What the light was told is what the screen was told, without the repetitions that hints and attempts are.

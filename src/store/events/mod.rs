@@ -58,7 +58,7 @@ impl Default for Limits {
 
 /// How much room there is for decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Headroom {
     /// All is well.
     Plenty,
     /// Decisions still go in, but the outbox is three quarters full or the disk reserve is being used: raise an alarm.
@@ -298,16 +298,16 @@ impl EventStore {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn room(&self) -> Result<Room, EventError> {
+    pub fn room(&self) -> Result<Headroom, EventError> {
         let Waiting { rows, bytes, .. } =
             waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?;
         let Limits { rows: most_rows, bytes: most_bytes, reserve: _ } = self.limits;
         Ok(if rows >= most_rows || bytes >= most_bytes || self.refused {
-            Room::Exhausted
+            Headroom::Exhausted
         } else if rows >= most_rows / 4 * 3 || bytes >= most_bytes / 4 * 3 || !self.reserve.is_whole() {
-            Room::Low
+            Headroom::Low
         } else {
-            Room::Plenty
+            Headroom::Plenty
         })
     }
 

@@ -235,15 +235,15 @@ fn a_full_outbox_refuses_and_takes_up_again() {
     for limits in [Limits { rows: 4, ..LIMITS }, Limits { bytes: 4 * body, ..LIMITS }] {
         let bench = Bench::new();
         let mut store = EventStore::open(&bench.path, &KEY, EPOCH, limits).unwrap();
-        assert_eq!(store.room().unwrap(), Room::Plenty);
+        assert_eq!(store.room().unwrap(), Headroom::Plenty);
         record(&mut store, 1..=3);
-        assert_eq!(store.room().unwrap(), Room::Low);
+        assert_eq!(store.room().unwrap(), Headroom::Low);
         store.record(&admit(4)).unwrap();
-        assert_eq!(store.room().unwrap(), Room::Exhausted);
+        assert_eq!(store.room().unwrap(), Headroom::Exhausted);
         assert!(matches!(store.record(&admit(5)), Err(EventError::OutboxFull { rows: 4, bytes }) if bytes == 4 * body));
         assert_eq!(seqs(&store.pending(Seq(0), 9).unwrap()), [1, 2, 3, 4]);
         store.acknowledge(EPOCH, Seq(4)).unwrap();
-        assert_eq!(store.room().unwrap(), Room::Plenty);
+        assert_eq!(store.room().unwrap(), Headroom::Plenty);
         assert_eq!(store.record(&admit(5)).unwrap().seq, Seq(5));
     }
 }
@@ -263,12 +263,12 @@ fn without_room_the_next_event_is_refused_and_none_is_lost() {
         }
     };
     assert!(matches!(error, EventError::DiskFull), "{error}");
-    assert_eq!(store.room().unwrap(), Room::Exhausted);
+    assert_eq!(store.room().unwrap(), Headroom::Exhausted);
     assert_eq!(store.ends().unwrap().last, Seq(recorded));
     assert_eq!(store.outbox_len().unwrap(), recorded);
     store.verify_chain().unwrap();
 
     store.sealed.connection().pragma_update(None, "max_page_count", pages + 100).unwrap();
     assert_eq!(store.record(&admit(recorded + 1)).unwrap().seq, Seq(recorded + 1));
-    assert_eq!(store.room().unwrap(), Room::Plenty);
+    assert_eq!(store.room().unwrap(), Headroom::Plenty);
 }

@@ -43,7 +43,7 @@ pub struct Candidate {
     pub score: f32,
 }
 
-struct Stage {
+struct CascadeStage {
     net: Net,
     spec: StageSpec,
     input: Vec<f32>,
@@ -51,9 +51,9 @@ struct Stage {
 
 /// The three nets and their buffers.
 pub struct Detector {
-    proposal: Stage,
-    refine: Stage,
-    output: Stage,
+    proposal: CascadeStage,
+    refine: CascadeStage,
+    output: CascadeStage,
     pyramid: Pyramid,
     columns: Axis,
     rows: Axis,
@@ -69,7 +69,7 @@ struct Judged<const POINTS: usize> {
 
 impl Detector {
     pub(crate) fn new([proposal, refine, output]: [(Net, StageSpec); 3]) -> Self {
-        let stage = |(net, spec)| Stage { net, spec, input: Vec::new() };
+        let stage = |(net, spec)| CascadeStage { net, spec, input: Vec::new() };
         Self {
             proposal: stage(proposal),
             refine: stage(refine),
@@ -116,7 +116,7 @@ impl Detector {
         min_face: u32,
         threshold: f32,
     ) -> Result<Vec<Candidate>, InferenceError> {
-        let Stage { net, spec, input } = &mut self.proposal;
+        let CascadeStage { net, spec, input } = &mut self.proposal;
         let cell = spec.net.input.width;
         self.pyramid.fit(view.width(), view.height(), min_face, cell);
         let mut all = Vec::new();
@@ -216,7 +216,7 @@ impl Detector {
     }
 }
 
-impl Stage {
+impl CascadeStage {
     /// Runs the net on all windows, batch by batch, and keeps those with more than `threshold`.
     fn judge<const POINTS: usize>(
         &mut self,

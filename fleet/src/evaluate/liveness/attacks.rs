@@ -10,13 +10,13 @@ use examgate::{
 
 use super::{
     play::Ended,
-    staged::{Stage, cache, picture},
+    staged::{StagedTap, cache, picture},
 };
 
 /// Two and a half seconds: one look.
 const FRAMES: usize = 75;
 
-fn attack(stage: &mut Stage, source: &str, carrier: Carrier, movement: Movement) -> Ended {
+fn attack(stage: &mut StagedTap, source: &str, carrier: Carrier, movement: Movement) -> Ended {
     let portrait = portraits_of(&mut stage.pipeline, &cache(source)).unwrap().remove(0);
     let frames = draw(&portrait.frames, carrier, movement, 7);
     let filling: Vec<_> = draw(&portrait.frames[..1], Carrier::Filling, Movement::Held, 1).take(1).collect();
@@ -43,7 +43,7 @@ fn no_drawn_attack_is_admitted() {
     thread::scope(|scope| {
         let halves = [even, odd].map(|half| {
             scope.spawn(move || {
-                let mut stage = Stage::new();
+                let mut stage = StagedTap::new();
                 for &(source, carrier, movement) in half {
                     let ended = attack(&mut stage, source, carrier, movement);
                     assert!(ended.frames_used > 0, "{carrier:?} {movement:?} was not looked at: {ended:?}");
@@ -57,7 +57,7 @@ fn no_drawn_attack_is_admitted() {
 
 #[test]
 fn the_person_of_a_clip_is_admitted() {
-    let mut stage = Stage::new();
+    let mut stage = StagedTap::new();
     let template = stage.enrolled(&picture("clips/WolfgangLanger_Pexels/0070.jpg"));
     let frames = (1..=60).map(|n| picture(&format!("clips/WolfgangLanger_Pexels/{n:04}.jpg")));
     let ended = stage.play(&template, frames);

@@ -8,7 +8,7 @@ use examgate::{
 };
 use image::{Rgb, RgbImage, imageops};
 
-use super::staged::{Stage, picture};
+use super::staged::{StagedTap, picture};
 
 /// A man before a door; live.
 const HIM: &str = "clips/single_face";
@@ -35,7 +35,7 @@ const REFER: fn(Reason) -> Decision = Decision::Refer;
 
 #[test]
 fn nobody_in_any_frame() {
-    let mut stage = Stage::new();
+    let mut stage = StagedTap::new();
     let templates = stage.enrolled(&picture("clips/single_face/0070.jpg"));
     let ended = stage.play(&templates, clip("clips/no_face"));
     assert_eq!((ended.decision, ended.frames_used), (REFER(Reason::NoFace), 0));
@@ -44,7 +44,7 @@ fn nobody_in_any_frame() {
 
 #[test]
 fn several_people_walk_through() {
-    let mut stage = Stage::new();
+    let mut stage = StagedTap::new();
     let templates = stage.enrolled(&picture("clips/single_face/0070.jpg"));
     let people = picture("photos/multi_face.jpg");
     let crowd = imageops::resize(&people, 1400, 934, imageops::FilterType::Triangle);
@@ -56,7 +56,7 @@ fn several_people_walk_through() {
 
 #[test]
 fn the_lights_go_off() {
-    let mut stage = Stage::new();
+    let mut stage = StagedTap::new();
     let templates = stage.enrolled(&picture("clips/single_face/0070.jpg"));
     let dark = |mut frame: RgbImage| {
         frame.iter_mut().for_each(|value| *value /= 12);
@@ -73,7 +73,7 @@ fn the_lights_go_off() {
 
 #[test]
 fn a_face_leaves_and_another_comes() {
-    let mut stage = Stage::new();
+    let mut stage = StagedTap::new();
     let [him, her] = [HIM, HER].map(|clip| stage.enrolled(&picture(&format!("{clip}/0010.jpg"))));
     let empty = || (0..6).map(|_| RgbImage::from_pixel(640, 360, Rgb([128; 3])));
     // Too short a look at the student, a long one at somebody else: the card is not theirs.
@@ -86,7 +86,7 @@ fn a_face_leaves_and_another_comes() {
 
 #[test]
 fn a_face_is_replaced_within_one_frame() {
-    let mut stage = Stage::new();
+    let mut stage = StagedTap::new();
     let (hers, his) = (picture("clips/WolfgangLanger_Pexels/0010.jpg"), picture("photos/single_face.jpg"));
     let place = stage.face(&picture("clips/single_face/0018.jpg"));
     let her = stage.enrolled(&hers);

@@ -18,12 +18,12 @@ use super::{
 use crate::models;
 
 /// The nets and the rule as they ship.
-pub(super) struct Stage {
+pub(super) struct StagedTap {
     pub(super) pipeline: Pipeline,
     policy: Policy,
 }
 
-impl Stage {
+impl StagedTap {
     pub(super) fn new() -> Self {
         let models = models::of_this_checkout();
         Self { policy: policy(models.manifest()), pipeline: models::open(&models).unwrap() }

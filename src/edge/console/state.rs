@@ -19,7 +19,7 @@ use crate::{
 const TICK: Duration = Duration::from_secs(30);
 
 /// All that the pages read and ask.
-pub(super) struct Desk {
+pub(super) struct ConsoleState {
     pub(super) limits: Limits,
     office: Arc<dyn Office>,
     pub(super) invitations: watch::Receiver<Option<(Invitation, MonoTime)>>,
@@ -34,7 +34,7 @@ pub(super) struct Desk {
     pub(super) pins: Semaphore,
 }
 
-impl Desk {
+impl ConsoleState {
     pub(super) fn new(
         limits: Limits,
         office: Arc<dyn Office>,
