@@ -1,6 +1,6 @@
 //! Whom nobody invited: a flood of followers, connections by the thousand, heads that never end, handshakes for their own sake.
 //!
-//! All at once, on screen and console, as fast as two threads each can. Never knows whether it hurts.
+//! All at once, on screen and console, as fast as two threads each can.
 
 use std::{
     io::{Read as _, Write as _},

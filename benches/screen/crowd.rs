@@ -1,6 +1,4 @@
 //! Whom screen and console are meant for: pages that follow, a page that shows pictures, a proctor who signed in.
-//!
-//! Never knows what it costs.
 
 use std::{
     io::{Read as _, Write as _},

@@ -1,6 +1,4 @@
 //! `align`: faces as the embedder sees them, as pictures: to look at, and to calibrate a quantised net with.
-//!
-//! It never knows whose faces they are.
 
 use std::{fs, path::PathBuf};
 

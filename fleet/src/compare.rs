@@ -1,6 +1,6 @@
 //! `compare`: two photos, one similarity, and what it means at the door.
 //!
-//! It never knows who the people are, and never calls a similarity a probability.
+//! Never calls a similarity a probability.
 
 use std::{
     io::{self, Write},

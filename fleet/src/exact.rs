@@ -1,6 +1,6 @@
 //! Exact binomial intervals, for trials that are truly independent: nobody takes part in two of them.
 //!
-//! It never knows what was tried. Comparisons that share people are not independent: those get a bootstrap over people.
+//! Comparisons that share people are not independent: those get a bootstrap over people.
 
 /// Two-sided Clopper-Pearson interval (Biometrika 26(4), 1934) of the rate behind `events` in `trials`, at `confidence` (0..1).
 /// Without trials it is 0 to 1: nothing is known.

@@ -1,6 +1,4 @@
 //! Exit codes after sysexits.h: who has to mend it, the one who typed or the one who made the data.
-//!
-//! It never knows what went wrong.
 
 /// Bad arguments, keys or models (EX_USAGE).
 pub(crate) const USAGE: u8 = 64;

@@ -1,6 +1,4 @@
 //! A photo's file to one face's template, or the reason why not and how to mend it.
-//!
-//! It never knows whose face it is.
 
 use std::{
     fs::File,

@@ -1,6 +1,4 @@
 //! `examgate-fleet`: arguments to one command to an exit code. Nothing else.
-//!
-//! It never knows what a command does.
 
 mod align;
 mod calibrate;

@@ -1,6 +1,4 @@
 //! What every command that measures takes, and how it says what it found.
-//!
-//! It never knows what is measured.
 
 use std::io::{self, Write};
 

@@ -1,6 +1,4 @@
 //! Where the nets and the runtime are found, and work spread over several pipelines.
-//!
-//! It never knows what a net says.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,6 +1,4 @@
 //! Every face against every other: cosines of unit vectors as blocks of one matrix product.
-//!
-//! It never knows whose faces they are.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

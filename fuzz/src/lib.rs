@@ -1,6 +1,4 @@
 //! What several targets need: messages that are truly signed, so that what is inside them is reached too.
-//!
-//! Never knows what a target looks for.
 
 use coset::{CborSerializable, CoseSign1Builder, HeaderBuilder, iana};
 use ed25519_dalek::{Signer, SigningKey};

@@ -1,6 +1,4 @@
 //! The line to the broker: certificates, keys and who is trusted, out of the configuration; then polling and delivering.
-//!
-//! Never knows what an event says.
 
 use std::{
     path::Path,

@@ -1,6 +1,4 @@
 //! The machine that the box runs on, as a tuning names it.
-//!
-//! Never knows a net.
 
 /// The processor's name and how many there are.
 #[must_use]

@@ -1,6 +1,4 @@
 //! The student screen, built from the configuration.
-//!
-//! Never knows what it shows.
 
 use anyhow::{Context, Result};
 use jiff::tz::TimeZone;

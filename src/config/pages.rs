@@ -1,6 +1,4 @@
 //! What people see in a browser: the student screen and the proctor's console.
-//!
-//! Never knows what a page says.
 
 use std::{net::SocketAddr, path::PathBuf};
 

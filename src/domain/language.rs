@@ -1,6 +1,4 @@
 //! Which language somebody prefers to be spoken to in.
-//!
-//! Never knows which languages there are words for.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,4 @@
 //! Who watches over an exam, and the code that ties a tap at the box to a sign-in at the console.
-//!
-//! Never knows a PIN.
 
 use std::fmt;
 

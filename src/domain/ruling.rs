@@ -1,6 +1,6 @@
 //! What proctors do: rulings over the box's answers, their undoing, and coming and going at the console.
 //!
-//! The proctor's last word that stands decides who is inside; without one, the box's. Never knows how a proctor signed in.
+//! The proctor's last word that stands decides who is inside; without one, the box's.
 
 use std::{fmt, net::IpAddr, time::Duration};
 

@@ -1,8 +1,7 @@
 //! Takes connections and holds each to its limits: what every edge that serves pages does before it knows what is asked.
 //!
-//! Whoever is slow with a greeting, a request or an answer is dropped; beyond the limits of connections newcomers are closed at
-//! once, and one address cannot take all places. It cannot tell a crowd from an attacker with many addresses. Never knows what is
-//! served, nor how a connection is made secret.
+//! Whoever is slow with a greeting, a request or an answer is dropped; beyond the limits of connections newcomers are
+//! closed at once, and one address cannot take all places. It cannot tell a crowd from an attacker with many addresses.
 
 use std::{
     collections::HashMap,

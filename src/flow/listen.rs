@@ -1,6 +1,4 @@
 //! Listens to the card reader and passes taps on to the verification.
-//!
-//! Never knows what a tap leads to.
 
 use std::{sync::mpsc::SyncSender, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Looks at camera frames while the session wants it, and tells when camera or inference break.
 //!
-//! One thread owns the nets. Between students it only follows the camera's health. Never knows what is decided.
+//! One thread owns the nets. Between students it only follows the camera's health.
 
 use std::{
     sync::{Arc, mpsc::SyncSender},

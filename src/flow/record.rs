@@ -1,6 +1,4 @@
 //! Puts events on disk, one after the other, on a thread of its own: a disk that hangs must not hang the verification.
-//!
-//! Never knows what an event means.
 
 use std::sync::{
     Arc,

@@ -1,6 +1,4 @@
 //! Shows what the session says on the light. It is read from one `watch`, which a screen reads too: they cannot disagree.
-//!
-//! Never knows why an answer was given.
 
 use tokio::sync::watch;
 

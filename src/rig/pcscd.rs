@@ -2,9 +2,9 @@
 //! [`super::virtual_card`] is inserted.
 //!
 //! pcscd's own socket is a fixed path that takes root; handed a listening socket in systemd's way (sd_listen_fds(3)) it
-//! serves that instead. So every rig has a pcscd of its own, beside the machine's, and runs it as a plain user, who cannot
-//! take the machine's real readers away either. Clients find it by [`SOCKET`] in their environment. vpcd listens on all
-//! addresses: not for machines on a hostile network. Never knows what reads the cards.
+//! serves that instead. So every rig has a pcscd of its own, beside the machine's, and runs it as a plain user, who
+//! cannot take the machine's real readers away either. Clients find it by [`SOCKET`] in their environment. vpcd listens
+//! on all addresses: not for machines on a hostile network.
 
 use std::{
     fs::{self, File, Permissions},

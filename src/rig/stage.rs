@@ -1,7 +1,7 @@
 //! A whole exam room on one machine: keys, certificates, rosters and a configuration in a temporary folder; the real broker,
 //! reader service and collector; and the box as a process of its own, `examgate run`, which can be killed and started again.
 //!
-//! Used by the demonstration and by tests of the whole line. Never knows what is played on it.
+//! Used by the demonstration and by tests of the whole line.
 
 mod door;
 mod office;

@@ -1,7 +1,7 @@
 //! Strings that a script pulls: files in a folder that a box built with `sim` follows instead of hardware.
 //!
-//! `clock` holds the wall-clock time (RFC 3339), `scene` what stands before the camera, `card` what lies on the reader (both
-//! JSON). Whoever pulls writes a new file and renames it into place. Never knows what the box makes of it.
+//! `clock` holds the wall-clock time (RFC 3339), `scene` what stands before the camera, `card` what lies on the reader
+//! (both JSON). Whoever pulls writes a new file and renames it into place.
 
 use std::{
     fs, io,

@@ -1,6 +1,4 @@
 //! The numbers of all benches in one file, `target/bench/summary.json`: a flat map of stable names.
-//!
-//! Never knows what they mean.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 

@@ -1,7 +1,7 @@
 //! A card for the virtual reader `vpcd`: it connects to the reader's TCP port, and is in the slot while connected.
 //!
 //! Wire format, as in `vpcd` 3.3: two bytes of length, big-endian, then the payload; a payload of one byte is a control
-//! message, every other an APDU. Never knows PC/SC, nor who reads the card.
+//! message, every other an APDU.
 
 use std::{
     io::{self, Read, Write},

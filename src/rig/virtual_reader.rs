@@ -1,6 +1,6 @@
 //! The card contract's bench over a real pcscd with the virtual reader: what tests and `hw-tests` run the contract on.
 //!
-//! The process finds that pcscd by [`super::pcscd::SOCKET`] in its environment. Never knows what the contract checks.
+//! The process finds that pcscd by [`super::pcscd::SOCKET`] in its environment.
 
 use std::time::Duration;
 

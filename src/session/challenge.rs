@@ -4,8 +4,6 @@
 //! where it was between the eyes). One turn the wrong way ends it, so a clip of somebody looking about is right in one case of
 //! four. Does not block a live person in a mask, nor a picture that software animates. Coming closer is not asked for: a photo
 //! can be brought closer.
-//!
-//! Never knows what made the passive evidence unsure.
 
 use super::Hint;
 use crate::domain::{EventId, FaceSeen};

@@ -1,8 +1,7 @@
 //! SQLCipher: rosters, templates, events, outbox. One database and key per exam, one for events; erasing an exam's key
 //! erases the exam.
 //!
-//! It never knows cameras, cards, sessions or the network, and it reads no clock: times and identifiers arrive inside
-//! what is stored.
+//! It reads no clock: times and identifiers arrive inside what is stored.
 
 mod events;
 mod key;

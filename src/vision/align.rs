@@ -1,6 +1,4 @@
 //! Turns, scales and moves a face so that eyes, nose and mouth lie where the embedder learned them, straight into its input.
-//!
-//! Never knows what the embedder makes of it.
 
 use super::{ImageView, Landmarks, Point, placement::Placement};
 

@@ -1,6 +1,4 @@
 //! Bytes of a camera or a file to pixels, within limits: what is too large is refused before memory is taken for it.
-//!
-//! Never knows which camera or file.
 
 use std::io::Cursor;
 

@@ -1,6 +1,4 @@
 //! A face to a unit vector.
-//!
-//! Never knows whose vector it is, nor what it will be compared with.
 
 use super::{
     Colour, EmbedderSpec, Face, ImageView, VisionError,

@@ -4,7 +4,7 @@
 //! man in a third of a clip's frames), and the net's training data are unknown: so it never runs at a door, nobody is told to open their
 //! eyes by it, and no photo is refused for it.
 //!
-//! Never knows whose face it is, nor whether it is alive: a blink is no proof of life, a replayed clip blinks too.
+//! A blink is no proof of life, a replayed clip blinks too.
 
 use super::{
     EyesSpec, Face, ImageView, Landmarks, Point, VisionError,

@@ -1,6 +1,4 @@
 //! Where a face is in a picture. Coordinates are pixels, the picture's top left corner is (0, 0).
-//!
-//! Never knows whose face it is.
 
 /// A point in a picture, pixels; the centre of the top left pixel is (0, 0).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -10,8 +10,6 @@
 //!
 //! Whether it is still the same face is judged by its embedding, never by its place: a place can be taken by another person between two
 //! frames. On a change all that was fused is void and starts again with this frame.
-//!
-//! Never knows a template, a picture or a time.
 
 use std::collections::VecDeque;
 

@@ -2,8 +2,6 @@
 //!
 //! Blocks most prints and screens held at arm's length. Does not block a screen so close that its edges leave the frame, nor a mask;
 //! one frame is weak evidence, the mean over the frames of a session is better.
-//!
-//! Never knows whose face it is.
 
 use super::{
     Bounds, Face, ImageView, LivenessSpec, VisionError,

@@ -1,6 +1,4 @@
 //! Pictures of 8-bit colour in memory: owned ([`Image`]) and borrowed ([`ImageView`]).
-//!
-//! Never knows how the bytes were coded or what they show.
 
 use zeroize::Zeroize;
 

@@ -1,6 +1,4 @@
 //! All nets together: opened from verified files, run on one frame after the other. One thread owns it.
-//!
-//! Never knows what the numbers decide.
 
 use std::thread;
 

@@ -1,6 +1,4 @@
 //! Where pixels go in a net's input, and how they are scaled on the way.
-//!
-//! Never knows where the pixels come from.
 
 use super::{Colour, InputSpec, Layout};
 

@@ -3,8 +3,6 @@
 //! How frames are fused, and when it is another face, is told in `fusion.rs`. On a change of face all evidence is void, liveness too.
 //!
 //! Liveness is fused too, over all fit frames of the face: `pad` says from which cues.
-//!
-//! Never knows who the student is, nor which similarity suffices.
 
 use super::{Fusion, ImageView, Pipeline, VisionError, pad::Life};
 use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Similarity, SpaceMismatch, Template};

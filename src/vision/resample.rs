@@ -2,8 +2,6 @@
 //!
 //! Separable: an [`Axis`] says for each cell of the result which pixels it covers and how much. Rows are summed first (whole lines,
 //! which the compiler turns into vector code), columns then. What lies outside the picture counts as black.
-//!
-//! Never knows what is in the picture or which net eats it.
 
 use super::{ImageView, placement::Placement};
 

@@ -1,6 +1,4 @@
 //! ONNX Runtime: loaded once from the verified file, one session a net, on the provider the manifest names or its declared fallback.
-//!
-//! Never knows what a net computes.
 
 use std::{
     path::{Path, PathBuf},

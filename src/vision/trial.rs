@@ -1,6 +1,4 @@
 //! One net, run on one provider with so many threads: to be timed, not believed.
-//!
-//! Never knows the time, nor what the net says.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The one APDU the `uid` profile needs, and the judgement of what comes back.
 //!
-//! GET DATA is a pseudo-APDU: the reader answers it from its anticollision result, the card does not. What arrives
-//! is outside input, so every response is judged and none is trusted. This file never knows readers or contexts.
+//! GET DATA is a pseudo-APDU: the reader answers it from its anticollision result, the card does not. What arrives is
+//! outside input, so every response is judged and none is trusted.
 
 use super::uid::{ReaderOrder, Uid};
 

@@ -1,8 +1,7 @@
 //! The event envelope, version 1: one recorded event, sealed to the collector, signed by the box.
 //!
-//! COSE_Sign1 over a CBOR map `{v, device, epoch, seq, event_id, prev, hash, sealed}`. `sealed` is the body as recorded,
-//! encrypted with age; `hash` is its link of the chain, so the collector sees gaps and rewritten history. It never knows
-//! what a body says.
+//! COSE_Sign1 over a CBOR map `{v, device, epoch, seq, event_id, prev, hash, sealed}`. `sealed` is the body as
+//! recorded, encrypted with age; `hash` is its link of the chain, so the collector sees gaps and rewritten history.
 
 use std::fmt;
 

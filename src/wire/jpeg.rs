@@ -1,7 +1,7 @@
 //! Where a JPEG picture ends, found by walking its markers: without decoding, and without believing any byte of it.
 //!
 //! A camera's driver hands over its whole buffer, of which the picture is only the first part; some phones write more
-//! behind a photograph. Never knows what a picture shows.
+//! behind a photograph.
 
 /// Length of the JPEG picture that `bytes` begin with, from SOI to the end of EOI (ITU-T T.81, annex B); `None` if it is
 /// torn or none.

@@ -1,4 +1,4 @@
-//! The Ed25519 keys that sign and verify. It never knows what they sign: a purpose is given with every use.
+//! The Ed25519 keys that sign and verify. A purpose is given with every use.
 
 use std::{fmt, str::FromStr};
 

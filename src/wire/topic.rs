@@ -1,4 +1,4 @@
-//! The MQTT topics. It never knows who may write which: that is the broker's ACL.
+//! The MQTT topics. Who may write which is set by the broker's ACL.
 
 use crate::domain::DeviceId;
 

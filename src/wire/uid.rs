@@ -1,8 +1,8 @@
 //! A card's identifier (UID): its lengths, its byte orders and the ways campus systems print it.
 //!
-//! One order is canonical: the order in which the card sends it in anticollision (ISO/IEC 14443-3: UID0 first), which is
-//! what PC/SC part 3 asks of readers. Other orders exist only at the borders. This file never knows where a UID came
-//! from, and no error repeats a UID: positions and lengths only.
+//! One order is canonical: the order in which the card sends it in anticollision (ISO/IEC 14443-3: UID0 first), which
+//! is what PC/SC part 3 asks of readers. Other orders exist only at the borders. No error repeats a UID: positions and
+//! lengths only.
 
 use std::{fmt, str::FromStr};
 

@@ -1,6 +1,6 @@
 //! A console over real stores and the real recorder: an exam morning without a door.
 //!
-//! Never knows a camera or a card: answers of the box are put on record by hand.
+//! Answers of the box are put on record by hand.
 
 use std::{
     sync::{

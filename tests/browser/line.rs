@@ -1,6 +1,4 @@
 //! A cable between a browser and a port on this machine that can be cut and mended.
-//!
-//! Never knows what is said over it.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

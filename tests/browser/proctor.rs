@@ -1,6 +1,4 @@
 //! A proctor's hands and eyes at the console: pressing, filling in, and looking at a view at every size.
-//!
-//! Never knows what is behind the pages.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! A real browser, without a window: opens pages, waits for what they show, and remembers what they complain about.
 //!
-//! Debian's `chromium`, driven over its DevTools protocol. Never knows what is served.
+//! Debian's `chromium`, driven over its DevTools protocol.
 
 use std::{
     path::{Path, PathBuf},

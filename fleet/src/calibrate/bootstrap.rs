@@ -5,7 +5,7 @@
 //! were drawn, one count times the other (the pigeonhole bootstrap of Owen, Annals of Applied Statistics 1(2), 2007; for one side the
 //! subsets bootstrap of Bolle, Ratha and Pankanti, CVIU 93(1), 2004). A person drawn twice is never compared with themselves.
 //!
-//! It never knows a picture: persons are numbers, comparisons are scores.
+//! Persons are numbers, comparisons are scores.
 
 /// Replicates: the ends of a 95 % interval then rest on 25 of them.
 pub(crate) const REPLICATES: usize = 1000;

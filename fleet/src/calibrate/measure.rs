@@ -1,6 +1,4 @@
 //! From embeddings to the numbers of the report.
-//!
-//! It never knows a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! `calibrate`: labelled pictures in, thresholds with their doubt out, or how many people it would take.
 //!
-//! It never knows a roster; embeddings live only while it runs. Nothing it says about one face is a probability.
+//! Embeddings live only while it runs. Nothing it says about one face is a probability.
 
 pub(crate) mod bootstrap;
 pub(crate) mod labelled;

@@ -1,6 +1,4 @@
 //! What a calibration found: as JSON, as Markdown for people, as thresholds for the model manifest.
-//!
-//! It never knows how a number came to be.
 
 use std::fmt::Write;
 

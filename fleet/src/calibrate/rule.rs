@@ -8,8 +8,6 @@
 //! [`Playing::Held`] shows one picture in each attempt, the next one in the next; [`Playing::Varied`] shows all pictures in each
 //! attempt, in another order each time. All of them count as one continuous face: photos of one person years apart may look like two,
 //! frames of a video do not, and calling them a change of face would only keep impostors (and students) from ever being decided about.
-//!
-//! It never knows a file or a name.
 
 use std::time::Duration;
 

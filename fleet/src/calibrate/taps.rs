@@ -1,6 +1,6 @@
 //! Whole taps by people who are not, and by people who are, whom they claim to be.
 //!
-//! It never knows a name: people are numbers.
+//! People are numbers.
 
 use examgate::{
     domain::{Decision, Embedding, EmbeddingError, Similarity},

@@ -1,7 +1,7 @@
 //! The ledger: every event once, in an encrypted database.
 //!
-//! An event that is known changes nothing; one that contradicts what is known raises an alarm and changes nothing either.
-//! It never knows signatures or brokers: what comes here has been verified.
+//! An event that is known changes nothing; one that contradicts what is known raises an alarm and changes nothing
+//! either. What comes here has been verified.
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -2,7 +2,7 @@
 //! a measure calls worst are left out, how many genuine comparisons still fail? A measure that foretells failure makes them fewer; one
 //! that does not leaves the rate as it was.
 //!
-//! It never knows what is measured: goodness in, rates out.
+//! Goodness in, rates out.
 
 use crate::calibrate::bootstrap::Draws;
 

@@ -1,6 +1,6 @@
 //! `evaluate fusion`: what fusing frames and a second enrolment photo bring.
 //!
-//! It never knows a roster; embeddings live only while it runs.
+//! Embeddings live only while it runs.
 
 mod plot;
 

@@ -1,6 +1,6 @@
 //! Whether an enrolment photo with a short embedding is a poor one: the limit from one half of the people, what it is worth on the other.
 //!
-//! It never knows a picture: lengths and comparisons in, rates out.
+//! Lengths and comparisons in, rates out.
 
 use serde::Serialize;
 

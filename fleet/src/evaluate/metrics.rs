@@ -3,7 +3,7 @@
 //! Two rules hold throughout. A comparison is a match when its score is **at least** the threshold. A comparison that could
 //! not be made (no face found) has the score [`NOT_COMPARED`]: a non-match at every threshold, and it stays in the denominator.
 //!
-//! It never knows an image or a net: scores in, numbers out.
+//! Scores in, numbers out.
 
 /// Score of a comparison that could not be made: below every cosine.
 pub(crate) const NOT_COMPARED: f32 = f32::NEG_INFINITY;

@@ -1,6 +1,4 @@
 //! Evaluation: how well the nets in use tell people apart, on labelled pictures.
-//!
-//! It never knows a roster or a box.
 
 mod discard;
 pub(crate) mod fusion;

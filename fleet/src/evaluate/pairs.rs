@@ -1,6 +1,4 @@
 //! The pairs file: which two images, same person or not, which fold.
-//!
-//! It never knows a pixel.
 
 use std::{
     collections::HashMap,

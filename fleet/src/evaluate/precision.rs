@@ -1,6 +1,6 @@
 //! `evaluate precision`: what a stand-in of the embedder loses against the net it stands for.
 //!
-//! It never knows a roster; embeddings live only while it runs.
+//! Embeddings live only while it runs.
 
 use std::{
     io::{self, Write},

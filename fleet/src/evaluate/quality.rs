@@ -1,6 +1,6 @@
 //! `evaluate quality`: what the quality measures say of pictures, and whether what they say foretells failed comparisons.
 //!
-//! It never knows a roster; embeddings live only while it runs.
+//! Embeddings live only while it runs.
 
 mod plot;
 

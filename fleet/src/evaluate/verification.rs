@@ -1,6 +1,6 @@
 //! `evaluate verification`: embeds every image once, compares, and prints rates.
 //!
-//! It never knows a roster; embeddings live only while it runs.
+//! Embeddings live only while it runs.
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! The roster's CSV: text in, rows out, or every problem of the file at once with its line.
 //!
-//! It never knows a photograph, a key or the store; a card's text is turned into its pseudonym by the caller's function.
+//! A card's text is turned into its pseudonym by the caller's function.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

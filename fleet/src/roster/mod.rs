@@ -1,6 +1,4 @@
 //! Rosters: from a campus export and a folder of ID photos to an exam's encrypted roster.
-//!
-//! It never knows a box or a broker.
 
 mod check;
 pub(crate) mod csv;

@@ -1,6 +1,6 @@
 //! `selftest`: an operator's own people before their own cameras, from a plan of what to record to exact intervals in plain words.
 //!
-//! It never knows a roster, keeps no embedding, and says of nobody how alike they are to themselves.
+//! Keeps no embedding, and says of nobody how alike they are to themselves.
 
 mod plan;
 mod report;

@@ -1,6 +1,4 @@
 //! What a self-test adds up to, in numbers and in plain words.
-//!
-//! It never knows a picture.
 
 use std::{
     collections::BTreeMap,

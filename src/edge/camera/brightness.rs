@@ -1,6 +1,4 @@
 //! How bright a picture is, and how much it varies: enough to see that it is black.
-//!
-//! Never knows what a picture shows.
 
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;

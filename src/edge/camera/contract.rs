@@ -1,6 +1,4 @@
 //! What every [`FrameSource`] has to keep: one suite for the replay and the device.
-//!
-//! Never knows which source it is given.
 
 use std::time::Duration;
 

@@ -1,7 +1,6 @@
 //! The camera: frames, captured when they say they were, or a fault that says what is wrong.
 //!
 //! A [`FrameSource`] is one opened device. [`Camera`] keeps one open, watches over it, and publishes the latest frame.
-//! Never knows whose face it sees, nor decodes a picture except to look whether it is black.
 
 mod brightness;
 mod health;

@@ -1,8 +1,8 @@
 //! A camera that replays pictures: folders of JPEG frames, stills, and the ways in which a camera fails.
 //!
-//! Feature `sim` only. Everything is rendered when a scene is chosen, so that playing costs nothing: each picture is fitted to
-//! the stream's size, and stills are made into several variants with a sensor's noise, since no sensor ever repeats itself.
-//! Never knows who is in the pictures.
+//! Feature `sim` only. Everything is rendered when a scene is chosen, so that playing costs nothing: each picture is
+//! fitted to the stream's size, and stills are made into several variants with a sensor's noise, since no sensor ever
+//! repeats itself.
 
 mod render;
 

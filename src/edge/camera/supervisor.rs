@@ -6,7 +6,6 @@
 //!
 //! The device streams on between students, so that the first frame after a tap is there at once; idle frames are mostly
 //! dropped. Every published frame may be from before the tap: compare its `captured_at`.
-//! Never knows when a student taps.
 
 use std::{
     sync::{

@@ -1,8 +1,8 @@
 //! A V4L2 camera, through `nokhwa`.
 //!
-//! `nokhwa` 0.10 is watched at four points: it settles for another format, so what came back is checked; it tells capture
-//! time by the wall clock, so it is turned to monotonic at once; it hands over the driver's whole buffer, so the picture is cut
-//! out of it; its reads never time out, so [`super::Camera`] watches. Never knows what the frames are for.
+//! `nokhwa` 0.10 is watched at four points: it settles for another format, so what came back is checked; it tells
+//! capture time by the wall clock, so it is turned to monotonic at once; it hands over the driver's whole buffer, so
+//! the picture is cut out of it; its reads never time out, so [`super::Camera`] watches.
 
 use std::{path::Path, sync::Arc};
 

@@ -1,7 +1,5 @@
 //! What any [`CardReader`] owes its users, as cases that a test runs on a [`Bench`]: in process, over a real pcscd, or
 //! with real cards and a patient hand. Panics are its way to say that a reader does not comply.
-//!
-//! Never knows which reader it is.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! A reader without hardware: a hand in the same process lays cards on it. The seam is the APDU: what a card answers is
-//! judged as a real card's answer is. Never knows PC/SC, threads or time.
+//! judged as a real card's answer is. It uses no PC/SC, no thread and no clock.
 
 use std::{collections::BTreeMap, time::Duration};
 

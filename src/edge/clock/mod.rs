@@ -1,6 +1,6 @@
 //! Time, the one place where it is read. Everyone else is handed it.
 //!
-//! Never knows what an exam is: it says how far its wall clock may be believed and why, not what follows from it.
+//! It says how far its wall clock may be believed and why, not what follows from it.
 
 mod system;
 mod trust;

@@ -1,6 +1,4 @@
 //! A wall clock that a script sets; it runs on from there. Monotonic time stays real.
-//!
-//! Never knows the script.
 
 use std::sync::{Mutex, PoisonError};
 

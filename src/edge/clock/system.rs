@@ -1,6 +1,6 @@
 //! The machine's clocks, and the record of when the wall clock was last believed.
 //!
-//! Never knows why time is asked for, and never sets a clock.
+//! Never sets a clock.
 
 use std::{
     fs::{self, File},

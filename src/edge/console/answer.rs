@@ -1,6 +1,4 @@
 //! Questions and answers as JSON; what went wrong is named by a code, for which the page has words.
-//!
-//! Never knows who asks.
 
 use axum::{
     body::{Body, to_bytes},

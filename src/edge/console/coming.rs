@@ -1,6 +1,6 @@
 //! Signing in and out, and what the page learns of its session.
 //!
-//! Both are on disk before the page hears of them. Never knows how codes and pauses are judged.
+//! Both are on disk before the page hears of them.
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -1,6 +1,6 @@
 //! Who the console is to browsers: its certificate and key, and what a browser will make of them.
 //!
-//! Never knows who issued them, nor whether a browser trusts the issuer: that is between the browser and its user.
+//! Whether a browser trusts the issuer is not checked here.
 
 use std::{fmt, net::IpAddr};
 

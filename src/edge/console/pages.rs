@@ -1,6 +1,4 @@
 //! What is served: the page to everybody, lists, streams and actions to whoever is signed in.
-//!
-//! Never knows how a request was let through.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

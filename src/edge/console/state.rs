@@ -1,6 +1,4 @@
 //! What all pages of the console share: the office behind it, who is signed in, and the board, written once for all of them.
-//!
-//! Never knows a request.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -1,6 +1,6 @@
 //! Growing pauses for whoever fails again and again.
 //!
-//! Blocks guessing, not guessers: whoever waits may try again. Never knows what was tried.
+//! Blocks guessing, not guessers: whoever waits may try again.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Lamps on lines of a GPIO character device (Linux GPIO uAPI v2, through `gpiocdev`).
 //!
-//! Keeps the request open: the kernel may reset a line once nobody holds it. Never knows the rhythm.
+//! Keeps the request open: the kernel may reset a line once nobody holds it.
 
 use std::path::{Path, PathBuf};
 

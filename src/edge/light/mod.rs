@@ -1,7 +1,7 @@
 //! The light at the door: what the box answers, in colour and in rhythm.
 //!
-//! A [`Light`] shows one [`Pattern`] until it is given the next. [`Player`] plays a pattern's rhythm over [`Lamps`], which is
-//! all that a piece of hardware has to be. Never knows why an answer was given, nor when it is over.
+//! A [`Light`] shows one [`Pattern`] until it is given the next. [`Player`] plays a pattern's rhythm over [`Lamps`],
+//! which is all that a piece of hardware has to be.
 
 mod gpio;
 mod pattern;

@@ -1,6 +1,4 @@
 //! Plays rhythms on lamps, on a thread of its own.
-//!
-//! Never knows which lamps they are.
 
 use std::{
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},

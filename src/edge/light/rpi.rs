@@ -1,6 +1,4 @@
 //! Lamps on the header of a Raspberry Pi, by BCM number (through `rppal`, which writes the SoC's registers).
-//!
-//! Never knows the rhythm.
 
 use rppal::gpio::{Gpio, Level, OutputPin};
 

@@ -1,6 +1,4 @@
 //! No light at all: for a box that has only a screen, and for tests. What would be lit goes to the debug log.
-//!
-//! Never knows the rhythm.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 

@@ -1,8 +1,8 @@
 //! The uplink to the broker: MQTT 5 over mutual TLS.
 //!
 //! One task polls the connection and does nothing else. A [`Line`] exists only while the link is up, so nothing can be
-//! sent into the void; each connection starts afresh (clean start, no session at the broker), because whatever matters is
-//! sent again from the outbox. It never knows what an event says, and a broker's acknowledgement is never a delivery.
+//! sent into the void; each connection starts afresh (clean start, no session at the broker), because whatever matters
+//! is sent again from the outbox. A broker's acknowledgement is never a delivery.
 //!
 //! There is no fake: tests run the real mosquitto.
 

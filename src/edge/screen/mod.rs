@@ -1,8 +1,8 @@
 //! The student screen: a page on loopback that says what the light says, in words and shapes.
 //!
-//! Pages follow the same [`Shown`] as the light, over server-sent events, and live [`Picture`]s over a multipart stream. Latest
-//! wins throughout: a slow page never holds up whoever publishes. Never knows how a decision came about, keeps no picture, and
-//! serves nobody but this machine.
+//! Pages follow the same [`Shown`] as the light, over server-sent events, and live [`Picture`]s over a multipart
+//! stream. Latest wins throughout: a slow page never holds up whoever publishes. Keeps no picture, and serves nobody
+//! but this machine.
 
 mod guard;
 mod pages;

@@ -1,6 +1,4 @@
 //! What is served: the page and its parts, the stream of sheets, the stream of live pictures.
-//!
-//! Never knows the words on a sheet, nor who is in a picture.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

@@ -1,6 +1,4 @@
 //! The sheet: all that a page shows at a moment, in finished text.
-//!
-//! Never knows a font, a colour or a layout.
 
 use serde::Serialize;
 

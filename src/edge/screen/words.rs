@@ -1,7 +1,7 @@
 //! Words for what is said, in each of the door's languages, out of plain message files.
 //!
-//! Each hint and each reason has a place of its own here, so a file that lacks one is refused, and a new one without words does
-//! not compile. Never knows a font, a colour or a layout: a page gets finished text.
+//! Each hint and each reason has a place of its own here, so a file that lacks one is refused, and a new one without
+//! words does not compile. A page gets finished text.
 
 mod files;
 mod said;

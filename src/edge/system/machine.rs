@@ -1,6 +1,4 @@
 //! What the machine says of itself: free disk, this boot.
-//!
-//! Never knows how much space is enough.
 
 use std::{
     fmt, fs, io,

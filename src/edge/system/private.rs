@@ -1,7 +1,7 @@
 //! Files that only their owner may read: the keys of certificates.
 //!
-//! The keys that databases rest on are the store's own to read; the root of those may come from systemd. Never knows what a key is for,
-//! and never shows one.
+//! The keys that databases rest on are the store's own to read; the root of those may come from systemd. Never shows
+//! one.
 
 use std::{
     fs::File,

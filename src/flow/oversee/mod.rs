@@ -1,6 +1,6 @@
 //! Answers the proctor's console out of roster and events, and puts what proctors do on disk.
 //!
-//! Events are read once and kept as what they mean; a new one is read when it comes. Never knows who is signed in.
+//! Events are read once and kept as what they mean; a new one is read when it comes.
 
 mod history;
 

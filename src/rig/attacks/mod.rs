@@ -2,8 +2,6 @@
 //!
 //! Each face of each still, and each clip, is put on every carrier that suits it and moved in every way. Folders are
 //! KIND/PICTURE/MOVEMENT. What is drawn and what is not, `scene.rs` tells.
-//!
-//! Never knows whether anybody is taken in.
 
 mod scene;
 

@@ -3,8 +3,6 @@
 //! Drawn are the perspective of what a trembling hand holds, waves, tilts, moves in and out or brings close; the paper, the phone and
 //! the fingers around the picture and the room behind it; of a screen its pixel grid beating with the camera's (moire), its gamma and
 //! a reflection that stays where the room is; the sensor's noise. Not drawn: shadows, rolling shutter, autofocus, exposure.
-//!
-//! Never knows whether anybody is taken in.
 
 use std::f32::consts::TAU;
 

@@ -1,6 +1,4 @@
 //! The box as a process of its own: started, listened to, killed. Its log goes to a file, whole, also when it is killed.
-//!
-//! Never knows what the box is set up for.
 
 use std::{
     ffi::OsStr,

@@ -1,6 +1,4 @@
 //! The proctor's console of a stage, and who may sign in there.
-//!
-//! Never knows what a proctor decides.
 
 use std::{
     io::Write as _,

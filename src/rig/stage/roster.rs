@@ -1,6 +1,4 @@
 //! A roster of students, imported as a fleet manager does.
-//!
-//! Never knows who comes to the door.
 
 use std::{fs, process::Command};
 

@@ -1,6 +1,4 @@
 //! Who sits for the box's camera.
-//!
-//! Never knows what the box makes of her.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! What can go wrong with events, told apart. It never knows what the caller does about it.
+//! What can go wrong with events, told apart.
 
 use std::path::PathBuf;
 

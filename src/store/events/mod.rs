@@ -1,7 +1,7 @@
 //! Events and their outbox: recorded together in one transaction, chained by hash, never altered; outbox rows go when the
 //! collector has confirmed them.
 //!
-//! It never knows the network and makes no identifiers: epoch, event ids and times arrive from outside.
+//! Epoch, event ids and times arrive from outside.
 //!
 //! A store may be opened twice, also by two threads at once (WAL): one handle records, the other delivers. Reads never
 //! wait; the two writers, [`EventStore::record`] and [`EventStore::acknowledge`], take turns of milliseconds. Only one

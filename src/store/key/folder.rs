@@ -1,4 +1,4 @@
-//! All keys of one box: made, read and erased by name. It never knows the databases they open.
+//! All keys of one box: made, read and erased by name.
 
 use std::{
     fs::{self, OpenOptions},

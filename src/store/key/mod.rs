@@ -1,7 +1,7 @@
 //! Keys: 32 secret bytes, where they lie, and how they are made and erased.
 //!
-//! It never knows what a key opens. Erasing a file does not scrub flash cells: what makes an erased exam unreadable from
-//! a stolen box is that the share alone is worthless without the root key, which the TPM seals in the field.
+//! Erasing a file does not scrub flash cells: what makes an erased exam unreadable from a stolen box is that the share
+//! alone is worthless without the root key, which the TPM seals in the field.
 
 mod folder;
 

@@ -1,4 +1,4 @@
-//! What can go wrong with rosters, told apart. It never knows what the caller does about it.
+//! What can go wrong with rosters, told apart.
 
 use crate::{
     domain::{ExamId, RosterVersion, StudentId},

@@ -1,7 +1,7 @@
 //! The one place that opens a SQLCipher database: raw key, WAL, full synchronisation, checked kind, named migrations.
 //!
-//! It never knows what is stored. Nothing it refuses to open is written to: a wrong key, a damaged, foreign or newer
-//! database stays byte for byte as it was found.
+//! Nothing it refuses to open is written to: a wrong key, a damaged, foreign or newer database stays byte for byte as
+//! it was found.
 //!
 //! Decrypted pages stay in SQLite's page cache (2 MB) while a database is open, and SQLite keeps a copy of the key.
 //! SQLCipher's `cipher_memory_security`, which would lock and wipe every allocation, stays off: it made reading one

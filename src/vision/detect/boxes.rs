@@ -1,6 +1,4 @@
 //! Arithmetic of candidate windows: overlap, suppression, correction, squaring.
-//!
-//! Never knows which net proposed them.
 
 use crate::vision::Bounds;
 

@@ -2,8 +2,6 @@
 //! Convolutional Networks", 2016): a small net slides over a pyramid and proposes windows, a second refines them, a third looks
 //! closer and finds eyes, nose and mouth. Suppression limits are those of the published implementation but for two, [`PROPOSED`] and
 //! [`REFINED`].
-//!
-//! Never knows whose faces these are, nor which of them matters.
 
 mod boxes;
 mod pyramid;

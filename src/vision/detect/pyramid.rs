@@ -1,6 +1,4 @@
 //! The picture at falling sizes, so that a net looking for faces of one size finds them at all sizes.
-//!
-//! Never knows the net.
 
 use crate::vision::resample::Axis;
 

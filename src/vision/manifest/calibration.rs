@@ -1,6 +1,4 @@
 //! What thresholds were calibrated for, and on what: with another net or another rule they mean nothing.
-//!
-//! Never knows a threshold.
 
 use serde::{Deserialize, Serialize};
 

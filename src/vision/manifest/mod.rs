@@ -1,6 +1,6 @@
 //! `models/manifest.toml`: which nets play which part, what they must hash to, what they eat, what their scores mean.
 //!
-//! Another net for a part is another entry there, no code. Never knows how a net is run.
+//! Another net for a part is another entry there, no code.
 
 mod calibration;
 mod shape;

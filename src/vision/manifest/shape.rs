@@ -1,6 +1,6 @@
 //! The shape of `models/manifest.toml` as written: one struct a table, unknown keys refused.
 //!
-//! Never knows what a part needs; the room above judges that.
+//! What a part needs is checked by the module above.
 
 use std::collections::BTreeMap;
 

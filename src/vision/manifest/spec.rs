@@ -1,6 +1,4 @@
 //! What the manifest says of each file, net and part, as types.
-//!
-//! Never knows how it is written down, nor how a net is run.
 
 use std::fmt;
 

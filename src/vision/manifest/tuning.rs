@@ -2,8 +2,6 @@
 //!
 //! Measured by `examgate doctor --tune`, kept in a file that the configuration names. It only chooses among what the manifest allows: a
 //! file that names another machine, another net or other bytes is refused, and the manifest holds.
-//!
-//! Never knows how long a net takes.
 
 use serde::{Deserialize, Serialize};
 

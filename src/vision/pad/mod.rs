@@ -10,8 +10,6 @@
 //!
 //! Passive cues only take away: all must speak for life, and the first that does not is named. A face that they leave in doubt is
 //! held in the band where the session asks for a turn.
-//!
-//! Never knows whose face it is, nor what is decided.
 
 mod stillness;
 mod surroundings;

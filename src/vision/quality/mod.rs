@@ -4,8 +4,6 @@
 //!
 //! Which properties foretell a failed comparison, and which do not, is measured (`docs/biometrics.md`); those that do not are reported,
 //! and nothing rests on them.
-//!
-//! Never knows whose face it is, nor whether it is alive.
 
 mod pixels;
 mod pose;

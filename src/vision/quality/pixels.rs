@@ -1,6 +1,4 @@
 //! What the pixels of an aligned face are like: light, its evenness, sharpness.
-//!
-//! Never knows where in the picture the face was.
 
 use crate::vision::align::SIDE;
 

@@ -1,6 +1,4 @@
 //! Where the head points, from five landmarks.
-//!
-//! Never knows the picture.
 
 use crate::{domain::Pose, vision::Landmarks};
 

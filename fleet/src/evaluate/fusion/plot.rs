@@ -1,6 +1,4 @@
 //! The error by the frames fused, as a plot.
-//!
-//! It never knows a probe.
 
 use std::{collections::BTreeMap, io, path::Path};
 

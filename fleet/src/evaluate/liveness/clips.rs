@@ -1,6 +1,4 @@
 //! Finds what is to be played below a folder, and turns it into frames.
-//!
-//! It never knows what a frame shows.
 
 use std::{
     fs, io,

@@ -1,6 +1,4 @@
 //! The error over the time of a look: what the rule does by then, and what a rule that looks so long would do.
-//!
-//! It never knows a picture.
 
 use examgate::session::Policy;
 use serde::Serialize;

@@ -1,6 +1,4 @@
 //! `evaluate liveness`: every clip is one session, played through the shipped session and probe.
-//!
-//! It never knows what is on the clips but from the folder they lie in.
 
 mod clips;
 mod curve;

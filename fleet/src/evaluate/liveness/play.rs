@@ -1,6 +1,4 @@
 //! Plays one clip as one tap: the shipped session, the shipped probe, the clip's own time.
-//!
-//! It never knows whether the clip shows a person or an attack.
 
 use std::{fs, ops::Range, time::Duration};
 

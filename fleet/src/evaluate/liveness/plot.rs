@@ -1,6 +1,4 @@
 //! The error against the time, as a plot.
-//!
-//! It never knows a session.
 
 use std::{io, path::Path, time::Duration};
 

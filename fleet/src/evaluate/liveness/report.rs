@@ -1,6 +1,4 @@
 //! What a run of sessions adds up to: counts, rates with exact intervals, and one line a clip; `markdown` puts it in words.
-//!
-//! It never knows a picture.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Plots of an evaluation, as SVG: one sheet, one palette, one size of letters for all of them.
 //!
-//! It never knows a person, nor what is measured: `scores` draws what several commands may, others draw their own.
+//! `scores` draws what several commands may, others draw their own.
 
 mod scores;
 

@@ -1,6 +1,4 @@
 //! What the scores of comparisons look like, and which errors go with which.
-//!
-//! It never knows a person.
 
 use std::{io, path::Path};
 

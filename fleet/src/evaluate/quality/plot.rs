@@ -1,6 +1,4 @@
 //! How measured properties of pictures are distributed, and which of them foretell failure.
-//!
-//! It never knows a person.
 
 use std::{io, path::Path};
 

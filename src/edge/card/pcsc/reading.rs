@@ -1,7 +1,7 @@
 //! Reads one card at a time on a thread of its own, under a watchdog: a mute card blocks the transmit call without end,
 //! and PC/SC has no way to call it back. Such a thread is left behind with its context and a fresh one takes over.
 //!
-//! Never knows which slot it reads, and lets no identifier and no APDU out.
+//! Lets no identifier and no APDU out.
 
 use std::{
     convert::Infallible,

@@ -1,6 +1,4 @@
 //! Where a language's message file comes from: a folder of the operator's, or the box itself.
-//!
-//! Never knows what the messages mean.
 
 use std::{fs, io, path::Path};
 

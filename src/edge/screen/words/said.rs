@@ -1,6 +1,4 @@
 //! One text for each hint and each reason.
-//!
-//! Never knows which of them is true.
 
 use serde::Deserialize;
 

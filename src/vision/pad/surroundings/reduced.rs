@@ -1,6 +1,4 @@
 //! A frame in cells, and how strongly a block of them shows a shift.
-//!
-//! Never knows where a face is.
 
 use super::super::super::ImageView;
 

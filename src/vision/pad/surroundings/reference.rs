@@ -4,8 +4,6 @@
 //! (the optical flow constraint, as a mean: the difference of the views is the gradient times the shift; of the gradient only what
 //! neither brightness nor contrast explains). An edge does not show a shift along itself, so the witnesses' structure tensors together
 //! must hold gradients in every direction (Shi and Tomasi, "Good Features to Track", CVPR 1994).
-//!
-//! Never knows for how long anything stood.
 
 use super::{
     super::super::Face,
