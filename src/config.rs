@@ -104,7 +104,7 @@ pub struct Card {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
-    /// Which one.
+    /// The camera.
     pub device: CameraDevice,
     /// How pictures arrive.
     #[serde(default)]
@@ -137,7 +137,7 @@ impl Camera {
     }
 }
 
-/// Which camera.
+/// How the camera is chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CameraDevice {

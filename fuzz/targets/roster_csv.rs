@@ -1,4 +1,4 @@
-//! A roster's CSV: any bytes are read or refused, and every row that is read stands for itself.
+//! A roster's CSV: any bytes are read or refused, and every row that is read is valid on its own.
 #![no_main]
 
 use std::collections::HashSet;

@@ -44,7 +44,7 @@ pub enum State {
 /// One part and how it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartHealth {
-    /// Which part.
+    /// The part of the box.
     pub part: String,
     /// How it is.
     pub state: State,

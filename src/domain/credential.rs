@@ -46,7 +46,7 @@ pub enum CredentialProfile {
 /// What a tap proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {
-    /// Which card.
+    /// The card's pseudonym.
     pub pseudonym: CardPseudonym,
     /// How it was read.
     pub profile: CredentialProfile,

@@ -21,7 +21,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// One life of a box's event store: new when its state was lost. Sequence numbers start again with it.
+/// One epoch of a box's event store: a new one begins when its state was lost, and sequence numbers start again at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub Uuid);
@@ -110,7 +110,7 @@ pub struct History {
     pub last_failed_at: Option<Timestamp>,
 }
 
-/// What happened.
+/// What was recorded: one variant per kind of event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum EventKind {
@@ -133,9 +133,9 @@ pub struct Event {
     pub at: Timestamp,
     /// How far that clock could be believed.
     pub clock: ClockTrust,
-    /// Where.
+    /// The door's room.
     pub room: RoomId,
-    /// What.
+    /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
 }

@@ -61,7 +61,7 @@ impl fmt::Debug for SignInCode {
 /// A proctor's card was tapped: they may sign in with this code and their PIN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
-    /// Who.
+    /// The proctor's id.
     pub proctor: ProctorId,
     /// With which code.
     pub code: SignInCode,

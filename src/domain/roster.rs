@@ -173,7 +173,7 @@ pub enum CardStanding {
 /// One student's place on one exam's roster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RosterEntry {
-    /// Who.
+    /// The student.
     pub student: Student,
     /// Which card is theirs.
     pub card: CardPseudonym,
@@ -186,7 +186,7 @@ pub struct RosterEntry {
 /// A whole roster, as imported or received: entries with their templates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Roster {
-    /// Which exam.
+    /// The exam.
     pub exam: Exam,
     /// Who, and what they look like. A student may have several templates, or none.
     pub entries: Vec<(RosterEntry, Vec<Template>)>,

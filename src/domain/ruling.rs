@@ -137,9 +137,9 @@ pub struct Ruling {
     pub card: CardPseudonym,
     /// By whom.
     pub proctor: ProctorId,
-    /// What.
+    /// What the proctor decided.
     pub verdict: Verdict,
-    /// Why.
+    /// The proctor's ground for it.
     pub ground: Ground,
     /// More about why; always there with [`Ground::Other`].
     pub note: Option<Note>,
@@ -181,7 +181,7 @@ pub struct Undo {
     pub exam: ExamId,
     /// By whom.
     pub proctor: ProctorId,
-    /// Which ruling.
+    /// The ruling's event.
     pub ruling: EventId,
 }
 
@@ -203,7 +203,7 @@ impl Undo {
     /// Whether a ruling made at `ruled` may be undone at `now`.
     ///
     /// # Errors
-    /// Why not.
+    /// Says why the ruling can no longer be undone.
     pub fn check(ruled: Timestamp, now: Timestamp, undone: bool) -> Result<(), NotUndoable> {
         let passed = now.duration_since(ruled);
         if undone {
@@ -223,7 +223,7 @@ pub struct Access {
     pub proctor: Option<ProctorId>,
     /// From which address.
     pub from: IpAddr,
-    /// What.
+    /// What the proctor did.
     pub step: AccessStep,
 }
 

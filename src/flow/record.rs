@@ -18,7 +18,7 @@ use crate::{
 pub struct Submitted {
     /// The event.
     pub event: Event,
-    /// Who waits.
+    /// Who waits for the answer.
     pub by: By,
 }
 

@@ -47,23 +47,23 @@ pub enum StringError {
     /// A file.
     #[error("cannot use {}", path.display())]
     File {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// What it holds.
     #[error("{} does not hold what it should", path.display())]
     Content {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Nobody did what it says.
     #[error("{} was not followed in time; does the box run?", path.display())]
     NotFollowed {
-        /// Which string.
+        /// The file or folder.
         path: PathBuf,
     },
     /// The scene.

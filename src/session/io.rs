@@ -21,13 +21,13 @@ pub struct Now {
 /// What the session guards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Door {
-    /// Where.
+    /// The door's room.
     pub room: RoomId,
-    /// What for.
+    /// The exam.
     pub exam: Exam,
 }
 
-/// What happened.
+/// What happened, in the past tense.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
@@ -39,12 +39,12 @@ pub enum Input {
     FaceObserved(Observation),
     /// The event is on disk.
     Recorded {
-        /// Which.
+        /// The tap's event.
         event: EventId,
     },
     /// The event could not be put on disk.
     RecordFailed {
-        /// Which.
+        /// The tap's event.
         event: EventId,
     },
     /// Something the verification needs broke.
@@ -109,7 +109,7 @@ pub enum TemplateStock {
     Usable,
 }
 
-/// What broke.
+/// The part that broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {

@@ -24,7 +24,7 @@ pub enum LayoutError {
     Make {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// Listing it failed.
@@ -32,7 +32,7 @@ pub enum LayoutError {
     List {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// Removing an exam's database failed.
@@ -40,7 +40,7 @@ pub enum LayoutError {
     Remove {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
 }

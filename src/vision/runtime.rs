@@ -21,9 +21,9 @@ pub enum RuntimeError {
     /// The library does not load.
     #[error("cannot load ONNX Runtime from {}", path.display())]
     Load {
-        /// Which file.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: ort::LoadDynamicError,
     },
     /// The library loads but does not start.
@@ -69,7 +69,7 @@ pub enum InferenceError {
     Run {
         /// The net's name in the manifest.
         net: String,
-        /// Why.
+        /// The underlying error.
         source: ort::Error,
     },
     /// The output is not what the manifest's part needs.
@@ -79,7 +79,7 @@ pub enum InferenceError {
         net: String,
         /// The output's name.
         output: String,
-        /// What came.
+        /// The shape that came.
         shape: Vec<i64>,
         /// What should have come.
         expected: String,

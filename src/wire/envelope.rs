@@ -62,7 +62,7 @@ pub enum EnvelopeError {
 /// One event on its way: what the box recorded, and its place in the box's chain.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EventEnvelope {
-    /// Which box.
+    /// The box.
     pub device: DeviceId,
     /// Which life of its store.
     pub epoch: Epoch,

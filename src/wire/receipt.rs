@@ -33,7 +33,7 @@ pub enum ReceiptError {
 /// Everything of `device` in `epoch` up to and including `seq` is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Which box.
+    /// The box.
     pub device: DeviceId,
     /// Which life of its store.
     pub epoch: Epoch,

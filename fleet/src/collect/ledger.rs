@@ -56,7 +56,7 @@ pub(super) struct Committed {
 
 /// One committed event.
 pub(super) struct Entry {
-    /// Which box.
+    /// The box.
     pub(super) device: String,
     /// Which life of it.
     pub(super) epoch: Epoch,

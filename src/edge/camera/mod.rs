@@ -148,15 +148,15 @@ pub enum CameraError {
         "{device} is not a USB camera, it may be fed by software; unless that is meant (allow_virtual), choose another in [camera] device"
     )]
     Virtual {
-        /// Which.
+        /// The camera's name.
         device: String,
     },
     /// The list of cameras cannot be read.
     #[error("cannot list the cameras in {path}; check that the unit may see /sys")]
     List {
-        /// Where.
+        /// The file or folder.
         path: std::path::PathBuf,
-        /// Why.
+        /// The underlying error.
         source: std::io::Error,
     },
     /// It delivers something else.
@@ -164,7 +164,7 @@ pub enum CameraError {
         "{device} was asked for {asked} and gave {got}; see `v4l2-ctl --list-formats-ext` and correct [camera] formats"
     )]
     FormatRefused {
-        /// Which.
+        /// The camera's name.
         device: String,
         /// What was asked for.
         asked: String,
@@ -174,7 +174,7 @@ pub enum CameraError {
     /// It cannot be opened.
     #[error("cannot open {device}: {why}; check that no other program uses it and that this user is in group video")]
     Open {
-        /// Which.
+        /// The camera's name.
         device: String,
         /// In the driver's words.
         why: String,
@@ -182,7 +182,7 @@ pub enum CameraError {
     /// It cannot be read.
     #[error("cannot read a frame from {device}: {why}; it is opened again")]
     Read {
-        /// Which.
+        /// The camera's name.
         device: String,
         /// In the driver's words.
         why: String,
@@ -190,13 +190,13 @@ pub enum CameraError {
     /// It is gone.
     #[error("{device} was unplugged; plug it in again")]
     Unplugged {
-        /// Which.
+        /// The camera's name.
         device: String,
     },
     /// It does not say when its frames were taken.
     #[error("{device} gives no capture time, so its frames cannot be told from old ones; use another camera")]
     NoCaptureTime {
-        /// Which.
+        /// The camera's name.
         device: String,
     },
     /// The thread that read it has died.
@@ -209,9 +209,9 @@ pub enum CameraError {
     #[cfg(feature = "sim")]
     #[error("cannot replay {path}: {why}; name a JPEG picture or a folder of them")]
     Replay {
-        /// Which.
+        /// The file or folder.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         why: String,
     },
 }

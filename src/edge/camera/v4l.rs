@@ -29,7 +29,7 @@ pub type V4lReading = Arc<dyn Fn() -> (MonoTime, Timestamp) + Send + Sync>;
 /// Which camera, and what it is to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct V4lSettings {
-    /// Which.
+    /// The camera.
     pub device: DeviceChoice,
     /// Formats in the order of preference, as [`StreamFormat::VGA`] and then YUYV.
     pub formats: Vec<StreamFormat>,

@@ -43,14 +43,14 @@ pub enum CardEvent {
     },
     /// A card arrived and was read, or could not be. A card that lies there when the reader starts counts as a tap.
     Tapped {
-        /// Where.
+        /// The reader's slot.
         slot: Slot,
         /// What it proved, or why nothing.
         read: Result<Credential, CardProblem>,
     },
     /// The card is gone, or its reader is.
     Removed {
-        /// Where.
+        /// The reader's slot.
         slot: Slot,
     },
 }

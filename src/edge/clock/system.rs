@@ -37,7 +37,7 @@ pub enum ClockError {
     Keep {
         /// The record.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
 }

@@ -68,7 +68,7 @@ pub enum Distrust {
     },
     /// The last synchronisation is too long ago.
     TooLongAgo {
-        /// How long.
+        /// For how long.
         since: Duration,
         /// How long is allowed.
         bound: Duration,

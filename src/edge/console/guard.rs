@@ -94,7 +94,7 @@ pub(super) async fn only_signed_in(
     next.run(request).await
 }
 
-/// Who asks.
+/// The signed-in session that a request belongs to, and from where it came.
 #[derive(Clone)]
 pub(super) struct Here {
     pub(super) secret: Secret,

@@ -47,9 +47,9 @@ pub enum ConsoleError {
     /// The address cannot be had.
     #[error("cannot listen on {address}; choose another [console] listen, or stop what uses it (`ss -ltnp`)")]
     Listen {
-        /// Which.
+        /// The address and port.
         address: SocketAddr,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// What happened before cannot be read.

@@ -63,7 +63,7 @@ pub trait Office: Send + Sync {
 pub struct WrongPins {
     /// Whose.
     pub proctor: ProctorId,
-    /// How many.
+    /// How many times in a row.
     pub times: u32,
     /// When the last was typed.
     pub last: Timestamp,
@@ -74,9 +74,9 @@ pub struct WrongPins {
 pub struct Call {
     /// Over whom.
     pub student: StudentId,
-    /// What.
+    /// What the proctor decided.
     pub verdict: Verdict,
-    /// Why.
+    /// The proctor's ground for it.
     pub ground: Ground,
     /// More about why.
     pub note: Option<Note>,
@@ -153,7 +153,7 @@ pub enum EntryStyle {
     Undone,
 }
 
-/// What happened.
+/// What an entry of the live list says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
@@ -217,9 +217,9 @@ pub struct Entry {
     pub look: EntryStyle,
     /// What happened.
     pub what: What,
-    /// Why.
+    /// The reason given.
     pub why: Why,
-    /// Which proctor.
+    /// The proctor who did it, if one did.
     pub by: Option<String>,
     /// What they wrote.
     pub note: Option<String>,
@@ -243,7 +243,7 @@ pub struct Person {
 /// A ruling that can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Undoable {
-    /// Which.
+    /// The ruling's event.
     pub ruling: EventId,
     /// Until when, milliseconds since 1970.
     pub until: i64,
@@ -273,14 +273,14 @@ pub struct Visit {
     pub who: Option<String>,
     /// From which address.
     pub from: String,
-    /// What.
+    /// What the proctor did.
     pub step: AccessStep,
 }
 
 /// One part of the box.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartStatus {
-    /// Which.
+    /// The part of the box.
     pub part: String,
     /// `well`, `impaired` or `unwell`.
     pub state: &'static str,

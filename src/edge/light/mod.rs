@@ -109,7 +109,7 @@ pub enum LightError {
         chip: PathBuf,
         /// Lines asked for.
         pins: Pins,
-        /// Why.
+        /// The underlying error.
         source: gpiocdev::Error,
     },
     /// A line cannot be set.
@@ -117,7 +117,7 @@ pub enum LightError {
     SetLines {
         /// Chip.
         chip: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: gpiocdev::Error,
     },
     /// A pin of the header cannot be had.
@@ -125,7 +125,7 @@ pub enum LightError {
     TakePin {
         /// BCM number.
         pin: u32,
-        /// Why.
+        /// The underlying error.
         source: rppal::gpio::Error,
     },
     /// There is no pin of that number.

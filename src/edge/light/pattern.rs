@@ -90,7 +90,7 @@ pub enum Repeat {
 pub struct Rhythm {
     /// The steps.
     pub steps: &'static [Step],
-    /// What follows.
+    /// What follows the last step.
     pub repeat: Repeat,
 }
 

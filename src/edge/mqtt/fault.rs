@@ -44,7 +44,7 @@ pub enum LinkFault {
     Tls {
         /// Host and port.
         broker: String,
-        /// Why.
+        /// Why the handshake failed.
         #[source]
         refusal: TlsRefusal,
     },
@@ -72,7 +72,7 @@ pub enum LinkFault {
     Broken {
         /// Host and port.
         broker: String,
-        /// How.
+        /// The underlying error.
         #[source]
         source: Arc<ConnectionError>,
     },

@@ -74,7 +74,7 @@ pub enum Link {
     Up(Line),
     /// Not connected; tried again after a pause.
     Down {
-        /// Why.
+        /// The fault that ended the link.
         cause: Arc<LinkFault>,
         /// Since when there has been no link.
         since: MonoTime,
@@ -99,7 +99,7 @@ pub enum BrokerAnswer {
 pub struct Acked {
     /// On which connection it was sent.
     pub connection: u64,
-    /// Which event.
+    /// The event sent.
     pub seq: Seq,
     /// What the broker said.
     pub answer: BrokerAnswer,

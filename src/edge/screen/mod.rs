@@ -33,25 +33,25 @@ pub enum ScreenError {
     /// The port cannot be had.
     #[error("cannot listen on 127.0.0.1:{port}; choose another [screen] port, or stop what uses it (`ss -ltnp`)")]
     Listen {
-        /// Which.
+        /// The TCP port.
         port: u16,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// A message file cannot be read.
     #[error("cannot read {}; correct [screen] messages or languages", path.display())]
     ReadMessages {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// A language cannot be spoken.
     #[error("the language {tag:?} of [screen] cannot be spoken")]
     Words {
-        /// Which.
+        /// The language tag.
         tag: String,
-        /// Why.
+        /// The underlying error.
         source: WordsError,
     },
 }

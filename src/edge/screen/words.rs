@@ -30,7 +30,7 @@ pub enum WordsError {
     /// A text lacks what the box fills in.
     #[error("its {key} lacks {{{holder}}}")]
     Placeholder {
-        /// Which text.
+        /// The message's key.
         key: &'static str,
         /// What is missing.
         holder: &'static str,

@@ -13,25 +13,25 @@ pub enum MachineError {
     /// The file system cannot be asked.
     #[error("cannot ask for the free space at {path}; check that the folder exists")]
     FreeSpace {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// A file of the kernel cannot be read.
     #[error("cannot read {path}; check that the unit may see /proc")]
     Read {
-        /// Which.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// The boot id is none.
     #[error("{path} holds no boot id")]
     BootId {
-        /// Which file.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: uuid::Error,
     },
 }

@@ -21,15 +21,15 @@ pub enum PrivateFileError {
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// Others can read it.
     #[error("{} may be read by others (mode {mode:04o}): `chmod 600` it, and replace the key", path.display())]
     Exposed {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
@@ -37,7 +37,7 @@ pub enum PrivateFileError {
     /// It is no key.
     #[error("{} is over 64 KiB: see whether it is the right file", path.display())]
     TooLarge {
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
     },
 }

@@ -1,4 +1,4 @@
-//! What is told to systemd: ready, status, alive, stopping (sd_notify(3)). Without systemd nothing is told to nobody.
+//! Notifications to systemd: ready, status, alive, stopping (sd_notify(3)). Without systemd these calls do nothing.
 //!
 //! Never decides whether the box is well: whoever does, beats.
 

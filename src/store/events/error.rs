@@ -18,7 +18,7 @@ pub enum EventError {
     Reserve {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: std::io::Error,
     },
     /// The disk is full and so is what was set aside for decisions. Nothing recorded is lost.
@@ -43,7 +43,7 @@ pub enum EventError {
     NotUndoable {
         /// What was to be undone.
         ruling: EventId,
-        /// Why not.
+        /// The underlying error.
         source: NotUndoable,
     },
     /// The event cannot be written as JSON.
@@ -54,7 +54,7 @@ pub enum EventError {
     Read {
         /// Its place.
         seq: Seq,
-        /// Why.
+        /// The underlying error.
         source: serde_json::Error,
     },
     /// A receipt for another life of this store.
@@ -76,15 +76,15 @@ pub enum EventError {
     /// The chain is broken: somebody altered the store, or it is damaged.
     #[error("the chain of events breaks at event {seq}: {what}")]
     Broken {
-        /// Where.
+        /// The event's place in its epoch.
         seq: Seq,
-        /// How.
+        /// What is wrong with it.
         what: &'static str,
     },
     /// A stored value makes no sense.
     #[error("the event store holds a value that makes no sense ({what})")]
     Nonsense {
-        /// Which.
+        /// What is wrong with it.
         what: &'static str,
     },
 }

@@ -54,7 +54,7 @@ pub enum KeyError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// Writing failed.
@@ -62,7 +62,7 @@ pub enum KeyError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// Erasing failed: the key may still be there.
@@ -70,7 +70,7 @@ pub enum KeyError {
     Erase {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// The operating system gave no random numbers.

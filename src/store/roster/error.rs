@@ -61,7 +61,7 @@ pub enum RosterError {
     /// What is stored does not make sense.
     #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]
     Nonsense {
-        /// Which.
+        /// The kind of entry.
         what: &'static str,
     },
 }

@@ -23,7 +23,7 @@ pub enum Fault {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// The first page does not open with this key. Whether the key or the page is to blame cannot be told.
@@ -83,7 +83,7 @@ pub enum Fault {
         path: PathBuf,
         /// The step.
         name: &'static str,
-        /// Why.
+        /// The underlying error.
         source: rusqlite::Error,
     },
     /// No room on the disk (or at the database's own page limit). What was committed before is safe.
@@ -111,7 +111,7 @@ pub enum Fault {
         path: PathBuf,
         /// What was tried.
         doing: &'static str,
-        /// Why.
+        /// The underlying error.
         source: rusqlite::Error,
     },
 }

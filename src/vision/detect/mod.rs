@@ -35,7 +35,7 @@ const STRIDE: usize = 2;
 /// A window that may hold a face: square, on whole pixels, perhaps partly outside the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// Where.
+    /// The window, in pixels of the picture.
     pub bounds: Bounds,
     /// Probability of a face, 0..=1.
     pub score: f32,

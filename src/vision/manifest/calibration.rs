@@ -22,7 +22,7 @@ pub struct Calibration {
     pub people: usize,
     /// How many there are.
     pub pictures: usize,
-    /// When.
+    /// The day it was measured.
     pub date: String,
     /// With which command.
     pub command: String,

@@ -35,9 +35,9 @@ pub enum ManifestError {
     /// The file cannot be read.
     #[error("cannot read the model manifest {}", path.display())]
     Read {
-        /// Which file.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: std::io::Error,
     },
     /// Not TOML, an unknown or missing key, or a value of the wrong kind; the source shows the line.

@@ -73,7 +73,7 @@ pub enum TuningError {
     /// Measured elsewhere.
     #[error("it was measured on {measured}, this is {here}")]
     Machine {
-        /// Where.
+        /// The machine it was measured on.
         measured: String,
         /// What this is.
         here: String,
@@ -83,7 +83,7 @@ pub enum TuningError {
     Net {
         /// Its name.
         model: String,
-        /// Which part.
+        /// The part of the box.
         part: &'static str,
     },
 }

@@ -23,15 +23,15 @@ pub enum VerifyError {
     /// Not there.
     #[error("{} is missing: run `make models`", path.display())]
     Missing {
-        /// Which file.
+        /// The file or folder.
         path: PathBuf,
     },
     /// Cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which file.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The underlying error.
         source: io::Error,
     },
     /// Another file than the manifest names.
@@ -41,7 +41,7 @@ pub enum VerifyError {
         path.display()
     )]
     Differs {
-        /// Which file.
+        /// The file or folder.
         path: PathBuf,
         /// Its length.
         length: u64,
