@@ -115,7 +115,7 @@ pub struct Camera {
     /// Pixels.
     #[serde(default = "Camera::default_height")]
     pub height: u32,
-    /// Frames a second.
+    /// Frames per second.
     #[serde(default = "Camera::default_fps")]
     pub fps: u32,
     /// Accept a camera that is no physical USB device. Anyone who can start a program on the box can feed it pictures.

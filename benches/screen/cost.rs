@@ -1,7 +1,7 @@
-//! What screen and console cost the box: CPU time a frame, and memory.
+//! What screen and console cost the box: CPU time per frame, and memory.
 //!
 //! Looks of six seconds at somebody are compared with one another, taken in turns, so that what else the machine does
-//! meets all. CPU time is the kernel's count, which ticks a hundred times a second.
+//! meets all. CPU time is the kernel's count, which ticks a hundred times per second.
 
 use std::{fs, path::Path, time::Duration};
 

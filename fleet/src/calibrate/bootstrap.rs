@@ -1,4 +1,4 @@
-//! What would other people have given? A bootstrap that draws persons, not comparisons.
+//! Confidence intervals by a bootstrap that draws persons, not comparisons.
 //!
 //! Comparisons share people and pictures: two million of them among a thousand persons are far from two million independent trials.
 //! So each replicate draws as many persons as there are, with replacement, and a comparison of two persons counts as often as both
@@ -25,7 +25,7 @@ impl Random {
 
     /// A number below `limit`, which is above 0.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        // The remainder favours low numbers by limit / 2^64: nothing.
+        // The remainder favours low numbers by limit / 2^64, which is negligible.
         usize::try_from(self.next() % limit as u64).expect("below a usize")
     }
 

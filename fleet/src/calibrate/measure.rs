@@ -29,11 +29,11 @@ const RULE_OF: f64 = 30.0;
 const DOUBT: f64 = 2.0;
 /// People listed as most often taken for others.
 const WORST: usize = 10;
-/// Pictures a person needs to show what fusing and a second enrolment photo bring: two for enrolment, three to fuse.
+/// Pictures that a person needs to show what fusing and a second enrolment photo bring: two for enrolment, three to fuse.
 const GENUINE: usize = 5;
 
-/// What is played: how, with how many pictures a person at least and how many templates. The third is the first among the people of the
-/// fourth, so that fusing can be told from who they are.
+/// The kinds of tap that are played: how pictures are shown, the fewest pictures per person, and the number of templates. Row 3 repeats
+/// row 1 for the people of row 4 only, to separate the effect of fusion from the choice of people.
 const PLAYED: [(Playing, [usize; 2]); 7] = [
     (Playing::Held, [1, 1]),
     (Playing::Held, [2, 2]),
@@ -50,15 +50,15 @@ pub(super) struct Asked {
     pub(super) refer_rate: f64,
 }
 
-/// How many people it takes before `RULE_OF` pairs are expected at `rate`; of `ways` taps or comparisons a pair.
+/// The number of people at which `RULE_OF` false matches are expected at `rate`, with `ways` taps or comparisons per pair of people.
 fn people_for(rate: f64, ways: f64) -> usize {
     // n (n - 1) / 2 * ways * rate >= 30
     let pairs = RULE_OF / (rate * ways);
     (0.5 + (0.25 + 2.0 * pairs).sqrt()).ceil() as usize
 }
 
-/// How many people it would take, if more than there are: by the rule of 30, and so that the interval narrows enough. Its width goes
-/// with one over the root of their number.
+/// The number of people needed, if it is more than there are: enough for the rule of 30, and enough for the interval to be narrow. Its
+/// width falls with the square root of their number.
 fn lacking(people: usize, needed: usize, target: f64, upper: Option<f64>) -> Option<usize> {
     let doubt = upper.map_or(1.0, |upper| (upper / target - 1.0) / (DOUBT - 1.0));
     let narrow = if doubt > 1.0 { (people as f64 * doubt * doubt).ceil() as usize } else { 0 };
@@ -106,7 +106,7 @@ pub(super) fn measure(
         artifact: embedder.artifact(),
         admit: used.admit,
         refer: used.refer,
-        // Taken as passed: what a live impostor achieves is asked.
+        // Liveness counts as passed: the question is what a live impostor achieves.
         live: 0.0,
         sure: 0.0,
     });
@@ -133,7 +133,7 @@ pub(super) fn measure(
         }
     }
 
-    // Where the worst can still be told apart: at the rate of the proctor's threshold.
+    // Counted at the rate of the `refer` threshold, where there are enough false matches to compare people.
     let at = non_mated.threshold(asked.refer_rate, &once).context("there are two people")?;
     Ok(Report {
         key: Key {
@@ -254,7 +254,7 @@ fn accept(
         taps: taps.taps(),
         admitted: admitted.len(),
         rate: admitted.len() as f64 / taps.taps() as f64,
-        // Drawing people again among whom nobody was admitted admits nobody: that says nothing.
+        // A bootstrap over people of whom nobody was admitted has only zeros: it is no interval.
         interval: draws.interval(|times| taps.rate(&admitted, times)).filter(|_| !admitted.is_empty()),
         independent_taps: trials,
         independent_admitted: events,
@@ -279,7 +279,7 @@ fn themselves(
     let missed = share(|came_to| *came_to != Some(Decision::Admit));
     let denied = share(|came_to| matches!(came_to, Some(Decision::Deny(_))));
     let events = taps.iter().filter(|(_, came_to)| *came_to != Some(Decision::Admit)).count() as u64;
-    // One tap a person: these are independent. A bootstrap of none among few would say that there are none at all.
+    // One tap per person: these are independent. A bootstrap over zero events would give zero width.
     let exact = (count.len() == taps.len()).then(|| clopper_pearson(events, taps.len() as u64, 0.95));
     Ok(Genuine {
         thresholds,

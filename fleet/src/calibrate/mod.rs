@@ -1,4 +1,4 @@
-//! `calibrate`: labelled pictures in, thresholds with their doubt out, or how many people it would take.
+//! `calibrate`: labelled pictures in; thresholds with intervals out, or the number of people that would be needed.
 //!
 //! Embeddings live only while it runs. Nothing it says about one face is a probability.
 
@@ -17,7 +17,7 @@ use labelled::Labelled;
 
 use crate::{exit::Refusal, faces, measuring::MeasuringArgs};
 
-/// Finds thresholds for the decision rule from labelled pictures, and says how sure they are.
+/// Finds thresholds for the decision rule from labelled pictures, with confidence intervals.
 ///
 /// A folder inside DIR is a person; a picture is looked at alone, as by `evaluate verification`. Printed are: the similarity at
 /// false match rates of 1e-2, 1e-3 and 1e-4 over all comparisons of two people, each with the 95 % interval of a bootstrap over
@@ -25,8 +25,8 @@ use crate::{exit::Refusal, faces, measuring::MeasuringArgs};
 /// most often taken for others; and, where groups are given, the false match rate inside each group, since an impostor borrows the card
 /// of somebody like them.
 ///
-/// A rate is refused when the data cannot carry it, and the number of people it would take is named: at least 30 pairs of people must
-/// be expected to match falsely (the rule of 30 of ISO/IEC 19795-1), and the upper end of the interval must stay below twice the rate.
+/// A rate is refused when there is too little data for it, and the number of people needed is printed: at least 30 pairs of people must
+/// be expected to match falsely (the rule of 30 of ISO/IEC 19795-1), and the upper end of the interval must be below twice the rate.
 ///
 /// A similarity is no probability: 0.5 does not mean half sure.
 #[derive(clap::Args)]
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// CSV with the columns person,group; a person is a folder's name.
     #[arg(long, value_name = "FILE")]
     groups: Option<PathBuf>,
-    /// The stand-in that looks at the door; photos are embedded by the net it stands for.
+    /// The substitute embedder used at the door (for instance the 8-bit one); photos are embedded by the manifest's embedder.
     #[arg(long, value_name = "NET")]
     probe: Option<String>,
     /// False accept rate of a whole tap that `admit` must keep.
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Writes calibration.json and calibration.md into this folder.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
-    /// Writes thresholds for the model manifest, with what they belong to and where they come from; refused if the data cannot carry them.
+    /// Writes thresholds for the model manifest, with what they belong to and where they come from; refused if there is too little data.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     #[command(flatten)]
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, now: Timestamp) -> anyhow::Result<()> {
     let enrolling = models.manifest().embedder.photo_artifact();
     let asked = measure::Asked { accept_rate: args.accept_rate, refer_rate: args.refer_rate };
     let mut report = measure::measure(&labelled, &embeddings, groups.as_ref(), (&looking, enrolling), &asked)?;
-    // A day is enough to find it again.
+    // The day is precise enough.
     report.date = now.to_string().chars().take_while(|&c| c != 'T').collect();
     report.command =
         std::iter::once("examgate-fleet".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ");

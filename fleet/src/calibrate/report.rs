@@ -1,4 +1,4 @@
-//! What a calibration found: as JSON, as Markdown for people, as thresholds for the model manifest.
+//! The result of a calibration: as JSON, as Markdown, and as thresholds for the model manifest.
 
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub(super) struct Report {
     pub(super) groups: Vec<Group>,
 }
 
-/// What the thresholds belong to: they mean nothing for another embedder or another rule.
+/// The embedder and rule that the thresholds belong to; they are invalid for any other.
 #[derive(Debug, Serialize)]
 pub(super) struct Key {
     pub(super) space: String,
@@ -53,7 +53,7 @@ pub(super) struct Data {
 #[derive(Debug, Serialize)]
 pub(super) struct Target {
     pub(super) fmr: f64,
-    /// How many people it would take, where the data cannot carry the rate.
+    /// The number of people needed, where there is too little data for the rate.
     pub(super) people_needed: Option<usize>,
     pub(super) threshold: Option<f32>,
     pub(super) threshold_interval: Option<[f32; 2]>,
@@ -72,11 +72,11 @@ pub(super) struct Proposal {
     pub(super) people_needed: Option<usize>,
 }
 
-/// Whole taps by people who are not whom they claim to be.
+/// Whole taps by impostors.
 #[derive(Debug, Serialize)]
 pub(super) struct Accepts {
     pub(super) thresholds: &'static str,
-    /// How many different looks a second were fused; `null`: one picture was held.
+    /// How many different looks per second were fused; `null`: one picture was held.
     pub(super) looks_a_second: Option<u32>,
     pub(super) templates: usize,
     pub(super) pictures_at_least: usize,
@@ -90,7 +90,7 @@ pub(super) struct Accepts {
     pub(super) independent_admitted: u64,
     /// Clopper-Pearson over taps that share nobody.
     pub(super) independent_interval: [f64; 2],
-    /// The lowest rate that so many taps can carry.
+    /// The lowest rate that can be shown with so many taps.
     pub(super) carries: f64,
 }
 

@@ -4,10 +4,10 @@
 //! soon as it is sure, and starts again up to a number of attempts. So whole taps are played here, with liveness taken as passed (the
 //! worst case: an attacker whose face is real).
 //!
-//! Two ways of holding a face to the camera bound what video does, whose frames are neither all alike nor as different as photos:
-//! [`Playing::Held`] shows one picture in each attempt, the next one in the next; [`Playing::Varied`] shows all pictures in each
-//! attempt, in another order each time. All of them count as one continuous face: photos of one person years apart may look like two,
-//! frames of a video do not, and calling them a change of face would only keep impostors (and students) from ever being decided about.
+//! Photos are shown in two ways, because the frames of a video are neither all alike nor as different as photos; the truth lies between
+//! the two. [`Playing::Held`] shows one picture per attempt and the next picture in the next attempt. [`Playing::Varied`] shows all
+//! pictures in each attempt, in another order each time. All of them count as one continuous face: photos taken years apart may look
+//! like a change of face, which video frames of one person do not, and then no decision would ever be reached.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::bootstrap::Random;
 
-/// Looks a second: what a small box reaches with all nets on, and a camera's whole rate.
+/// Looks per second: what a small box reaches with all nets on, and a camera's whole rate.
 pub(crate) const SLOW: u32 = 10;
 /// See [`SLOW`].
 pub(crate) const FAST: u32 = 30;
@@ -32,7 +32,7 @@ pub(crate) const FAST: u32 = 30;
 /// How pictures are shown to the box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Playing {
-    /// One picture an attempt. How many looks a second makes no difference then.
+    /// One picture per attempt. How many looks per second makes no difference then.
     Held,
     /// All pictures in every attempt, one a look, again and again.
     Varied {

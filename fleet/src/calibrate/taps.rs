@@ -1,4 +1,4 @@
-//! Whole taps by people who are not, and by people who are, whom they claim to be.
+//! Whole taps by impostors (non-mated) and by the card's owners (mated).
 //!
 //! People are numbers.
 

@@ -1,6 +1,6 @@
 //! Error versus discard (Grother and Tabassi, "Performance of biometric quality measures", IEEE PAMI 29(4), 2007): if the pictures that
-//! a measure calls worst are left out, how many genuine comparisons still fail? A measure that foretells failure makes them fewer; one
-//! that does not leaves the rate as it was.
+//! a measure calls worst are left out, how many mated comparisons still fail? A measure that predicts failure lowers the rate; one that
+//! does not leaves it as it was.
 //!
 //! Goodness in, rates out.
 

@@ -36,7 +36,7 @@ const PHOTOS: [usize; 2] = [1, 2];
 const FRAMES: [usize; 5] = [1, 2, 3, 5, 8];
 /// Pictures that people have at least: two to enrol, the others to fuse. More frames, fewer people.
 const PICTURES_AT_LEAST: [usize; 3] = [3, 5, 10];
-/// Frames a second that are taken from a clip: what a small box looks at.
+/// Frames per second that are taken from a clip: what a small box looks at.
 const RATE: f64 = 10.0;
 /// People below whom an interval over them says nothing.
 const FEW: usize = 20;

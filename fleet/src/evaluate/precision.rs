@@ -1,4 +1,4 @@
-//! `evaluate precision`: what a stand-in of the embedder loses against the net it stands for.
+//! `evaluate precision`: what a substitute embedder (for instance in 8-bit integers) loses against the manifest's embedder.
 //!
 //! Embeddings live only while it runs.
 
@@ -21,7 +21,7 @@ use crate::{
 /// False match rates at which both are compared.
 const RATES: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
-/// Says what a faster stand-in of the embedder loses, on labelled pictures.
+/// Measures on labelled pictures what a faster substitute for the embedder loses.
 ///
 /// Every picture is a frame at the door, embedded by either net, against every other as an enrolment photo, embedded by the manifest's
 /// embedder. At each false match rate both nets are put to their own threshold, and the false non-match rates are compared; the interval
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Where the pictures are: one folder a person.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// The stand-in, as the manifest names it.
+    /// The substitute's name in the manifest.
     #[arg(long, value_name = "NET")]
     candidate: String,
     #[command(flatten)]

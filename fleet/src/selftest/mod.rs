@@ -1,4 +1,4 @@
-//! `selftest`: an operator's own people before their own cameras, from a plan of what to record to exact intervals in plain words.
+//! `selftest`: a test with an operator's own people and cameras, from a plan of what to record to a report with exact intervals.
 //!
 //! Keeps no embedding, and says of nobody how alike they are to themselves.
 
@@ -31,7 +31,7 @@ use crate::{
     roster::photos,
 };
 
-/// Tests the whole recognition with your own people, cameras and light, and says what the numbers can carry.
+/// Tests the whole recognition with your own people, cameras and light, and says what the numbers can show.
 ///
 /// `plan` makes the folders and a plan of what to record; `run` plays what was recorded through the rule of the door:
 ///
@@ -49,7 +49,7 @@ pub(crate) enum Command {
 ///
 /// Every look is one tap of the person it shows, through the session, the nets and the thresholds of the door, and one tap at a
 /// neighbour's place. Rates come with exact (Clopper-Pearson) intervals over what is independent: the first look of each person, the
-/// first attack of a kind on each. A run of nothing but successes is no proof of perfection, and the report says how far it is one.
+/// first attack of a kind on each. A run without errors does not prove an error rate of zero; the report says what it does prove.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   examgate-fleet selftest plan --people 30 our-door

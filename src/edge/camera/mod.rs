@@ -51,7 +51,7 @@ pub struct StreamFormat {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-    /// Frames a second.
+    /// Frames per second.
     pub rate: u32,
 }
 

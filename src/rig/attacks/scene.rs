@@ -8,7 +8,7 @@ use std::f32::consts::TAU;
 
 use image::RgbImage;
 
-/// Frames a second.
+/// Frames per second.
 pub const RATE: u32 = 30;
 /// Width and height of a frame, pixels.
 pub const SIZE: (u32, u32) = (640, 480);

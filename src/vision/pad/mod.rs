@@ -1,15 +1,15 @@
-//! Presentation-attack detection: what one continuous face has shown so far, fused over its frames.
+//! Presentation-attack detection (PAD): evidence from one continuous face, fused over its frames.
 //!
 //! | cue | blocks | does not block |
 //! |---|---|---|
 //! | [`LivenessNet`](super::LivenessNet), mean and lowest tenth of the frames | prints and screens whose edges, texture or surroundings show | a screen close to the lens, a still fed as the picture |
-//! | `stillness` | what never moves at all: a photo on a stand, a picture fed into the line | anything that is moved |
-//! | `surroundings` | what a hand holds before the lens, a replayed clip too: nothing in it stands | a clip of a fixed camera on a stand; a picture whose edges are seen |
+//! | `stillness` | a picture without any motion: a photo on a stand, a still fed into the camera's line | anything that moves |
+//! | `surroundings` | what a hand holds before the lens, a replayed clip too: nothing in it is static | a screen on a stand that replays a fixed camera's clip; a picture whose edges are in view |
 //! | continuity (in the probe) | another face taking over the evidence | |
 //! | a challenge (asked by the session) | a replayed clip that does not obey | a live person's mask, a puppet made by software |
 //!
-//! Passive cues only take away: all must speak for life, and the first that does not is named. A face that they leave in doubt is
-//! held in the band where the session asks for a turn.
+//! A passive cue can only lower the score. All cues must agree that the face is live; the first one that does not is recorded. A face in
+//! doubt gets a score between the two thresholds, where the session asks for a head turn.
 
 mod stillness;
 mod surroundings;
@@ -19,25 +19,25 @@ use self::{stillness::Stillness, surroundings::Surroundings};
 use super::{Face, ImageView, LivenessSpec};
 use crate::domain::{Cue, MonoTime};
 
-/// Signs of life of one continuous face.
+/// Liveness evidence of one continuous face.
 #[derive(Debug, Default)]
 pub(super) struct Life {
-    /// The net's probabilities, upwards.
+    /// The net's probabilities, in ascending order.
     net: Vec<f32>,
     stillness: Stillness,
     surroundings: Surroundings,
 }
 
 impl Life {
-    /// Takes one fit frame with `face` in it, which the net gave `probability`.
+    /// Adds one usable frame with `face` in it, for which the net gave `probability`.
     pub(super) fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face, captured_at: MonoTime) {
         self.net.insert(self.net.partition_point(|&other| other < probability), probability);
         self.stillness.observe(view, face);
         self.surroundings.observe(view, face, captured_at);
     }
 
-    /// The fused probability of a live face, and the cue that holds it there: 0 before anything has moved; between `threshold` and
-    /// `sure` as long as any cue is in doubt.
+    /// The fused probability of a live face, and the cue that limits it: 0 before anything has moved, between `threshold` and `sure`
+    /// while any cue is in doubt.
     pub(super) fn verdict(&self, spec: &LivenessSpec) -> (f32, Cue) {
         let mean = self.net.iter().sum::<f32>() / self.net.len().max(1) as f32;
         let lowest_tenth = self.net.get(self.net.len() / 10).copied().unwrap_or(0.0);

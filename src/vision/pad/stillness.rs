@@ -1,15 +1,15 @@
-//! Whether the place where the face was first seen changes at all: a face lives, a picture stands.
+//! Whether the region where the face was first seen changes at all. A live face does; a static picture does not.
 //!
-//! The region of the first face is reduced to 16x16 block means, freed of brightness and contrast (so that flicker of the
-//! light is no motion), and compared with the same region in later frames. Sensor noise averages out in a block; a
-//! breath, a sway or a blink does not.
+//! The region of the first face is reduced to 16x16 block means and normalised for brightness and contrast, so that flicker
+//! of the light does not count as motion. Later frames are compared with it. Sensor noise averages out in a block; a breath,
+//! a sway or a blink does not.
 //!
 //! Blocks: a photo on a stand or fed into the camera's line as it is. Does not block: a photo or a screen that is moved,
 //! a replayed clip, or a shaken camera.
 
 use super::super::{Face, ImageView};
 
-/// Blocks a side.
+/// Blocks per side.
 const SIDE: usize = 16;
 
 /// Change (root mean square over the blocks, in units of the region's own contrast) that counts as motion. Stills under
@@ -36,7 +36,7 @@ struct Region {
 }
 
 impl Stillness {
-    /// Takes one frame with `face` in it.
+    /// Adds one frame with `face` in it.
     pub(super) fn observe(&mut self, view: &ImageView<'_>, face: &Face) {
         match &self.first {
             Some((region, first)) if region.right <= view.width() && region.bottom <= view.height() => {
@@ -70,7 +70,7 @@ impl Region {
     }
 }
 
-/// Mean of each block, freed of the region's mean and contrast.
+/// Mean of each block, normalised by the region's mean and contrast.
 fn grid(view: &ImageView<'_>, region: Region) -> Grid {
     let mut sums = [0_u32; SIDE * SIDE];
     let mut counts = [0_u32; SIDE * SIDE];

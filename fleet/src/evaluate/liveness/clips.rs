@@ -17,7 +17,7 @@ const SECONDS: u32 = 18;
 const SECONDS_IN_PIECES: u32 = 60;
 /// Longer side of a decoded frame, pixels: what a door's camera delivers.
 const SIDE: u32 = 640;
-/// Frames a second of what does not say.
+/// Frames per second where the source does not say.
 const RATE: f64 = 30.0;
 /// Numbered pictures from which on a folder is one clip and not several stills.
 const CLIP_FROM: usize = 5;
@@ -54,7 +54,7 @@ pub(super) struct Cut {
 /// The frames of a clip, in order; a still has one.
 pub(crate) struct Frames {
     pub(crate) paths: Vec<PathBuf>,
-    /// A second.
+    /// Per second.
     pub(crate) rate: f64,
     /// What the decoder complained about, though frames came out.
     pub(super) damaged: Option<String>,
@@ -192,7 +192,7 @@ fn decode(video: &Path, seconds: u32) -> Result<Frames, String> {
     Ok(Frames { paths, rate: rate(video).unwrap_or(RATE), damaged: complaint, _folder: Some(folder) })
 }
 
-/// Frames a second, as the container says.
+/// Frames per second, as the container says.
 fn rate(video: &Path) -> Option<f64> {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=avg_frame_rate", "-of", "csv=p=0"])

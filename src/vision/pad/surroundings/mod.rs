@@ -1,14 +1,14 @@
-//! Whether the head moves while what is around it stands: the door's camera is fixed, and so is the room behind a person.
+//! Whether the head moves while the surroundings are static: the door's camera is fixed, and so is the room behind a person.
 //!
-//! The region around the face of a frame is kept, divided into blocks, and looked at again in each later frame. Blocks outside the
-//! face that have texture and did not move since are witnesses that the camera and the room stand (`reference.rs` tells how). What
-//! moved only once, a sleeve or the hair, is no witness from then on, so every so often another frame is kept beside the first: any
-//! of them that saw the face move and the rest stand for long enough will do.
+//! The region around the face is kept as a reference, divided into blocks, and compared with each later frame. A block outside the
+//! face that has texture and has not moved is a witness: it shows that camera and room are static (`reference.rs` measures it). A block
+//! that moved once, such as a sleeve or hair, stops being a witness. So another reference is taken every [`RENEWED`]. One reference
+//! in which the face moved and enough witnesses stayed static for [`STANDS`] is sufficient.
 //!
-//! Blocks: whatever is held by a hand and fills the region, a print, bent or not, a still or a *replayed clip* on a screen: it moves
-//! as a whole, if only by the hand's tremor. Does not block: a screen on a stand before the lens, which shows a fixed camera's clip; a
-//! picture whose edges lie inside the region, with the room around it (the net sees those). A person in front of a blank wall, or seen
-//! by a shaking camera, has no witnesses.
+//! Blocks: anything in a hand that fills the region (a print, bent or not, a still or a *replayed clip* on a screen), because it moves
+//! as a whole, at least by the hand's tremor. Does not block: a screen on a stand that replays a fixed camera's clip; a picture whose
+//! edges lie inside the region, with the room around it (the net is meant to see those). There are no witnesses in front of a blank
+//! wall or with a shaking camera: people there are asked to turn the head.
 
 mod reduced;
 mod reference;
@@ -19,29 +19,29 @@ use self::{reduced::Reduced, reference::Reference};
 use super::super::{Bounds, Face, ImageView, Landmarks};
 use crate::domain::MonoTime;
 
-/// Cells across the face, about: a cell is a whole number of pixels, at most [`LARGEST`], so that a tremor shows on a large face too.
+/// Cells across the face, approximately. A cell is a whole number of pixels, at most [`LARGEST`], so that a tremor shows on a large face too.
 const CELLS: f32 = 64.0;
 const LARGEST: usize = 4;
-/// Frames before the first that is kept: the first of an encoded clip, or after a change of exposure, differ from all others.
+/// Frames before the first reference: the first frames of an encoded clip, or after a change of exposure, differ from all others.
 const SKIPPED: u32 = 2;
-/// Until another frame is kept.
+/// Time from one reference to the next.
 const RENEWED: Duration = Duration::from_millis(200);
-/// For how long witnesses must have stood: as long as the shortest look leaves the first frame that is kept. A hand trembles eight to
-/// twelve times a second (Elble and Randall, "Motor-unit activity responsible for 8- to 12-Hz component of human physiological finger
+/// How long witnesses must stay static: the time that the shortest look leaves the first reference. A hand trembles eight to
+/// twelve times per second (Elble and Randall, "Motor-unit activity responsible for 8- to 12-Hz component of human physiological finger
 /// tremor", Journal of Neurophysiology 39, 1976), so several times in that.
 const STANDS: Duration = Duration::from_millis(600);
-/// Cells that the face must move, at the median of its blocks: three times what a witness may.
+/// Cells that the face must move, as the median of its blocks: three times the limit for a witness.
 const MOVED: f32 = 0.35;
-/// Frames that must show it moved.
+/// Frames that must show the face moved.
 const FRAMES: u32 = 3;
 
 /// Follows one face and what is around it over the frames of a session.
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
     seen: u32,
-    /// Pixels a side of a cell, by the first face.
+    /// Side of a cell in pixels, set by the first face.
     cell: Option<usize>,
-    /// Frames that later ones are compared with, and when the last was kept.
+    /// The references, and when the last was taken.
     kept: Vec<Kept>,
     renewed: Option<MonoTime>,
     stand: bool,
@@ -51,12 +51,12 @@ pub(super) struct Surroundings {
 struct Kept {
     since: MonoTime,
     reference: Reference,
-    /// Frames that showed the face elsewhere than in this one.
+    /// Later frames in which the face was elsewhere.
     moved: u32,
 }
 
 impl Surroundings {
-    /// Takes one frame with `face` in it.
+    /// Adds one frame with `face` in it.
     pub(super) fn observe(&mut self, view: &ImageView<'_>, face: &Face, captured_at: MonoTime) {
         self.seen += 1;
         if self.seen <= SKIPPED {
@@ -68,7 +68,7 @@ impl Surroundings {
         for kept in &mut self.kept {
             kept.moved += u32::from(kept.reference.face_shift(&frame) > MOVED);
         }
-        // A frame whose witnesses are gone cannot testify any more.
+        // A reference without witnesses proves nothing any more.
         self.kept.retain(|kept| kept.reference.has_witnesses());
         self.stand = self.kept.iter().any(|kept| kept.moved >= FRAMES && captured_at.since(kept.since) >= STANDS);
         if self.renewed.is_none_or(|renewed| captured_at.since(renewed) >= RENEWED) {
@@ -77,14 +77,14 @@ impl Surroundings {
         }
     }
 
-    /// Whether the face has moved, and the room has not.
+    /// Whether the face has moved while the room was static.
     pub(super) const fn stand(&self) -> bool {
         self.stand
     }
 }
 
-/// Whether the camera sees enough with texture around where a face would be, a third of the picture high: without, nobody is believed
-/// without being asked to turn.
+/// Whether the camera sees enough texture around the place of a face (a third of the picture high). Without it everybody is asked to
+/// turn the head.
 ///
 /// Shape: any picture; nobody should stand in it.
 #[must_use]
@@ -96,7 +96,7 @@ pub fn has_backdrop(view: &ImageView<'_>) -> bool {
     cell(&face).is_some_and(|cell| Reference::new(&Reduced::new(view, cell), &face).has_witnesses())
 }
 
-/// Pixels a side of a cell for this face; none for one that has no size.
+/// Side of a cell in pixels for this face; `None` for a face without a size.
 fn cell(face: &Face) -> Option<usize> {
     let side = face.bounds.width().max(face.bounds.height());
     (side.is_finite() && side >= CELLS / 2.0).then(|| ((side / CELLS).round() as usize).clamp(1, LARGEST))
@@ -127,7 +127,7 @@ mod tests {
         Image::new(bytes, SIDE, SIDE, Colour::Rgb).expect("whole")
     }
 
-    /// Frames a second of these.
+    /// Frames per second of these.
     const RATE: u64 = 30;
 
     fn at(frame: u64) -> MonoTime {

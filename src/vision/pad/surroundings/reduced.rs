@@ -1,13 +1,13 @@
-//! A frame in cells, and how strongly a block of them shows a shift.
+//! A frame averaged into cells, and how much gradient a block of cells has to measure a shift by.
 
 use super::super::super::ImageView;
 
-/// Cells a side of a block.
+/// Cells per side of a block.
 pub(super) const BLOCK: usize = 6;
 
-/// A frame's green, which carries most of the light in either order of the channels, as means of square cells, a little blurred.
+/// The green channel as means of square cells, slightly blurred. Green carries most of the luminance and is the middle channel in RGB and BGR.
 pub(super) struct Reduced {
-    /// Pixels a side of a cell.
+    /// Side of a cell, pixels.
     pub(super) cell: usize,
     /// Cells.
     pub(super) width: usize,
@@ -17,7 +17,7 @@ pub(super) struct Reduced {
 }
 
 impl Reduced {
-    /// Of the rows and columns of `view` that make whole cells.
+    /// Reduces those rows and columns of `view` that make whole cells.
     pub(super) fn new(view: &ImageView<'_>, cell: usize) -> Self {
         let (width, height) = (view.width() / cell, view.height() / cell);
         let mut values = vec![0.0; width * height];
@@ -30,7 +30,7 @@ impl Reduced {
         let area = (cell * cell) as f32;
         values.iter_mut().for_each(|value| *value /= area);
         let mut reduced = Self { cell, width, height, values };
-        // Two passes of a binomial kernel each way: a standard deviation of one cell.
+        // Two passes of a binomial kernel in each direction: a standard deviation of one cell.
         for _ in 0..2 {
             reduced.blur(1, width, height, width);
             reduced.blur(width, 1, width, height);
@@ -58,10 +58,11 @@ impl Reduced {
         (y..y + BLOCK).flat_map(move |row| self.values[row * self.width + x..][..BLOCK].iter().copied())
     }
 
-    /// What a shift of the block at (`x`, `y`), which must not touch the border, changes in it beyond its brightness and contrast:
-    /// covariance of the gradient, less what of it is like the block itself. Across, mixed, down.
+    /// The structure tensor of the block at (`x`, `y`), which must not touch the border: the covariance of its gradient (xx, xy, yy),
+    /// minus the part of the gradient that a change of brightness or contrast also explains.
     ///
-    /// Without that, the tail of an edge that lies beside the block seems to stand: shifted, it is but a stronger or a weaker tail.
+    /// Without the subtraction an edge just outside the block looks static: moving it only changes the contrast, which the comparison
+    /// normalises away.
     pub(super) fn tensor(&self, x: usize, y: usize) -> [f32; 3] {
         let mut means = [0.0; 3];
         let mut products = [0.0; 6];

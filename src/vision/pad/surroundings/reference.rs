@@ -1,30 +1,30 @@
-//! One frame that is kept, and how far each of its textured blocks has moved since.
+//! One reference frame, and how far each of its textured blocks has moved since.
 //!
-//! Of two views of a block, freed of brightness and contrast, the correlation and the block's own gradient give how far it has moved
-//! (the optical flow constraint, as a mean: the difference of the views is the gradient times the shift; of the gradient only what
-//! neither brightness nor contrast explains). An edge does not show a shift along itself, so the witnesses' structure tensors together
-//! must hold gradients in every direction (Shi and Tomasi, "Good Features to Track", CVPR 1994).
+//! Two views of a block are normalised for brightness and contrast. Their correlation and the block's gradient give the shift between
+//! them (the optical flow constraint, averaged: the difference of the views is the gradient times the shift, counting only the part of
+//! the gradient that brightness and contrast do not explain). An edge does not show a shift along itself, so the sum of the witnesses'
+//! structure tensors must hold gradients in every direction (Shi and Tomasi, "Good Features to Track", CVPR 1994).
 
 use super::{
     super::super::Face,
     reduced::{BLOCK, Reduced},
 };
 
-/// The region's sides in sides of the face.
+/// Sides of the region, as multiples of the face's sides.
 const REGION: f32 = 2.2;
-/// Least variance of a block's gradient, grey levels a cell, times the pixels of a cell: a sensor's noise of 2.5 grey levels has a
-/// twentieth of it, and looks like a third of a cell's motion.
+/// Least variance of a block's gradient (grey levels per cell) times the pixels of a cell. Sensor noise of 2.5 grey levels reaches a
+/// twentieth of it, and would be mistaken for a third of a cell of motion.
 const TEXTURE: f32 = 11.0;
-/// Cells that a witness may seem to have moved.
+/// Cells that a witness may move by measurement noise.
 const STOOD: f32 = 0.12;
-/// Witnesses that are needed, and what they must come to when each counts by how even their gradients are together (the weakest over
-/// the strongest): as many as show a shift in every direction.
+/// Fewest witnesses, and the least value of their number times the evenness of their summed gradients (weakest direction over strongest), so
+/// that a shift in any direction would show.
 const WITNESSES: usize = 4;
 const EVEN: f32 = 1.0;
-/// Their gradient in the direction in which it is weakest: so many times [`TEXTURE`] in all.
+/// Least sum of their gradients in the weakest direction, as a multiple of [`TEXTURE`].
 const WEAKEST: f32 = 5.0;
 
-/// A textured block of the frame that is kept.
+/// A textured block of the reference.
 #[derive(Debug)]
 struct Block {
     /// Its first cell.
@@ -33,12 +33,12 @@ struct Block {
     values: [f32; BLOCK * BLOCK],
     /// See [`Reduced::tensor`].
     tensor: [f32; 3],
-    /// Furthest that it was seen to have moved, cells.
+    /// Largest shift seen so far, cells.
     furthest: f32,
 }
 
 impl Block {
-    /// How far it has moved in `frame`, cells; without end where it is another thing.
+    /// Its shift in `frame`, cells; infinite where the block shows something else.
     fn shift(&self, frame: &Reduced) -> f32 {
         let count = self.values.len() as f32;
         let mean = |sum: f32| sum / count;
@@ -59,10 +59,10 @@ impl Block {
     }
 }
 
-/// What is kept of a frame.
+/// A reference frame: its textured blocks and their witnesses.
 #[derive(Debug)]
 pub(super) struct Reference {
-    /// Pixels a side of a cell, then the frame's sides in cells.
+    /// Side of a cell in pixels, then the frame's sides in cells.
     size: [usize; 3],
     blocks: Vec<Block>,
 }
@@ -72,7 +72,7 @@ impl Reference {
     pub(super) fn new(frame: &Reduced, face: &Face) -> Self {
         let bounds = &face.bounds;
         let (middle, pixels) = (bounds.centre(), frame.cell as f32);
-        // How far a block's middle lies from the face's, in halves of the face's sides.
+        // Distance of a block's centre from the face's centre, in half sides of the face.
         let apart = |at: usize, middle: f32, side: f32| {
             let here = (at as f32 + BLOCK as f32 / 2.0) * pixels;
             (here - middle).abs() / side * 2.0
@@ -98,11 +98,11 @@ impl Reference {
         Self { size: size(frame), blocks }
     }
 
-    /// Compares with a later frame: how far the face's blocks have moved, at their median, cells. Blocks beside it that moved are no
-    /// witnesses any more.
+    /// Compares with a later frame: the median shift of the face's blocks, in cells. Blocks outside the face that moved stop being
+    /// witnesses.
     pub(super) fn face_shift(&mut self, frame: &Reduced) -> f32 {
         if size(frame) != self.size {
-            // Another picture altogether: nothing in it stands for anything.
+            // The picture has another size: nothing can be compared.
             self.blocks.clear();
         }
         let mut shifts = Vec::new();
@@ -117,7 +117,7 @@ impl Reference {
         shifts.get(shifts.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// Whether enough beside the face has stood until now.
+    /// Whether enough witnesses outside the face have stayed static until now.
     pub(super) fn has_witnesses(&self) -> bool {
         let mut tensor = [0.0; 3];
         let mut witnesses = 0;
