@@ -36,6 +36,8 @@ pub enum Reason {
     CardUnreadable,
     /// Policy wants a card that proves itself, this one only has a number.
     CardTooWeak,
+    /// The card is a student's and a proctor's of one exam.
+    CardShared,
     /// The card changes its number at every tap, as phones do.
     CardUnstable,
     /// A student, but not of this exam.
@@ -85,6 +87,7 @@ impl Reason {
             Self::CardRevoked => "card_revoked",
             Self::CardUnreadable => "card_unreadable",
             Self::CardTooWeak => "card_too_weak",
+            Self::CardShared => "card_shared",
             Self::CardUnstable => "card_unstable",
             Self::NotOnRoster => "not_on_roster",
             Self::WrongRoom => "wrong_room",
@@ -156,6 +159,38 @@ impl Decision {
             Self::Deny(_) => "deny",
             Self::Refer(_) => "refer",
         }
+    }
+}
+
+/// What a face in a tap fell short by, though it was looked at for long enough to be admitted; the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortfall {
+    /// Live, and too close to call.
+    Borderline,
+    /// The student's by its likeness; the doubt whether it is live was not answered by the turns that are asked for.
+    Unanswered,
+    /// Live, and clearly somebody else's.
+    Mismatch,
+    /// Not live enough.
+    NotLive,
+}
+
+impl Shortfall {
+    /// The decision of a tap in which nothing worse was seen.
+    #[must_use]
+    pub const fn decision(self) -> Decision {
+        match self {
+            Self::Borderline => Decision::Refer(Reason::FaceMismatch),
+            Self::Mismatch => Decision::Deny(Reason::FaceMismatch),
+            Self::Unanswered | Self::NotLive => Decision::Refer(Reason::SpoofSuspected),
+        }
+    }
+
+    /// Whether no further face of this tap is looked at.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Mismatch | Self::NotLive)
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Access, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, ExamId, RoomId, RosterVersion,
-    Ruling, Similarity, StudentId, Timestamp, Undo,
+    Ruling, Shortfall, Similarity, StudentId, Timestamp, Undo,
 };
 
 /// UUIDv7: unique for ever, also over lost state.
@@ -76,6 +76,9 @@ pub struct Measured {
     pub frames_used: u32,
     /// Capture windows opened in this tap.
     pub attempts: u32,
+    /// The worst that a face in this tap fell short by, whatever the decision; older events do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<Shortfall>,
     /// Tap to decision.
     pub since_tap: Duration,
     /// First usable frame to decision, if there was one.
@@ -99,6 +102,15 @@ pub struct Verification {
     pub decision: Decision,
     /// What it rests on.
     pub measured: Measured,
+}
+
+impl Verification {
+    /// Whether this was a failed attempt to match, which counts towards the lock-out of the card: by its reason, or because a face fell
+    /// short before the tap ended in another way, as when the lens was covered.
+    #[must_use]
+    pub fn is_failed_match(&self) -> bool {
+        self.decision.reason().is_some_and(|reason| reason.is_failed_match() || self.measured.worst.is_some())
+    }
 }
 
 /// Failed matches of one card in a row, over all exams of this box: a projection of its events.

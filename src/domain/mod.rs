@@ -3,6 +3,7 @@
 //! No I/O, no clock, no randomness: identifiers and times arrive from outside.
 
 mod answer;
+mod attendance;
 mod chain;
 mod credential;
 mod decision;
@@ -19,9 +20,10 @@ mod template;
 mod time;
 
 pub use answer::{Answer, Hint, Shown};
+pub use attendance::{Passage, Whereabouts};
 pub use chain::{EventHash, chain_hash};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
-pub use decision::{Decision, QualityDefect, Reason};
+pub use decision::{Decision, QualityDefect, Reason, Shortfall};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};
 pub use language::{Language, NotALanguage};
 pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
@@ -33,7 +35,7 @@ pub use roster::{
 };
 pub use ruling::{
     Access, AccessStep, Ground, LONGEST_NOTE, NotANote, NotUndoable, Note, Ruling, UNDO_WITHIN, Undo, Unfounded,
-    Verdict, Whereabouts,
+    Verdict,
 };
 pub use template::{ArtifactId, Embedding, EmbeddingError, EmbeddingSpaceId, Similarity, SpaceMismatch, Template};
 pub use time::{ClockTrust, MonoTime, Timestamp};

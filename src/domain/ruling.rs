@@ -1,6 +1,6 @@
 //! What proctors do: rulings over the box's answers, their undoing, and coming and going at the console.
 //!
-//! The proctor's last word that stands decides who is inside; without one, the box's.
+//! Who is inside by them is told in `attendance.rs`.
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -242,32 +242,6 @@ pub enum AccessStep {
     },
 }
 
-/// Where a student is, as far as this box knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Whereabouts {
-    /// Not admitted yet.
-    #[default]
-    Outside,
-    /// Admitted, by the box or a proctor.
-    Inside,
-    /// A proctor said no.
-    TurnedAway,
-}
-
-impl Whereabouts {
-    /// The proctor's last word that stands; without one, whether the box admitted.
-    #[must_use]
-    pub const fn of(last_word: Option<Verdict>, admitted_by_box: bool) -> Self {
-        match last_word {
-            Some(Verdict::Admit | Verdict::AdmitByHand) => Self::Inside,
-            Some(Verdict::Refuse) => Self::TurnedAway,
-            None if admitted_by_box => Self::Inside,
-            None => Self::Outside,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,20 +291,6 @@ mod tests {
             (Verdict::AdmitByHand, Ground::Other, Some("arm in a cast"), Ok(())),
         ] {
             assert_eq!(ruling(verdict, ground, note).check(), expected, "{verdict:?} {ground:?}");
-        }
-    }
-
-    #[test]
-    fn the_proctors_last_word_decides() {
-        use Whereabouts::{Inside, Outside, TurnedAway};
-        for (word, by_box, expected) in [
-            (None, false, Outside),
-            (None, true, Inside),
-            (Some(Verdict::Refuse), true, TurnedAway),
-            (Some(Verdict::Admit), false, Inside),
-            (Some(Verdict::AdmitByHand), false, Inside),
-        ] {
-            assert_eq!(Whereabouts::of(word, by_box), expected);
         }
     }
 }

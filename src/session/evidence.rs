@@ -1,18 +1,20 @@
 //! What the frames of one capture window add up to: the decision rule.
 //!
 //! A frame is evidence when it shows exactly one face without a defect. Evidence belongs to one continuous face: when
-//! another face appears it starts again, so nobody is admitted on somebody else's liveness or likeness. Blocks admission
+//! another face appears `look.rs` begins it anew, so nobody is admitted on somebody else's liveness or likeness. Blocks admission
 //! on a single lucky frame; does not by itself tell a good replay from a face (that is the liveness score's part).
 
 use std::time::Duration;
 
 use super::{Hint, Policy, Thresholds};
-use crate::domain::{Continuity, Cue, Decision, Liveness, MonoTime, Observation, QualityDefect, Reason, Similarity};
+use crate::domain::{Cue, Liveness, MonoTime, Observation, QualityDefect, Reason, Shortfall, Similarity};
 
 /// The frames of one capture window, added up.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     frames: u32,
+    /// Whether this face has to be asked to turn, however sure it is.
+    must_ask: bool,
     /// Capture of the first and the last of them.
     span: Option<(MonoTime, MonoTime)>,
     liveness: f32,
@@ -38,41 +40,25 @@ enum Obstacle {
 pub(super) enum Finding {
     /// Live, and the student.
     Match,
-    /// The student, who may or may not be live.
-    Unsure,
-    /// Live, and clearly somebody else.
-    Mismatch,
-    /// Live, and too close to call.
-    Borderline,
-    /// Not live enough.
-    NotLive,
+    /// One continuous face with enough usable frames, that is not to be admitted.
+    Short(Shortfall),
     /// Too few usable frames, for this reason.
     Insufficient(Reason),
 }
 
-impl Finding {
-    /// The decision if nothing more comes.
-    pub(super) const fn decision(self) -> Decision {
-        match self {
-            Self::Match => Decision::Admit,
-            Self::Mismatch => Decision::Deny(Reason::FaceMismatch),
-            Self::Borderline => Decision::Refer(Reason::FaceMismatch),
-            Self::Unsure | Self::NotLive => Decision::Refer(Reason::SpoofSuspected),
-            Self::Insufficient(reason) => Decision::Refer(reason),
-        }
-    }
-}
-
 impl Evidence {
-    /// Takes one frame. The hint says why the frame is not evidence; `None`: it is.
+    /// No evidence yet, in a tap whose faces so far fell short by `worst`: whoever follows a face whose doubt was left unanswered has
+    /// to be asked.
+    pub(super) fn after(worst: Option<Shortfall>) -> Self {
+        Self { must_ask: worst >= Some(Shortfall::Unanswered), ..Self::default() }
+    }
+
+    /// Takes one frame of the same face as before. The hint says why the frame is not evidence; `None`: it is.
     pub(super) fn take(&mut self, seen: &Observation) -> Option<Hint> {
         let Some(face) = &seen.face else {
             let obstacle = if seen.faces == 0 { Obstacle::Nobody } else { Obstacle::Several };
             return Some(self.stopped_by(obstacle));
         };
-        if face.continuity != Continuity::Same {
-            *self = Self::default();
-        }
         if let Some(defect) = face.defect {
             return Some(self.stopped_by(Obstacle::Defect(defect)));
         }
@@ -107,21 +93,32 @@ impl Evidence {
             });
         };
         if self.liveness < thresholds.live {
-            Finding::NotLive
+            Finding::Short(Shortfall::NotLive)
         } else if similarity < thresholds.refer {
-            Finding::Mismatch
+            Finding::Short(Shortfall::Mismatch)
         } else if similarity < thresholds.admit {
-            Finding::Borderline
+            Finding::Short(Shortfall::Borderline)
         } else if self.challenge == Some(true) || self.is_sure(policy) {
             Finding::Match
         } else {
-            Finding::Unsure
+            Finding::Short(Shortfall::Unanswered)
+        }
+    }
+
+    /// What the face fell short by, if it was looked at for long enough to be admitted.
+    pub(super) fn settled(&self, policy: &Policy) -> Option<Shortfall> {
+        match self.finding(policy) {
+            Finding::Short(short) if self.lasted() >= policy.min_look => Some(short),
+            Finding::Short(_) | Finding::Match | Finding::Insufficient(_) => None,
         }
     }
 
     /// Whether nothing needs to be asked.
     fn is_sure(&self, policy: &Policy) -> bool {
-        !policy.always_challenge && self.liveness >= policy.thresholds.sure && self.lasted() >= policy.min_look
+        !policy.always_challenge
+            && !self.must_ask
+            && self.liveness >= policy.thresholds.sure
+            && self.lasted() >= policy.min_look
     }
 
     /// From the first of the frames to the last.

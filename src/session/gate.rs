@@ -17,6 +17,8 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
         // A proctor is invited before it comes to this.
         Lookup::Unknown | Lookup::Proctor(_) => return Some(Reason::CardUnknown),
         Lookup::Elsewhere => return Some(Reason::NotOnRoster),
+        // Neither is let in nor signed in on it.
+        Lookup::Shared => return Some(Reason::CardShared),
         Lookup::Enrolled(enrolled) => enrolled,
     };
     if credential.profile < policy.weakest_profile {
@@ -77,6 +79,7 @@ pub(super) const fn answer_to(reason: Reason) -> Decision {
         | Reason::FaceMismatch => Decision::Deny(reason),
         Reason::CardUnreadable
         | Reason::CardTooWeak
+        | Reason::CardShared
         | Reason::AlreadyAdmitted
         | Reason::TurnedAway
         | Reason::NoTemplate

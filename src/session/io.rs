@@ -80,6 +80,8 @@ pub enum Lookup {
     Elsewhere,
     /// On this exam's roster.
     Enrolled(Enrolled),
+    /// A student's of this exam, and a proctor's: whose it is cannot be told.
+    Shared,
     /// A proctor's card: they may sign in at the console with the code made for this tap.
     Proctor(Invitation),
     /// The store could not be read.

@@ -12,6 +12,8 @@
 //!
 //! Where the window shows the student but leaves unsure whether alive, `Looking` goes on with a challenge.
 //!
+//! A tap keeps the worst that a face in it fell short by (`look.rs`): another face does not wash it away.
+//!
 //! Persist, then tell: a decision is shown only after its event was recorded. If recording fails, the student is
 //! referred and an alarm is raised, whatever the decision was.
 
@@ -19,12 +21,17 @@ mod challenge;
 mod evidence;
 mod gate;
 mod io;
+mod look;
 mod policy;
 
+#[cfg(test)]
+mod editions;
 #[cfg(test)]
 mod proctors;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod shortfalls;
 #[cfg(test)]
 mod spoken;
 #[cfg(test)]
@@ -32,14 +39,14 @@ mod tables;
 
 use std::collections::BTreeSet;
 
-use challenge::{Dialogue, Progress};
 use evidence::{Evidence, Finding};
 pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason};
+use look::Look;
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Answer, Continuity, Credential, Decision, Event, EventId, EventKind, Exam, FaceSeen, Hint, Invitation, Language,
-    Measured, MonoTime, Observation, Reason, Student, Verification,
+    Answer, Credential, Decision, Event, EventId, EventKind, Exam, Hint, Invitation, Language, Measured, MonoTime,
+    Observation, Reason, Shortfall, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -47,6 +54,8 @@ use crate::domain::{
 pub struct Session {
     policy: Policy,
     door: Door,
+    /// An edition that came during a tap, which is judged by the one before to its end.
+    next: Option<Exam>,
     faults: BTreeSet<Fault>,
     state: State,
 }
@@ -68,24 +77,21 @@ struct Case {
     student: Option<Student>,
 }
 
-#[derive(Debug)]
-struct Look {
-    case: Case,
-    attempt: u32,
-    /// Frames captured before this moment are not evidence.
-    since: MonoTime,
-    evidence: Evidence,
+/// What the capture windows of one tap came to so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    /// Windows opened.
+    attempts: u32,
     first_usable: Option<MonoTime>,
-    hint: Option<Hint>,
-    /// What the student is being asked to do.
-    challenge: Option<Dialogue>,
+    /// The worst that a face fell short by.
+    worst: Option<Shortfall>,
 }
 
 impl Session {
     /// A session for `door`, idle.
     #[must_use]
     pub const fn new(policy: Policy, door: Door) -> Self {
-        Self { policy, door, faults: BTreeSet::new(), state: State::Idle }
+        Self { policy, door, next: None, faults: BTreeSet::new(), state: State::Idle }
     }
 
     /// Takes one input at `now`; says what is to be done.
@@ -100,7 +106,7 @@ impl Session {
             Input::RecordFailed { event } => self.record_failed(now, event, &mut out),
             Input::EdgeFault(fault) => self.edge_fault(now, fault, &mut out),
             Input::EdgeRecovered(fault) => self.edge_recovered(fault, &mut out),
-            Input::RosterChanged(exam) => self.door.exam = exam,
+            Input::RosterChanged(exam) => self.roster_changed(exam),
             Input::TimerFired(reason) => self.timer_fired(now, reason, &mut out),
         }
         out
@@ -110,6 +116,16 @@ impl Session {
     #[must_use]
     pub const fn exam(&self) -> &Exam {
         &self.door.exam
+    }
+
+    /// Whether a tap would be taken now. Whoever taps meanwhile taps again.
+    #[must_use]
+    pub const fn takes_taps(&self) -> bool {
+        matches!(self.state, State::Idle | State::Showing { .. })
+    }
+
+    fn roster_changed(&mut self, exam: Exam) {
+        if self.takes_taps() { self.door.exam = exam } else { self.next = Some(exam) }
     }
 
     /// What whoever stands at the door prefers to hear.
@@ -139,8 +155,10 @@ impl Session {
                 let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
                 let case = Case::new(now, tap);
                 match refused {
-                    Some(reason) => self.decide(now, case, &Evidence::default(), 0, None, gate::answer_to(reason), out),
-                    None => self.look(now, case, 1, None, out),
+                    Some(reason) => {
+                        self.decide(now, case, &Evidence::default(), Tries::default(), gate::answer_to(reason), out);
+                    }
+                    None => self.look(now, case, Tries { attempts: 1, ..Tries::default() }, out),
                 }
             }
         }
@@ -154,23 +172,16 @@ impl Session {
         self.state = State::Showing { event, language: None };
     }
 
-    fn look(&mut self, now: Now, case: Case, attempt: u32, first_usable: Option<MonoTime>, out: &mut Outputs) {
+    fn look(&mut self, now: Now, case: Case, tries: Tries, out: &mut Outputs) {
         let Some(student) = &case.student else { return };
+        let attempt = tries.attempts;
         out.push(Output::StartCapture { student: student.id.clone(), since: now.mono });
         out.push(Output::Show(Answer::Looking { attempt, of: self.policy.attempts }));
         out.push(Output::WakeAt(
             now.mono.after(self.policy.attempt_window),
             WakeReason::AttemptOver { event: case.event, attempt },
         ));
-        self.state = State::Looking(Look {
-            case,
-            attempt,
-            since: now.mono,
-            evidence: Evidence::default(),
-            first_usable,
-            hint: None,
-            challenge: None,
-        });
+        self.state = State::Looking(Look::new(case, tries, now.mono));
     }
 
     fn face_observed(&mut self, now: Now, seen: Observation, out: &mut Outputs) {
@@ -178,19 +189,10 @@ impl Session {
         if seen.captured_at < look.since {
             return;
         }
-        let unfit = look.evidence.take(&seen);
-        if look.evidence.frames_used() > 0 && look.first_usable.is_none() {
-            look.first_usable = Some(seen.captured_at);
-        }
-        // Only a frame that is itself evidence can admit.
-        let decision = match (unfit, &seen.face) {
-            (None, Some(face)) => look.judge(face, &self.policy),
-            (Some(_), _) | (None, None) => None,
+        let hint = match look.take(&seen, &self.policy) {
+            Ok(hint) => hint,
+            Err(decision) => return self.end_look(now, decision, out),
         };
-        if let Some(decision) = decision {
-            return self.end_look(now, decision, out);
-        }
-        let hint = unfit.or_else(|| look.challenge.as_ref()?.asked());
         if hint != look.hint {
             look.hint = hint;
             out.push(Output::Guide(hint));
@@ -200,54 +202,49 @@ impl Session {
     /// The attempt's time is over: what did it show?
     fn attempt_over(&mut self, now: Now, out: &mut Outputs) {
         let State::Looking(look) = &mut self.state else { return };
-        let finding = look.evidence.finding(&self.policy);
         if look.challenge.is_some() {
             // Not met in time.
-            look.evidence.challenged();
-            return self.end_look(now, Decision::Refer(Reason::SpoofSuspected), out);
+            let decision = look.challenge_failed();
+            return self.end_look(now, decision, out);
         }
-        if finding == Finding::Unsure {
+        if look.evidence.finding(&self.policy) == Finding::Short(Shortfall::Unanswered) {
             return self.challenge(now, out);
         }
-        // What is clearly another face, or no live one, is not looked at again: every further look is a further chance.
-        let settled = matches!(finding, Finding::Mismatch | Finding::NotLive);
-        let again = look.attempt < self.policy.attempts && !settled;
-        if !again {
-            return self.end_look(now, finding.decision(), out);
+        let settled = look.settle(&self.policy);
+        if settled || look.tries.attempts >= self.policy.attempts {
+            let decision = look.decision(&self.policy);
+            return self.end_look(now, decision, out);
         }
         let State::Looking(look) = std::mem::replace(&mut self.state, State::Idle) else { return };
         out.push(Output::StopCapture);
-        self.look(now, look.case, look.attempt + 1, look.first_usable, out);
+        let tries = Tries { attempts: look.tries.attempts + 1, ..look.tries };
+        self.look(now, look.case, tries, out);
     }
 
     /// Goes on looking at the same face, and asks it to turn.
     fn challenge(&mut self, now: Now, out: &mut Outputs) {
         let State::Looking(look) = &mut self.state else { return };
-        let dialogue = Dialogue::new(look.case.event, look.evidence.yaw());
-        look.attempt += 1;
-        look.hint = dialogue.asked();
+        look.ask();
         out.push(Output::Guide(look.hint));
         out.push(Output::WakeAt(
             now.mono.after(self.policy.challenge_window),
-            WakeReason::AttemptOver { event: look.case.event, attempt: look.attempt },
+            WakeReason::AttemptOver { event: look.case.event, attempt: look.tries.attempts },
         ));
-        look.challenge = Some(dialogue);
     }
 
     fn end_look(&mut self, now: Now, decision: Decision, out: &mut Outputs) {
         let State::Looking(look) = std::mem::replace(&mut self.state, State::Idle) else { return };
         out.push(Output::StopCapture);
-        self.decide(now, look.case, &look.evidence, look.attempt, look.first_usable, decision, out);
+        let tries = Tries { worst: look.worst(decision, &self.policy), ..look.tries };
+        self.decide(now, look.case, &look.evidence, tries, decision, out);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything an event rests on, named once")]
     fn decide(
         &mut self,
         now: Now,
         case: Case,
         evidence: &Evidence,
-        attempts: u32,
-        first_usable: Option<MonoTime>,
+        tries: Tries,
         decision: Decision,
         out: &mut Outputs,
     ) {
@@ -268,9 +265,10 @@ impl Session {
                 liveness: evidence.liveness(thresholds),
                 artifact: (evidence.frames_used() > 0).then_some(thresholds.artifact),
                 frames_used: evidence.frames_used(),
-                attempts,
+                attempts: tries.attempts,
+                worst: tries.worst,
                 since_tap: now.mono.since(case.tapped_at),
-                since_first_usable_frame: first_usable.map(|at| now.mono.since(at)),
+                since_first_usable_frame: tries.first_usable.map(|at| now.mono.since(at)),
             },
         };
         out.push(Output::Record(Box::new(Event {
@@ -318,6 +316,9 @@ impl Session {
         out.push(Output::Show(Answer::Decided { event, decision, given_name }));
         out.push(Output::WakeAt(now.mono.after(self.policy.show_for), WakeReason::ShownLongEnough { event }));
         self.state = State::Showing { event, language: language.flatten() };
+        if let Some(exam) = self.next.take() {
+            self.door.exam = exam;
+        }
     }
 
     fn edge_fault(&mut self, now: Now, fault: Fault, out: &mut Outputs) {
@@ -341,7 +342,7 @@ impl Session {
     fn timer_fired(&mut self, now: Now, reason: WakeReason, out: &mut Outputs) {
         match (&self.state, reason) {
             (State::Looking(look), WakeReason::AttemptOver { event, attempt })
-                if look.case.event == event && look.attempt == attempt =>
+                if look.case.event == event && look.tries.attempts == attempt =>
             {
                 self.attempt_over(now, out);
             }
@@ -367,31 +368,11 @@ impl Session {
     }
 }
 
-impl Look {
-    /// What a frame that is evidence decides, if anything.
-    fn judge(&mut self, face: &FaceSeen, policy: &Policy) -> Option<Decision> {
-        if let Some(dialogue) = &mut self.challenge {
-            // Whoever steps in while it is being met has not met it: the evidence is new, and so is the doubt.
-            let progress = if face.continuity == Continuity::Same { dialogue.take(face) } else { Progress::Failed };
-            match progress {
-                Progress::Waiting | Progress::Next => return None,
-                Progress::Failed => {
-                    self.evidence.challenged();
-                    return Some(Decision::Refer(Reason::SpoofSuspected));
-                }
-                Progress::Met => self.evidence.challenge_met(),
-            }
-            return Some(self.evidence.finding(policy).decision());
-        }
-        (self.evidence.finding(policy) == Finding::Match).then_some(Decision::Admit)
-    }
-}
-
 impl Case {
     fn new(now: Now, tap: Tap) -> Self {
         let student = match tap.lookup {
             Lookup::Enrolled(enrolled) => Some(enrolled.entry.student),
-            Lookup::Unknown | Lookup::Elsewhere | Lookup::Proctor(_) | Lookup::Unavailable => None,
+            Lookup::Unknown | Lookup::Elsewhere | Lookup::Shared | Lookup::Proctor(_) | Lookup::Unavailable => None,
         };
         Self { event: tap.event, tapped_at: now.mono, credential: tap.credential.ok(), student }
     }

@@ -27,6 +27,13 @@ enum Happening {
         dark: bool,
         yaw: f32,
     },
+    /// One face for so many frames, 100 ms apart.
+    Stare {
+        frames: u32,
+        similarity: f32,
+        liveness: f32,
+        continuity: Continuity,
+    },
     Faces(u32),
     StoreAnswers {
         well: bool,
@@ -47,6 +54,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Removed),
         12 => (0_u64..400, prop_oneof![3 => 0.45_f32..1.0, 1 => -1.0_f32..0.6], prop_oneof![3 => 0.5_f32..1.0, 1 => 0.0_f32..0.7], continuity, prop::bool::weighted(0.1), prop::sample::select(vec![-20.0_f32, 0.0, 0.0, 20.0]))
             .prop_map(|(age, similarity, liveness, continuity, dark, yaw)| Happening::Face { age, similarity, liveness, continuity, dark, yaw }),
+        3 => (3_u32..12, prop::sample::select(vec![0.1_f32, 0.4, 0.8]), prop::sample::select(vec![0.3_f32, 0.7, 0.9]), prop_oneof![Just(Continuity::Same), Just(Continuity::Changed)])
+            .prop_map(|(frames, similarity, liveness, continuity)| Happening::Stare { frames, similarity, liveness, continuity }),
         1 => prop_oneof![Just(0_u32), Just(2)].prop_map(Happening::Faces),
         4 => prop::bool::weighted(0.9).prop_map(|well| Happening::StoreAnswers { well }),
         1 => fault.clone().prop_map(Happening::Fault),
@@ -63,8 +72,14 @@ struct Remembered {
     window_since: MonoTime,
     /// Usable frames of the present face in the present window.
     frames: Vec<Usable>,
+    /// The worst of the faces before it, in this window or an earlier one.
+    before: Option<Shortfall>,
+    /// Whether one of them had enough frames to be judged at all.
+    judged_before: bool,
     /// What was asked, each with how many frames there were then.
     asked: Vec<(Hint, usize)>,
+    /// Whether anything was, of whoever came last.
+    challenged: bool,
     decision: Option<Decision>,
     answered_well: Option<bool>,
     shown: bool,
@@ -80,6 +95,34 @@ struct Usable {
 }
 
 impl Remembered {
+    /// What the present face came to, if it was there for as long as an admission takes.
+    fn fell_short(&self) -> Option<Shortfall> {
+        let policy = policy();
+        let [first, .., last] = self.frames.as_slice() else { return None };
+        let (live, sure) = (last.liveness >= policy.thresholds.live, last.liveness >= policy.thresholds.sure);
+        let short = match last.similarity {
+            _ if !live => Some(Shortfall::NotLive),
+            far if far < policy.thresholds.refer.get() => Some(Shortfall::Mismatch),
+            near if near < policy.thresholds.admit.get() => Some(Shortfall::Borderline),
+            // Whoever follows somebody who left a doubt has to answer it.
+            _ if !sure || self.before >= Some(Shortfall::Unanswered) => Some(Shortfall::Unanswered),
+            _ => None,
+        };
+        short.filter(|_| self.is_judged() && last.at.since(first.at) >= policy.min_look)
+    }
+
+    fn is_judged(&self) -> bool {
+        self.frames.len() >= policy().min_frames as usize
+    }
+
+    /// The present face is gone.
+    fn gone(&mut self) {
+        self.before = self.before.max(self.fell_short());
+        self.judged_before |= self.is_judged();
+        self.frames.clear();
+        self.asked.clear();
+    }
+
     /// Whether the frames since each turn was asked hold that turn, seen from where the head was before the first.
     fn obeyed(&self) -> bool {
         self.asked.len() >= 2 && self.asked.iter().all(|&(asked, from)| self.turned(asked, from))
@@ -158,14 +201,21 @@ impl World {
                     && captured_at >= look.window_since
                 {
                     if continuity != Continuity::Same {
-                        look.asked.clear();
-                        look.frames.clear();
+                        look.gone();
                     }
                     if !dark {
                         look.frames.push(Usable { at: captured_at, similarity, liveness, yaw });
                     }
                 }
                 Input::FaceObserved(seen)
+            }
+            Happening::Stare { frames, similarity, liveness, continuity } => {
+                for frame in 0..frames {
+                    self.mono = self.mono.after(Duration::from_millis(60));
+                    let continuity = if frame == 0 { continuity } else { Continuity::Same };
+                    self.happen(&Happening::Face { age: 0, similarity, liveness, continuity, dark: false, yaw: 0.0 })?;
+                }
+                return Ok(());
             }
             Happening::Faces(faces) => Input::FaceObserved(Observation { captured_at: self.mono, faces, face: None }),
             Happening::StoreAnswers { well } => {
@@ -198,9 +248,8 @@ impl World {
                 let (&event, look) = self.taps.iter_mut().next_back().expect("a tap came first");
                 prop_assert!(look.may_look, "looked although the tap was to be refused");
                 prop_assert!(since >= look.tapped_at, "frames from before the tap were asked for");
+                look.gone();
                 look.window_since = since;
-                look.frames.clear();
-                look.asked.clear();
                 self.looking = Some(event);
             }
             Output::StopCapture => self.looking = None,
@@ -210,6 +259,13 @@ impl World {
                 prop_assert!(remembered.decision.is_none(), "two decisions for one tap");
                 if verification.decision == Decision::Admit {
                     let policy = policy();
+                    let before = remembered.before;
+                    prop_assert_eq!(verification.measured.worst, before);
+                    prop_assert!(before < Some(Shortfall::Mismatch), "a face washed {before:?} away");
+                    prop_assert!(
+                        before < Some(Shortfall::Unanswered) || !remembered.asked.is_empty(),
+                        "doubt unanswered"
+                    );
                     let frames = &remembered.frames;
                     prop_assert!(remembered.may_look);
                     prop_assert!(frames.len() >= policy.min_frames as usize, "{} frames", frames.len());
@@ -219,6 +275,14 @@ impl World {
                     let obeyed = last.liveness >= policy.thresholds.live && remembered.obeyed();
                     let believed = if remembered.asked.is_empty() { sure } else { obeyed };
                     prop_assert!(believed, "{last:?} since {first:?}, asked {:?}", remembered.asked);
+                }
+                if verification.decision != Decision::Admit && remembered.may_look {
+                    let asked = remembered.challenged.then_some(Shortfall::Unanswered);
+                    let worst = remembered.before.max(remembered.fell_short()).max(asked);
+                    prop_assert_eq!(verification.measured.worst, worst);
+                    prop_assert!(worst.is_none() || verification.is_failed_match(), "{worst:?} was hidden");
+                    let judged = remembered.judged_before || remembered.is_judged() || remembered.challenged;
+                    prop_assert!(judged || !verification.is_failed_match(), "counted for a face that only passed by");
                 }
                 remembered.decision = Some(verification.decision);
                 self.recording = Some(recorded.id);
@@ -243,6 +307,7 @@ impl World {
                     look.asked.pop();
                 }
                 look.asked.push((hint, look.frames.len()));
+                look.challenged = true;
             }
             Output::Show(Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } | Answer::SignIn { .. })
             | Output::Guide(_)

@@ -86,7 +86,7 @@ pub(super) fn face(millis: u64, similarity: f32, liveness: f32, continuity: Cont
     }
 }
 
-fn faces(millis: u64, faces: u32) -> Observation {
+pub(super) fn faces(millis: u64, faces: u32) -> Observation {
     Observation { captured_at: MonoTime::from_start(Duration::from_millis(millis)), faces, face: None }
 }
 
@@ -145,7 +145,8 @@ fn settled_at_the_tap() {
 
     assert_eq!(at_tap(&|_| {}, now(0)), None, "a good tap is looked at");
     type Change<'a> = &'a dyn Fn(&mut Tap);
-    let cases: [(Change<'_>, Option<Decision>); 12] = [
+    let cases: [(Change<'_>, Option<Decision>); 13] = [
+        (&|t| t.lookup = Lookup::Shared, refer(Reason::CardShared)),
         (&|t| t.credential = Err(CardProblem::Unreadable), refer(Reason::CardUnreadable)),
         (&|t| t.credential = Err(CardProblem::Unstable), deny(Reason::CardUnstable)),
         (&|t| t.lookup = Lookup::Unknown, deny(Reason::CardUnknown)),

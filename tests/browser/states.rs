@@ -39,9 +39,10 @@ const DENIALS: [Reason; 8] = [
     Reason::FaceMismatch,
 ];
 
-const REFERRALS: [Reason; 16] = [
+const REFERRALS: [Reason; 17] = [
     Reason::CardUnreadable,
     Reason::CardTooWeak,
+    Reason::CardShared,
     Reason::AlreadyAdmitted,
     Reason::TurnedAway,
     Reason::NoTemplate,

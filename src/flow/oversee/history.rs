@@ -2,12 +2,12 @@
 //!
 //! Keeps no measurement. Never reads the roster.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     domain::{
-        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, Proctor, ProctorId, Ruling, Seq,
-        StudentId, Timestamp, UNDO_WITHIN, Verdict, Whereabouts,
+        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, Passage, Proctor, ProctorId,
+        Ruling, Seq, StudentId, Timestamp, UNDO_WITHIN, Undo, Verdict, Whereabouts,
     },
     edge::console::{Entry, EntryStyle, Person, Undoable, Visit, What as Happened, Why, WrongPins},
     store::{EventError, EventStore},
@@ -26,8 +26,8 @@ pub(super) struct History {
     /// Answers and rulings, in order.
     done: Vec<Done>,
     undone: BTreeMap<EventId, ProctorId>,
-    admitted_by_box: BTreeSet<StudentId>,
-    rulings: HashMap<StudentId, Vec<(EventId, Verdict)>>,
+    /// Of each student, in order.
+    passages: HashMap<StudentId, Vec<Passage>>,
     access: Vec<(Timestamp, Access)>,
 }
 
@@ -59,26 +59,30 @@ impl History {
         let Event { id, at, kind, clock: _, room: _ } = event;
         match kind {
             EventKind::Verification(verification) => {
-                if verification.decision == Decision::Admit {
-                    self.admitted_by_box.extend(verification.student.clone());
+                if let (Decision::Admit, Some(student)) = (verification.decision, &verification.student) {
+                    self.passages.entry(student.clone()).or_default().push(Passage::AdmittedByBox);
                 }
                 let what = What::Answer(verification.decision);
                 self.done.push(Done { id, at, student: verification.student, what });
             }
             EventKind::Ruling(Ruling { student, proctor: by, verdict, ground: why, note, .. }) => {
-                self.rulings.entry(student.clone()).or_default().push((id, verdict));
+                self.passages.entry(student.clone()).or_default().push(Passage::Ruled { ruling: id, verdict });
                 let what = What::Ruling { by, verdict, why, note };
                 self.done.push(Done { id, at, student: Some(student), what });
             }
-            EventKind::Undo(undo) => drop(self.undone.insert(undo.ruling, undo.proctor)),
+            EventKind::Undo(Undo { ruling, proctor, exam: _ }) => {
+                let ruled = self.done.iter().rev().find(|done| done.id == ruling);
+                if let Some(passages) = ruled.and_then(|ruled| self.passages.get_mut(ruled.student.as_ref()?)) {
+                    passages.push(Passage::Undone { ruling });
+                }
+                self.undone.insert(ruling, proctor);
+            }
             EventKind::Access(access) => self.access.push((at, access)),
         }
     }
 
     pub(super) fn whereabouts(&self, student: &StudentId) -> Whereabouts {
-        let rulings = self.rulings.get(student).map(Vec::as_slice).unwrap_or_default();
-        let last_word = rulings.iter().rev().find(|(id, _)| !self.undone.contains_key(id)).map(|(_, verdict)| *verdict);
-        Whereabouts::of(last_word, self.admitted_by_box.contains(student))
+        Whereabouts::after(self.passages.get(student).into_iter().flatten().copied())
     }
 
     /// The list, newest first.
@@ -151,7 +155,7 @@ impl History {
         ]
     }
 
-    /// A refusal that names a proctor is a wrong PIN; a sign-in ends the row.
+    /// A refusal that names a proctor is a code that was spoilt; a sign-in ends the row.
     pub(super) fn wrong_pins(&self) -> Vec<WrongPins> {
         let mut rows: BTreeMap<&ProctorId, (u32, Timestamp)> = BTreeMap::new();
         for (at, Access { proctor, step, .. }) in &self.access {

@@ -1,13 +1,15 @@
-//! What follows from the events: how often a card failed in a row, and who is inside.
+//! What follows from the events: how often a card failed in a row, and where a student is.
 //!
-//! It never decides what follows from that: lock-out and its pauses are the session's policy.
+//! It finds the events and never decides what they mean: who is inside is the domain's word, lock-out and its pauses are the session's
+//! policy.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
+use uuid::Uuid;
 
 use super::{EventError, EventStore};
 use crate::domain::{
-    CardPseudonym, Decision, Event, EventId, EventKind, ExamId, History, Ruling, StudentId, Verdict, Verification,
-    Whereabouts,
+    CardPseudonym, Decision, Event, EventId, EventKind, ExamId, History, Passage, Ruling, StudentId, Verdict,
+    Verification, Whereabouts,
 };
 
 /// What the projections need of one event.
@@ -27,13 +29,13 @@ pub(super) struct Projected<'a> {
 impl<'a> Projected<'a> {
     pub(super) fn of(event: &'a Event) -> Self {
         match &event.kind {
-            EventKind::Verification(Verification { exam, student, card, decision, .. }) => Self {
+            EventKind::Verification(verification @ Verification { exam, student, card, decision, .. }) => Self {
                 exam: Some(exam),
                 student: student.as_ref(),
                 card: card.as_ref(),
                 effect: match decision {
                     Decision::Admit => Some("admitted"),
-                    Decision::Deny(reason) | Decision::Refer(reason) => reason.is_failed_match().then_some("failed"),
+                    Decision::Deny(_) | Decision::Refer(_) => verification.is_failed_match().then_some("failed"),
                 },
                 ..Self::default()
             },
@@ -57,6 +59,10 @@ pub(super) const fn ruling_name(verdict: Verdict) -> &'static str {
         Verdict::AdmitByHand => "admit_by_hand",
         Verdict::Refuse => "refuse",
     }
+}
+
+fn verdict(name: &str) -> Option<Verdict> {
+    [Verdict::Admit, Verdict::AdmitByHand, Verdict::Refuse].into_iter().find(|verdict| ruling_name(*verdict) == name)
 }
 
 impl EventStore {
@@ -85,31 +91,39 @@ impl EventStore {
         Ok(History { failed_in_a_row, last_failed_at })
     }
 
-    /// Where `student` of `exam` is: the last ruling that stands, or else what the box decided.
+    /// Where `student` of `exam` is by the events; [`Whereabouts::after`] says what they mean.
     ///
     /// # Errors
     /// When the database fails.
     pub fn whereabouts(&self, exam: &ExamId, student: &StudentId) -> Result<Whereabouts, EventError> {
-        let connection = self.sealed.connection();
         let read = || {
-            let last_word = connection
-                .prepare_cached(
-                    "SELECT ruling FROM events AS ruled WHERE exam = ?1 AND student = ?2 AND ruling IS NOT NULL
-                     AND NOT EXISTS (SELECT 1 FROM events WHERE undoes = ruled.id) ORDER BY seq DESC LIMIT 1",
-                )?
-                .query_row([exam.as_str(), student.as_str()], |row| row.get::<_, String>(0))
-                .optional()?;
-            let admitted = connection
-                .prepare_cached("SELECT 1 FROM events WHERE exam = ?1 AND student = ?2 AND effect = 'admitted'")?
-                .exists([exam.as_str(), student.as_str()])?;
-            Ok((last_word, admitted))
+            let mut query = self.sealed.connection().prepare_cached(
+                "SELECT seq, id, NULL, 0 FROM events WHERE exam = ?1 AND student = ?2 AND effect = 'admitted'
+                 UNION ALL
+                 SELECT seq, id, ruling, EXISTS (SELECT 1 FROM events WHERE undoes = ruled.id) FROM events AS ruled
+                 WHERE exam = ?1 AND student = ?2 AND ruling IS NOT NULL
+                 ORDER BY 1",
+            )?;
+            query
+                .query_map([exam.as_str(), student.as_str()], |row| {
+                    Ok((
+                        EventId(Uuid::from_bytes(row.get(1)?)),
+                        row.get::<_, Option<String>>(2)?,
+                        row.get::<_, bool>(3)?,
+                    ))
+                })?
+                .collect::<Result<Vec<_>, _>>()
         };
-        let (last_word, admitted) = read().map_err(self.sealed.fault("read who is inside"))?;
-        let known = |name: String| {
-            let verdicts = [Verdict::Admit, Verdict::AdmitByHand, Verdict::Refuse];
-            verdicts.into_iter().find(|verdict| ruling_name(*verdict) == name)
-        };
-        let last_word = last_word.map(|name| known(name).ok_or(EventError::Nonsense { what: "a ruling" }));
-        Ok(Whereabouts::of(last_word.transpose()?, admitted))
+        let mut passages = Vec::new();
+        for (ruling, name, is_undone) in read().map_err(self.sealed.fault("read who is inside"))? {
+            let Some(name) = name else {
+                passages.push(Passage::AdmittedByBox);
+                continue;
+            };
+            let verdict = verdict(&name).ok_or(EventError::Nonsense { what: "a ruling" })?;
+            passages.push(Passage::Ruled { ruling, verdict });
+            passages.extend(is_undone.then_some(Passage::Undone { ruling }));
+        }
+        Ok(Whereabouts::after(passages))
     }
 }
