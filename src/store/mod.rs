@@ -15,4 +15,4 @@ pub use events::{Ends, EventError, EventStore, Headroom, Limits, Recorded, Row};
 pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};
-pub use roster::{Found, Replaced, RosterError, RosterStore};
+pub use roster::{Editions, Found, Replaced, RosterError, RosterStore, RosterView, proctor_mark};

@@ -50,6 +50,15 @@ pub enum RosterError {
     /// A proctor's card is somebody else's on this roster.
     #[error("a student or another proctor has this card: give the proctor another one")]
     CardTaken,
+    /// A student's card is a proctor's of this exam. `Display` names the student: it is for the tool that builds rosters.
+    #[error("student {} has the card of a proctor of this exam: give one of them another card", student.as_str())]
+    ProctorsCard {
+        /// The student.
+        student: StudentId,
+    },
+    /// Nothing was imported yet, or all of it is gone.
+    #[error("the roster is empty: import or push it first")]
+    Empty,
     /// More templates than a student can have. `Display` names the student: it is for the tool that builds rosters.
     #[error("student {} has {count} templates, 256 are allowed", student.as_str())]
     TooManyTemplates {

@@ -6,20 +6,26 @@
 mod content;
 mod error;
 mod proctors;
+mod view;
+mod writing;
 
 use std::{borrow::Borrow, path::Path};
 
-use content::{ContentDigest, little_endian, template};
+use content::{ContentDigest, template};
 pub use error::RosterError;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+pub use proctors::proctor_mark;
+use rusqlite::{OptionalExtension, Row, ToSql, named_params};
+pub use view::{Editions, RosterView};
+
+use writing::{duplicate, insert, student_with_a_proctors_card};
 
 use super::{
     key::Key,
     sealed::{Fault, Kind, Migration, Sealed},
 };
 use crate::domain::{
-    CardPseudonym, CardStanding, Exam, ExamId, ExamWindow, Language, RoomId, Roster, RosterEntry, RosterVersion,
-    Student, StudentId, Template,
+    CardPseudonym, CardStanding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, Language, RoomId, Roster, RosterEntry,
+    RosterVersion, Student, StudentId, Template,
 };
 
 const ROSTER: Kind = Kind {
@@ -112,17 +118,55 @@ impl RosterStore {
     /// # Errors
     /// When the database fails or a template makes no sense.
     pub fn templates(&self, student: &StudentId) -> Result<Vec<Template>, RosterError> {
+        self.templates_where(
+            "SELECT space, artifact, embedding FROM templates WHERE student = ?1 ORDER BY place",
+            &[&student.as_str()],
+        )
+    }
+
+    /// The student's templates of one space: no other is read.
+    ///
+    /// # Errors
+    /// As [`RosterStore::templates`].
+    pub fn templates_of(&self, student: &StudentId, space: &EmbeddingSpaceId) -> Result<Vec<Template>, RosterError> {
+        self.templates_where(
+            "SELECT space, artifact, embedding FROM templates WHERE student = ?1 AND space = ?2 ORDER BY place",
+            &[&student.as_str(), &space.as_str()],
+        )
+    }
+
+    fn templates_where(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<Template>, RosterError> {
         let fault = self.sealed.fault("read templates");
-        let connection = self.sealed.connection();
-        let mut query = connection
-            .prepare_cached("SELECT space, artifact, embedding FROM templates WHERE student = ?1 ORDER BY place")
-            .map_err(&fault)?;
-        let mut rows = query.query([student.as_str()]).map_err(&fault)?;
+        let mut query = self.sealed.connection().prepare_cached(sql).map_err(&fault)?;
+        let mut rows = query.query(values).map_err(&fault)?;
         let mut templates = Vec::new();
         while let Some(row) = rows.next().map_err(&fault)? {
             templates.push(template(row).map_err(&fault)?.ok_or(RosterError::Nonsense { what: "a template" })?);
         }
         Ok(templates)
+    }
+
+    /// Reads every entry, one after the other, and checks that each makes sense and has the templates that it says.
+    fn check_whole(&self) -> Result<(), RosterError> {
+        let fault = self.sealed.fault("read a whole edition");
+        let mut query = self
+            .sealed
+            .connection()
+            .prepare(
+                "SELECT student, given_name, card, revoked, room, templates, language,
+                     (SELECT count(*) FROM templates WHERE templates.student = entries.student) FROM entries",
+            )
+            .map_err(&fault)?;
+        let mut rows = query.query([]).map_err(&fault)?;
+        let mut is_empty = true;
+        while let Some(row) = rows.next().map_err(&fault)? {
+            is_empty = false;
+            let found = RawEntry::read(row).map_err(&fault)?.check()?;
+            if found.templates != row.get::<_, usize>(7).map_err(&fault)? {
+                return Err(RosterError::Nonsense { what: "templates are missing" });
+            }
+        }
+        if is_empty { Err(RosterError::Nonsense { what: "no student" }) } else { Ok(()) }
     }
 
     /// Every student, in order.
@@ -240,6 +284,10 @@ impl RosterStore {
                 .map_err(|error| duplicate(&transaction, entry).unwrap_or_else(|| fault(error).into()))?;
             digest.add(item.borrow());
         }
+        if let Some(student) = student_with_a_proctors_card(&transaction).map_err(&fault)? {
+            let student = StudentId::new(student).map_err(|_| RosterError::Nonsense { what: "a student" })?;
+            return Err(RosterError::ProctorsCard { student });
+        }
         transaction
             .execute(
                 "INSERT INTO exam (only, id, title, opens, closes, version, content)
@@ -322,46 +370,6 @@ impl RawEntry {
         };
         Ok(Found { entry, templates: self.templates })
     }
-}
-
-fn insert(transaction: &Transaction<'_>, entry: &RosterEntry, templates: &[Template]) -> rusqlite::Result<()> {
-    let student = entry.student.id.as_str();
-    transaction
-        .prepare_cached(
-            "INSERT INTO entries (card, student, given_name, revoked, room, templates, language)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute((
-            entry.card.as_bytes(),
-            student,
-            &entry.student.given_name,
-            entry.standing == CardStanding::Revoked,
-            entry.room.as_str(),
-            templates.len(),
-            entry.student.language.as_ref().map(Language::as_str),
-        ))?;
-    for (place, template) in templates.iter().enumerate() {
-        let embedding = little_endian(&template.embedding);
-        transaction
-            .prepare_cached(
-                "INSERT INTO templates (student, place, space, artifact, embedding) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute((student, place, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
-    }
-    Ok(())
-}
-
-/// After a refused insert: was it because the student or the card is there already?
-fn duplicate(transaction: &Transaction<'_>, entry: &RosterEntry) -> Option<RosterError> {
-    let holder = |sql, value: &dyn rusqlite::ToSql| {
-        let student = transaction.query_row(sql, [value], |row| row.get::<_, String>(0)).optional().ok()??;
-        StudentId::new(student).ok()
-    };
-    if let Some(student) = holder("SELECT student FROM entries WHERE student = ?1", &entry.student.id.as_str()) {
-        return Some(RosterError::DuplicateStudent { student });
-    }
-    let holder = holder("SELECT student FROM entries WHERE card = ?1", entry.card.as_bytes())?;
-    Some(RosterError::DuplicateCard { holder, student: entry.student.id.clone() })
 }
 
 #[cfg(test)]

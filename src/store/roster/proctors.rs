@@ -3,6 +3,7 @@
 //! It never hashes a PIN and never judges one.
 
 use rusqlite::{OptionalExtension, Row};
+use sha2::{Digest as _, Sha256};
 
 use super::{RosterError, RosterStore};
 use crate::{
@@ -91,6 +92,17 @@ impl RosterStore {
             .map_err(self.sealed.fault("find a proctor"))?;
         found.map(|(proctor, pin)| Ok((checked(proctor)?, pin))).transpose()
     }
+}
+
+/// SHA-256 over all that makes a proctor who they are: another one as soon as their name, card or PIN is replaced, even by the same.
+#[must_use]
+pub fn proctor_mark(proctor: &Proctor, pin: &PinHash) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in [proctor.id.as_str().as_bytes(), proctor.name.as_bytes(), proctor.card.as_bytes(), pin.0.as_bytes()] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
 }
 
 type Raw = (String, String, [u8; 32]);

@@ -10,9 +10,9 @@ use crate::{
     store::PinHash,
 };
 
-const KEY: Key = Key::from_bytes([7; 32]);
+pub(super) const KEY: Key = Key::from_bytes([7; 32]);
 
-fn exam(version: u64) -> Exam {
+pub(super) fn exam(version: u64) -> Exam {
     Exam {
         id: ExamId::new("MATH-1").unwrap(),
         title: "Linear Algebra, final".into(),
@@ -32,7 +32,7 @@ fn student(n: u32) -> StudentId {
     StudentId::new(format!("N{n}")).unwrap()
 }
 
-fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
+pub(super) fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
     let template = |i: u32| Template {
         space: EmbeddingSpaceId::new("space"),
         artifact: ArtifactId::from_bytes([i as u8; 32]),
@@ -55,13 +55,13 @@ fn roster(version: u64) -> Roster {
     Roster { exam: exam(version), entries: vec![entry(1, 3), entry(2, 0), entry(3, 1)] }
 }
 
-struct Bench {
+pub(super) struct Bench {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("MATH-1.db");
         Self { _folder: folder, path }
@@ -199,6 +199,13 @@ fn proctors_are_found_by_card_and_stay_when_the_roster_is_replaced() {
     let taken = |refused| matches!(refused, Err(RosterError::CardTaken));
     assert!(taken(store.set_proctor(&proctor("lee", 1), &pin)), "a student's card");
     assert!(taken(store.set_proctor(&proctor("lee", 101), &pin)), "another proctor's card");
+    let with_a_proctor = Roster { exam: exam(3), entries: vec![entry(1, 1), entry(100, 1)] };
+    let refused = store.replace(&with_a_proctor);
+    assert!(
+        matches!(&refused, Err(RosterError::ProctorsCard { student }) if *student == self::student(100)),
+        "{refused:?}"
+    );
+    assert_eq!((store.exam().unwrap().unwrap().version, store.len().unwrap()), (RosterVersion(2), 3), "as before");
     store.set_proctor(&proctor("silva", 102), &pin).unwrap();
     assert_eq!(store.find_proctor(&card(101)).unwrap(), None, "the old card opens nothing");
 

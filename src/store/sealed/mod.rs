@@ -159,8 +159,10 @@ impl Sealed {
 
     fn migrate(&mut self, kind: &Kind, fresh: bool) -> Result<(), Fault> {
         let path = self.path.clone();
-        let applied = |t: &Transaction<'_>| t.query_row("PRAGMA user_version", [], |row| row.get::<_, usize>(0));
-        for (index, migration) in kind.migrations.iter().enumerate() {
+        let applied = |c: &Connection| c.query_row("PRAGMA user_version", [], |row| row.get::<_, usize>(0));
+        // Whoever only opens a database of the newest schema need not wait for one that is being written.
+        let held = applied(&self.connection).map_err(self.fault("read its schema"))?;
+        for (index, migration) in kind.migrations.iter().enumerate().skip(held) {
             let mut step = || {
                 let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 // Another connection may have been quicker.
@@ -205,6 +207,16 @@ impl Sealed {
         self.connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| Fault::of(&self.path, "begin a transaction", error))
+    }
+
+    /// Writes the log back into the database and empties it, as far as nobody is in the way: it does not wait.
+    pub fn try_to_empty_log(&self) {
+        // What is not emptied now is by the next who tries, or by the last who closes the database.
+        let _emptied = self
+            .connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+        let _patient_again = self.connection.busy_timeout(BUSY);
     }
 
     /// Names the file and the doing in an error of SQLite: `map_err(sealed.fault("read the roster"))`.
