@@ -195,22 +195,29 @@ impl Appliance<'_> {
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (invitations, invited) = watch::channel(None);
         let (pictures, mirrored) = watch::channel(None);
-        let follows = Follows { shown: seen.clone(), pictures: mirrored, clock: Arc::clone(&edges.clock) };
-        let screen = screen::listen(config, &stores.exam, follows).await?;
-        let acts = Acts { looks, events, shown, invitations, alive: Box::new(|| Service.beat()) };
-        let verify = Verify::new(session, edges.clock, stores.lookup, acts);
+        let (in_force, edition) = watch::channel(stores.exam.clone());
+        let (plate, following) = screen::plates(config.room.clone(), edition.clone());
+        let follows = Follows { shown: seen.clone(), plate, pictures: mirrored, clock: Arc::clone(&edges.clock) };
+        let screen = screen::listen(config, follows).await?;
+        // One tap at a time is looked up.
+        let (queries, asked) = sync_channel(1);
+        let acts = Acts { looks, queries, events, shown, invitations, in_force, alive: Box::new(|| Service.beat()) };
+        let verify = Verify::new(session, edges.clock, acts);
+        let (lookup, answers) = (stores.lookup, happened.clone());
         let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
         let (card, taps) = (edges.card, happened.clone());
         let threads = [
             named("examgate-store", move || record.run())?,
             named("examgate-vision", move || tell(observe.run(&handle).map_err(|f| anyhow!("{f}")), &blind))?,
             named("examgate-verify", move || verify.run(&inbox))?,
+            named("examgate-lookup", move || lookup.run(&asked, &answers))?,
             named("examgate-taps", move || tell(listen(card, &taps).map_err(Into::into), &deaf))?,
         ];
 
         let mut tasks = JoinSet::new();
         tasks.spawn(show(seen.clone(), light));
         if let Some(screen) = screen {
+            tasks.spawn(following);
             tasks.spawn(mirror(seen, frames.clone(), pictures));
             tasks.spawn(screen.run());
         }
@@ -221,7 +228,7 @@ impl Appliance<'_> {
         let console = match (&config.console, stores.reading) {
             (Some(console), Some(reading)) => {
                 let office = Office {
-                    exam: stores.exam.clone(),
+                    in_force: edition,
                     clock,
                     reading,
                     submit,

@@ -1,4 +1,5 @@
-//! A box that is set up badly says what is wrong, where, and how to mend it: at its start, and to `examgate doctor`.
+//! A box that is set up badly says what is wrong, where, and how to mend it: at its start, and to `examgate doctor`. And what is set up
+//! anew while it runs: the roster.
 
 use std::{
     fs,
@@ -10,12 +11,14 @@ use std::{
 
 use examgate::{
     app::machine::machine,
+    domain::{Epoch, EventKind, ExamId, Seq},
     edge::camera::replay::Scene,
     rig::{
         certificates::Validity,
         stage::{Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
     },
+    store::{EventStore, KeyFolder, KeyName, Layout, Limits},
     vision::{Manifest, NetSpec, Provider, Tuned, Tuning},
 };
 use sha2::{Digest as _, Sha256};
@@ -314,4 +317,56 @@ fn thresholds_of_another_rule_are_told_of() {
     stage.configure("[policy]\nattempts = 5\n").expect("writable");
     let (state, found) = diagnosis(&configuration, "thresholds");
     assert!(state == "impaired" && found.contains("another rule") && found.contains("5 attempts"), "{state}: {found}");
+}
+
+#[test]
+fn a_roster_imported_again_is_in_force_whole_and_without_a_restart() {
+    const LATER: (&str, &str) = (WINDOW.0, "2026-12-14T11:15:00-05:00");
+    let stage = stage(false);
+    stage.enrol(EXAM, "Final", WINDOW, STUDENTS).expect("the roster is imported");
+    // After the doors of the first edition have closed.
+    stage.set_clock("2026-12-14T10:00:00-05:00").expect("the clock is set");
+    stage.strings.set_scene(&Scene::Still(stage.picture("photos/obama2.jpg"))).expect("the scene is set");
+    let door = stage.open_door().expect("the box is ready");
+    let tap = |card: [u8; 7]| {
+        let tapped = stage.tap(&Behaviour::Uid(card.to_vec())).expect("a card can be laid down");
+        let said = door.decision(Duration::from_secs(30)).expect("the box serves");
+        drop(tapped);
+        stage.settle().expect("the box has seen it");
+        said.reason.unwrap_or(said.decision)
+    };
+    let (barack, newcomer) = ([4, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6], [4, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF7]);
+    assert_eq!((tap(barack), tap(newcomer)), ("too_late".into(), "card_unknown".into()));
+
+    let another =
+        Enrolled { id: "N10000002", given_name: "Joe", card: "04A1B2C3D4E5F7", pictures: &[], language: None };
+    let both = [STUDENTS[0].clone(), another];
+    stage.enrol(EXAM, "Final", LATER, &both).expect("the roster is imported again");
+    // Students and doors are those of the second edition: looked at, a still picture is not taken for a live face.
+    assert_eq!((tap(newcomer), tap(barack)), ("no_template".into(), "spoof_suspected".into()));
+
+    // Something is put in its place that is no roster.
+    let (state, keys) = stage.state_and_keys();
+    let layout = Layout::new(state);
+    let roster = layout.exam(&ExamId::new(EXAM).expect("valid"));
+    let beside = roster.with_extension("broken");
+    fs::write(&beside, [7; 1 << 16]).expect("writable");
+    fs::rename(&beside, &roster).expect("ours");
+    assert_eq!(tap(newcomer), "no_template", "the edition before stays in force");
+    assert!(door.stop().expect("it stops").success());
+    let log = stage.door_log();
+    assert_eq!(log.matches("the one before stays in force").count(), 1, "{log}");
+
+    let key = KeyFolder::new(keys, None).read(KeyName::Events).expect("readable");
+    let events =
+        EventStore::open(&layout.events(), &key, Epoch(uuid::Uuid::nil()), Limits::default()).expect("it opens");
+    let rows = events.events(Seq(0), 100).expect("readable");
+    let editions: Vec<u64> = rows
+        .iter()
+        .map(|row| match row.event().expect("an event").kind {
+            EventKind::Verification(verification) => verification.roster.0,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(editions, [1, 1, 2, 2, 2], "events name the edition that was in force");
 }

@@ -28,12 +28,12 @@ use crate::{
         Oversee, Submitted,
         deliver::{Delivery, Standing},
     },
-    store::{EventStore, RosterStore},
+    store::{Editions, EventStore},
 };
 
 /// The console's own handles of the box's databases.
 pub(super) struct Reading {
-    pub(super) roster: RosterStore,
+    pub(super) roster: Editions,
     pub(super) events: EventStore,
     /// For the status: it looks while the others are read.
     pub(super) look: EventStore,
@@ -41,7 +41,7 @@ pub(super) struct Reading {
 
 /// What the console follows and feeds.
 pub(super) struct Office {
-    pub(super) exam: Exam,
+    pub(super) in_force: watch::Receiver<Exam>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) reading: Reading,
     pub(super) submit: SyncSender<Submitted>,
@@ -62,7 +62,7 @@ impl Office {
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
         let identity = identity(config, certificate)?;
-        let Self { exam, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
+        let Self { in_force, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
             clock: Arc::clone(&clock),
@@ -72,7 +72,7 @@ impl Office {
             delivery,
             log,
         };
-        let place = (config.room.clone(), exam);
+        let place = (config.room.clone(), in_force);
         let status = Box::new(move || pulse.status());
         let office = Arc::new(Oversee::new(place, Arc::clone(&clock), roster, events, submit, status));
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,6 +1,6 @@
 //! Opens the box's databases with their keys. Nothing is overwritten, whatever is wrong with them.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use uuid::Uuid;
 
 use super::{Environment, office::Reading};
@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     domain::{Epoch, Exam, ExamId},
     flow::TapLookup,
-    store::{EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore},
+    store::{Editions, EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore},
     vision::VerifiedModels,
 };
 
@@ -34,23 +34,24 @@ impl Stores {
         let layout = Layout::new(&config.state);
         layout.make().context("the state folder cannot be made")?;
         let keys = KeyFolder::new(&config.keys, environment.credentials.clone());
-        let roster = |exam: &ExamId| -> Result<_> {
-            let key = keys.read(KeyName::Exam(exam)).with_context(|| {
+        let key = |exam: &ExamId| {
+            keys.read(KeyName::Exam(exam)).with_context(|| {
                 format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
-            })?;
-            RosterStore::open(&layout.exam(exam), &key).with_context(|| format!("the roster of {exam} cannot be used"))
+            })
         };
-        let current = roster(&config.exam)?;
-        let Some(exam) = current.exam().context("the roster cannot be read")? else {
-            bail!("the roster of {} is empty: import or push it first", config.exam);
-        };
+        let cannot = |exam: &ExamId| format!("the roster of {exam} cannot be used");
+        let current =
+            || Editions::open(&layout.exam(&config.exam), key(&config.exam)?).with_context(|| cannot(&config.exam));
+        let roster = current()?;
+        let exam = roster.view().exam().clone();
+        let other = |exam: &ExamId| RosterStore::open(&layout.exam(exam), &key(exam)?).with_context(|| cannot(exam));
         let mut others = Vec::new();
-        for other in layout.exams().context("the state folder cannot be read")? {
-            if other != config.exam {
+        for held in layout.exams().context("the state folder cannot be read")? {
+            if held != config.exam {
                 // Another exam's roster is a help, not a need.
-                match roster(&other) {
+                match other(&held) {
                     Ok(store) => others.push(store),
-                    Err(error) => tracing::warn!(exam = %other, error = format!("{error:#}"), "roster passed over"),
+                    Err(error) => tracing::warn!(exam = %held, error = format!("{error:#}"), "roster passed over"),
                 }
             }
         }
@@ -64,12 +65,12 @@ impl Stores {
         let (writer, reader, outbox) = (open()?, open()?, open()?);
         let reading = match config.console {
             None => None,
-            Some(_) => Some(Reading { roster: roster(&config.exam)?, events: open()?, look: open()? }),
+            Some(_) => Some(Reading { roster: current()?, events: open()?, look: open()? }),
         };
         let space = models.manifest().embedder.space.clone();
         Ok(Self {
             exam,
-            lookup: TapLookup { roster: current, others, events: reader, space, console: config.console.is_some() },
+            lookup: TapLookup { roster, others, events: reader, space, console: config.console.is_some() },
             writer,
             outbox,
             reading,

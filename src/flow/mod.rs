@@ -3,11 +3,14 @@
 //!
 //! ```text
 //! listen ──► verify ──► record ──► deliver
-//! observe ──►  │  └──► show
+//! observe ──►  │ ▲  └──► show
+//!              ▼ │
+//!            lookup
 //! ```
 
 pub mod deliver;
 mod listen;
+mod lookup;
 mod mirror;
 mod observe;
 mod oversee;
@@ -16,12 +19,13 @@ mod show;
 mod verify;
 
 pub use listen::listen;
+pub use lookup::{LookedUp, LookupError, LookupRequest, TapLookup};
 pub use mirror::mirror;
 pub use observe::{CaptureWindow, Observe, decode};
 pub use oversee::Oversee;
 pub use record::{By, Record, Submitted};
 pub use show::show;
-pub use verify::{Acts, LookupError, TapLookup, Verify};
+pub use verify::{Acts, Verify};
 
 use crate::{
     domain::{CardProblem, Credential, EventId, Exam, Observation},
@@ -35,6 +39,8 @@ pub enum Happened {
     Nothing,
     /// A card was tapped.
     Tapped(Result<Credential, CardProblem>),
+    /// The card of that tap was looked up.
+    LookedUp(EventId, Box<LookedUp>),
     /// It was taken away.
     CardRemoved,
     /// A frame was looked at.
@@ -47,7 +53,7 @@ pub enum Happened {
     Broke(Fault),
     /// It works again.
     Mended(Fault),
-    /// Another edition of the roster is in force.
+    /// There is another edition of the roster.
     Roster(Exam),
     /// The box shuts down.
     Stop,

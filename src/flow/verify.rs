@@ -1,5 +1,8 @@
 //! Turns the session's crank: what happened goes in, what it says is done. One thread, one loop, no decisions.
 //!
+//! It never waits for a disk: cards are looked up by the lookup and events recorded by the recorder, each on its own thread, and what
+//! they do not answer in time refers the student.
+//!
 //! Persist, then act, then tell: an answer reaches light and screen only because the session said `Show`, and it says so
 //! only after the record was confirmed.
 
@@ -14,93 +17,25 @@ use std::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{By, CaptureWindow, Happened, Submitted};
+use super::{By, CaptureWindow, Happened, LookedUp, LookupRequest, Submitted};
 use crate::{
     domain::{
-        Answer, CardProblem, CardPseudonym, Credential, Decision, EmbeddingSpaceId, Event, EventId, EventKind, ExamId,
-        History, Invitation, MonoTime, Reason, Shown, SignInCode, StudentId, Template,
+        Answer, CardProblem, Credential, Decision, Event, EventId, EventKind, Exam, History, Invitation, MonoTime,
+        Reason, Shown, Template,
     },
     edge::clock::Clock,
-    session::{Enrolled, Fault, Input, Lookup, Now, Output, Session, Tap, TemplateStock, WakeReason},
-    store::{EventError, EventStore, RosterError, RosterStore},
+    session::{Input, Lookup, Now, Output, Session, Tap, WakeReason},
 };
-
-/// A lookup failed.
-#[derive(Debug, thiserror::Error)]
-pub enum LookupError {
-    /// In a roster.
-    #[error("the roster cannot be read")]
-    Roster(#[from] RosterError),
-    /// Among the events.
-    #[error("the events cannot be read")]
-    Events(#[from] EventError),
-    /// For a code.
-    #[error("the operating system gives no random numbers")]
-    Randomness(#[source] getrandom::Error),
-}
-
-/// What is looked up at a tap: who has this card, what happened with it before.
-pub struct TapLookup {
-    /// The exam being served.
-    pub roster: RosterStore,
-    /// Other exams held on this box: their students are students, only not of this exam.
-    pub others: Vec<RosterStore>,
-    /// To read only.
-    pub events: EventStore,
-    /// Which templates can be compared with.
-    pub space: EmbeddingSpaceId,
-    /// Whether proctors can sign in at a console. Without one their cards are cards that nobody knows.
-    pub console: bool,
-}
-
-impl TapLookup {
-    fn look_up(&self, exam: &ExamId, credential: &Credential) -> Result<(Lookup, History), LookupError> {
-        let card = &credential.pseudonym;
-        let history = self.events.history(card)?;
-        let Some(found) = self.roster.find(card)? else {
-            if let Some(invitation) = self.invitation(card)? {
-                return Ok((Lookup::Proctor(invitation), history));
-            }
-            for other in &self.others {
-                if other.find(card)?.is_some() {
-                    return Ok((Lookup::Elsewhere, history));
-                }
-            }
-            return Ok((Lookup::Unknown, history));
-        };
-        let templates = match (found.templates, self.templates(&found.entry.student.id)?.len()) {
-            (0, _) => TemplateStock::None,
-            (_, 0) => TemplateStock::OtherSpace,
-            _ => TemplateStock::Usable,
-        };
-        let whereabouts = self.events.whereabouts(exam, &found.entry.student.id)?;
-        Ok((Lookup::Enrolled(Enrolled { entry: found.entry, templates, whereabouts }), history))
-    }
-
-    /// A new code, if the card is a proctor's and there is a console to use it at.
-    fn invitation(&self, card: &CardPseudonym) -> Result<Option<Invitation>, LookupError> {
-        if !self.console {
-            return Ok(None);
-        }
-        let Some(proctor) = self.roster.find_proctor(card)? else { return Ok(None) };
-        let code = SignInCode::from_random(getrandom::u64().map_err(LookupError::Randomness)?);
-        Ok(Some(Invitation { proctor: proctor.id, code }))
-    }
-
-    /// The student's templates of the space in use.
-    fn templates(&self, student: &StudentId) -> Result<Vec<Template>, RosterError> {
-        let mut templates = self.roster.templates(student)?;
-        templates.retain(|template| template.space == self.space);
-        Ok(templates)
-    }
-}
 
 /// The loop around one [`Session`].
 pub struct Verify {
     session: Session,
     clock: Arc<dyn Clock>,
-    lookup: TapLookup,
     acts: Acts,
+    /// The tap whose card is being looked up, and until when that may take.
+    asked: Option<(LookupRequest, MonoTime)>,
+    /// The templates of the student who is looked at: read once a tap, of the edition the tap is judged by.
+    templates: Vec<Template>,
     /// What is being recorded, to be told once it is.
     pending: Option<Event>,
 }
@@ -109,12 +44,16 @@ pub struct Verify {
 pub struct Acts {
     /// What to look at; `None`: nothing.
     pub looks: watch::Sender<Option<Arc<CaptureWindow>>>,
+    /// Whose card is to be looked up.
+    pub queries: SyncSender<LookupRequest>,
     /// What to record.
     pub events: SyncSender<Submitted>,
     /// What light and screen show.
     pub shown: watch::Sender<Shown>,
     /// Who may sign in at the console, since when: whoever tapped last.
     pub invitations: watch::Sender<Option<(Invitation, MonoTime)>>,
+    /// Which edition of the roster the door is served by.
+    pub in_force: watch::Sender<Exam>,
     /// Told at every turn that the verification is alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -122,11 +61,14 @@ pub struct Acts {
 /// How long the loop waits when nothing is due: how often it tells that it is alive.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long a card may be looked up: it takes well under a millisecond, unless the disk hangs.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(2);
+
 impl Verify {
     /// A verification for the exam of `session`'s door.
     #[must_use]
-    pub fn new(session: Session, clock: Arc<dyn Clock>, lookup: TapLookup, acts: Acts) -> Self {
-        Self { session, clock, lookup, acts, pending: None }
+    pub fn new(session: Session, clock: Arc<dyn Clock>, acts: Acts) -> Self {
+        Self { session, clock, acts, asked: None, templates: Vec::new(), pending: None }
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
@@ -140,23 +82,26 @@ impl Verify {
                 self.step(Input::TimerFired(reason), &mut timers);
                 continue;
             }
-            let wait = timers.iter().map(|(at, _)| at.since(mono)).min().unwrap_or(IDLE).min(IDLE);
+            if self.asked.as_ref().is_some_and(|(_, until)| *until <= mono) {
+                tracing::error!("the lookup does not answer: the card cannot be looked up");
+                self.unanswered(&mut timers);
+                continue;
+            }
+            let due = timers.iter().map(|(at, _)| at).chain(self.asked.iter().map(|(_, until)| until));
+            let wait = due.map(|at| at.since(mono)).min().unwrap_or(IDLE).min(IDLE);
             match happened.recv_timeout(wait) {
                 Ok(Happened::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(happened) => {
-                    if let Some(input) = self.input(happened) {
-                        self.step(input, &mut timers);
-                    }
-                }
+                Ok(happened) => self.take(happened, &mut timers),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    fn input(&mut self, happened: Happened) -> Option<Input> {
-        Some(match happened {
-            Happened::Nothing | Happened::Stop => return None,
-            Happened::Tapped(read) => Input::CardTapped(self.tap(read)),
+    fn take(&mut self, happened: Happened, timers: &mut Vec<(MonoTime, WakeReason)>) {
+        let input = match happened {
+            Happened::Nothing | Happened::Stop => return,
+            Happened::Tapped(read) => return self.tapped(read, timers),
+            Happened::LookedUp(event, found) => return self.looked_up(event, *found, timers),
             Happened::CardRemoved => Input::CardRemoved,
             Happened::Seen(observation) => Input::FaceObserved(observation),
             Happened::Recorded(event) => Input::Recorded { event },
@@ -164,29 +109,70 @@ impl Verify {
             Happened::Broke(fault) => Input::EdgeFault(fault),
             Happened::Mended(fault) => Input::EdgeRecovered(fault),
             Happened::Roster(exam) => Input::RosterChanged(exam),
-        })
+        };
+        self.step(input, timers);
     }
 
-    fn tap(&self, credential: Result<Credential, CardProblem>) -> Tap {
-        let (lookup, history) = match &credential {
-            Err(_) => (Lookup::Unknown, History::default()),
-            Ok(credential) => self.lookup.look_up(&self.session.exam().id, credential).unwrap_or_else(|error| {
-                tracing::error!(error = &error as &dyn std::error::Error, "the card cannot be looked up");
-                (Lookup::Unavailable, History::default())
-            }),
+    /// A card that can be taken is looked up first. What the events say about it is read only then, so that nothing that is still being
+    /// recorded is missed.
+    fn tapped(&mut self, read: Result<Credential, CardProblem>, timers: &mut Vec<(MonoTime, WakeReason)>) {
+        if self.asked.is_some() {
+            return;
+        }
+        let event = new_event_id(&*self.clock);
+        let (credential, lookup) = match read {
+            Ok(credential) if self.session.takes_taps() => {
+                let query = LookupRequest { event, credential };
+                let until = self.clock.mono().after(LOOKUP_WITHIN);
+                self.asked = Some((query.clone(), until));
+                if self.acts.queries.try_send(query).is_err() {
+                    tracing::error!("the lookup does not keep up: the card cannot be looked up");
+                    self.unanswered(timers);
+                }
+                return;
+            }
+            // Only that somebody tapped is of interest.
+            Ok(credential) => (Ok(credential), Lookup::Unavailable),
+            Err(problem) => (Err(problem), Lookup::Unknown),
         };
-        Tap { event: new_event_id(&*self.clock), credential, lookup, history }
+        let history = History::default();
+        self.step(Input::CardTapped(Tap { event, credential, lookup, history }), timers);
+    }
+
+    fn looked_up(&mut self, event: EventId, found: LookedUp, timers: &mut Vec<(MonoTime, WakeReason)>) {
+        // An answer that came too late is to a tap that was decided without it.
+        let Some((LookupRequest { credential, .. }, _)) = self.asked.take_if(|(query, _)| query.event == event) else {
+            return;
+        };
+        let LookedUp { exam, lookup, history, templates } = found;
+        if exam != *self.session.exam() {
+            self.step(Input::RosterChanged(exam), timers);
+        }
+        self.templates = templates;
+        self.step(Input::CardTapped(Tap { event, credential: Ok(credential), lookup, history }), timers);
+    }
+
+    /// Nobody says whose card it is.
+    fn unanswered(&mut self, timers: &mut Vec<(MonoTime, WakeReason)>) {
+        let Some((LookupRequest { event, credential }, _)) = self.asked.take() else { return };
+        let (lookup, history) = (Lookup::Unavailable, History::default());
+        self.step(Input::CardTapped(Tap { event, credential: Ok(credential), lookup, history }), timers);
     }
 
     fn step(&mut self, input: Input, timers: &mut Vec<(MonoTime, WakeReason)>) {
         let now = Now { mono: self.clock.mono(), wall: self.clock.wall(), clock: self.clock.trust() };
         for output in self.session.step(now, input) {
             match output {
-                Output::StartCapture { student, since } => self.start_capture(&student, since, timers),
+                // The student is the one whose card was looked up with them.
+                Output::StartCapture { student: _, since } => {
+                    let look = CaptureWindow { templates: self.templates.clone(), since };
+                    self.acts.looks.send_replace(Some(Arc::new(look)));
+                }
                 Output::StopCapture => drop(self.acts.looks.send_replace(None)),
                 Output::Guide(hint) => self.acts.shown.send_modify(|shown| shown.hint = hint),
                 Output::Record(event) => {
                     let id = event.id;
+                    self.templates.clear();
                     self.pending = Some((*event).clone());
                     if self.acts.events.try_send(Submitted { event: *event, by: By::Session }).is_err() {
                         tracing::error!(event = %id, "the store does not keep up");
@@ -207,17 +193,16 @@ impl Verify {
                 Output::WakeAt(at, reason) => timers.push((at, reason)),
             }
         }
-    }
-
-    fn start_capture(&mut self, student: &StudentId, since: MonoTime, timers: &mut Vec<(MonoTime, WakeReason)>) {
-        match self.lookup.templates(student) {
-            Ok(templates) => drop(self.acts.looks.send_replace(Some(Arc::new(CaptureWindow { templates, since })))),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the templates cannot be read");
-                self.step(Input::EdgeFault(Fault::Store), timers);
-                // The next tap tries again.
-                self.step(Input::EdgeRecovered(Fault::Store), timers);
+        let exam = self.session.exam();
+        let has_moved = self.acts.in_force.send_if_modified(|in_force| {
+            let is_new = in_force != exam;
+            if is_new {
+                in_force.clone_from(exam);
             }
+            is_new
+        });
+        if has_moved {
+            tracing::info!(version = exam.version.0, opens = %exam.window.opens, closes = %exam.window.closes, "another edition of the roster is in force");
         }
     }
 }
@@ -247,3 +232,6 @@ fn say(event: &Event, decision: Decision) {
         "decided"
     );
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ use examgate::{
     },
     flow::{By, Happened, Oversee, Record, Submitted},
     rig::certificates::{Authority, Validity},
-    store::{EventStore, Key, Limits as Space, Pin, RosterStore},
+    store::{Editions, EventStore, Key, Limits as Space, Pin, RosterStore},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -134,8 +134,9 @@ impl Desk {
         let start: Timestamp = "2026-12-14T13:40:00Z".parse().expect("a constant time");
         let clock = Arc::new(ScriptedClock::starting_at(start));
         let reading = Arc::clone(&clock) as Arc<dyn Clock>;
-        let place = (room(), exam());
-        let oversee = Oversee::new(place, Arc::clone(&reading), roster, open(), submit.clone(), Box::new(status));
+        let place = (room(), watch::channel(exam()).1);
+        let editions = Editions::open(&folder.path().join("exam.db"), key.clone()).expect("it is whole");
+        let oversee = Oversee::new(place, Arc::clone(&reading), editions, open(), submit.clone(), Box::new(status));
         let issued = Authority::new().broker(Validity::Good);
         let identity =
             Identity { certificate: issued.certificate.clone().into_bytes(), key: issued.key.into_bytes().into() };
@@ -180,6 +181,7 @@ impl Desk {
             artifact: None,
             frames_used: 0,
             attempts: 1,
+            worst: None,
             since_tap: Duration::ZERO,
             since_first_usable_frame: None,
         };

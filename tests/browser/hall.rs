@@ -30,12 +30,12 @@ impl Hall {
         let settings = Settings {
             words: Words::of(languages, messages).expect("the languages are spoken"),
             more: Words::others(languages, messages).expect("they are whole"),
-            plate: Plate { exam: exam.into(), ..Plate::sample() },
             zone: TimeZone::fixed(jiff::tz::offset(-5)),
             sound: false,
             limits: Limits::default(),
         };
-        let follows = Follows { shown: seen, pictures: mirrored, clock: clock.clone() };
+        let (_, plate) = watch::channel(Plate { exam: exam.into(), ..Plate::sample() });
+        let follows = Follows { shown: seen, plate, pictures: mirrored, clock: clock.clone() };
         let screen = Screen::listen(0, settings, follows).await.expect("loopback can be listened on");
         let url = format!("http://127.0.0.1:{}/", screen.port());
         let mut tasks = JoinSet::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use examgate::{
     domain::{AccessStep, Timestamp},
     edge::{
-        console::{Limits, WrongPins},
+        console::{Limits, Mark, WrongPins},
         serve::Bounds,
     },
 };
@@ -58,7 +58,7 @@ async fn a_code_serves_once_and_a_card_alone_or_a_pin_alone_never() {
     assert_eq!(browser.sign_in("123456", PIN).await.status, 401, "a PIN without a tap");
     let code = bench.tap(123_456);
     assert_eq!(browser.sign_in(&code, "000000").await.status, 401, "a tap without the PIN");
-    assert_eq!(browser.sign_in(&code, PIN).await.status, 401, "that code is spent");
+    assert_eq!(browser.sign_in(&code, PIN).await.status, 401, "one try a code");
     let code = bench.tap(654_321);
     assert_eq!(browser.sign_in(&code, PIN).await.status, 200);
     let mut other = bench.browser();
@@ -70,13 +70,79 @@ async fn a_code_serves_once_and_a_card_alone_or_a_pin_alone_never() {
 #[tokio::test]
 async fn a_power_cycle_ends_no_pause() {
     // The clock of the bench begins in 1970.
-    let before = WrongPins { proctor: okafor(), times: 5, last: Timestamp::UNIX_EPOCH };
+    let before = WrongPins { proctor: okafor(), times: 13, last: Timestamp::UNIX_EPOCH };
     let bench = Bench::after(vec![before], Limits::default()).await;
     let mut browser = bench.browser();
     let answer = browser.sign_in(&bench.tap(123_456), PIN).await;
     assert_eq!(answer.status, 429, "{answer:?}");
     let seconds: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("how long");
     assert!((100..=120).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn a_wrong_pin_from_a_stranger_who_reads_the_screen_keeps_no_proctor_out() {
+    let bench = Bench::new().await;
+    let mut stranger = bench.browser_at([127, 0, 0, 4]);
+    for n in 0..4 {
+        let code = bench.tap(100_000 + n);
+        assert_eq!(stranger.sign_in(&code, "000000").await.status, 401);
+    }
+    // The very code that the stranger tried serves the proctor, at once.
+    let code = bench.tap(200_000);
+    let answer = stranger.sign_in(&code, "000000").await;
+    assert_eq!(answer.status, 429, "the stranger's address is slowed down: {answer:?}");
+    let mut browser = bench.browser();
+    assert_eq!(browser.sign_in(&code, PIN).await.status, 200);
+    let named = |access: &&examgate::domain::Access| matches!(access.step, AccessStep::Refused { .. });
+    let accesses = bench.office.accesses.lock().expect("no panics");
+    assert_eq!(accesses.iter().filter(named).filter(|access| access.proctor.is_some()).count(), 4, "once a code");
+}
+
+#[tokio::test]
+async fn a_proctor_who_is_removed_or_changed_is_out_at_the_next_request() {
+    for now in [None, Some(Mark([2; 32]))] {
+        let bench = Bench::new().await;
+        let browser = bench.signed_in(1).await;
+        let cookie = browser.cookie.clone().expect("signed in");
+        let mut stream = browser.secure().await.expect("TLS");
+        let request = format!("GET /api/events HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is read");
+        *bench.office.mark.lock().expect("no panics") = now;
+        // Following is over, without anything having been asked …
+        let mut rest = Vec::new();
+        let _ = in_time(stream.read_to_end(&mut rest)).await;
+        // … and so is everything else, for good.
+        assert_eq!(browser.post("/api/rule", RULE).await.status, 401);
+        assert_eq!(browser.get("/api/session").await.body, "null");
+        *bench.office.mark.lock().expect("no panics") = Some(Mark([1; 32]));
+        assert_eq!(browser.get("/api/status").await.status, 401);
+        assert!(bench.office.calls.lock().expect("no panics").is_empty());
+        let steps: Vec<_> = bench.office.accesses.lock().expect("no panics").iter().map(|access| access.step).collect();
+        assert_eq!(steps, [AccessStep::SignedIn, AccessStep::SignedOut], "recorded once");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_removed_while_their_ruling_is_on_its_way_does_not_rule() {
+    let bench = Bench::new().await;
+    let browser = bench.signed_in(1).await;
+    let (cookie, token) = (browser.cookie.clone().expect("signed in"), browser.token.clone().expect("signed in"));
+    let mut stream = browser.secure().await.expect("TLS");
+    let port = bench.address.port();
+    let head = format!(
+        "POST /api/rule HTTP/1.1\r\nHost: localhost:{port}\r\nOrigin: https://localhost:{port}\r\nCookie: {cookie}\r\n\
+         X-Examgate-Token: {token}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        RULE.len(),
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is read");
+    // Another request is answered after the head of the first was looked at.
+    assert_eq!(browser.get("/api/status").await.status, 200);
+    *bench.office.mark.lock().expect("no panics") = None;
+    stream.write_all(RULE.as_bytes()).await.expect("it is read");
+    let mut answer = Vec::new();
+    let _ = in_time(stream.read_to_end(&mut answer)).await;
+    assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+    assert!(bench.office.calls.lock().expect("no panics").is_empty());
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use examgate::{
     edge::{
         clock::{Clock, ScriptedClock},
         console::{
-            Board, Call, Console, Entry, EntryStyle, Identity, Limits, Office, OfficeError, Person, Status, What, Why,
-            WrongPins,
+            Board, Call, Console, Entry, EntryStyle, Identity, Limits, Mark, Office, OfficeError, Person, Proctorship,
+            Status, What, Why, WrongPins,
         },
     },
     rig::certificates::{Authority, Validity},
@@ -42,6 +42,8 @@ pub(crate) struct StandIn {
     pub(crate) wrong_pins: Vec<WrongPins>,
     /// The student's given name.
     pub(crate) name: Mutex<String>,
+    /// Okafor's, while she is a proctor.
+    pub(crate) mark: Mutex<Option<Mark>>,
 }
 
 pub(crate) fn okafor() -> ProctorId {
@@ -79,8 +81,13 @@ impl Office for StandIn {
         Ok(if self.person().name.contains(text) { vec![self.person()] } else { Vec::new() })
     }
 
-    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<String>, OfficeError> {
-        Ok((*proctor == okafor() && pin == PIN).then(|| "A. Okafor".into()))
+    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<Proctorship>, OfficeError> {
+        let mark = self.mark(proctor)?.filter(|_| pin == PIN);
+        Ok(mark.map(|mark| Proctorship { name: "A. Okafor".into(), mark }))
+    }
+
+    fn mark(&self, proctor: &ProctorId) -> Result<Option<Mark>, OfficeError> {
+        Ok((*proctor == okafor()).then(|| *self.mark.lock().expect("no panics")).flatten())
     }
 
     fn rule(&self, by: &ProctorId, call: Call) -> Result<(), OfficeError> {
@@ -139,7 +146,12 @@ impl Bench {
     /// A console of a box on which these wrong PINs were typed before.
     #[expect(clippy::disallowed_methods, reason = "the console under test runs beside its client")]
     pub(crate) async fn after(wrong_pins: Vec<WrongPins>, limits: Limits) -> Self {
-        let office = Arc::new(StandIn { name: Mutex::new("Ada".into()), wrong_pins, ..StandIn::default() });
+        let office = Arc::new(StandIn {
+            name: Mutex::new("Ada".into()),
+            mark: Mutex::new(Some(Mark([1; 32]))),
+            wrong_pins,
+            ..StandIn::default()
+        });
         let authority = Authority::new();
         let issued = authority.broker(Validity::Good);
         let identity = Identity { certificate: issued.certificate.into_bytes(), key: issued.key.into_bytes().into() };

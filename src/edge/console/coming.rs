@@ -44,23 +44,26 @@ pub(super) async fn sign_in(
     let code: String = code.chars().filter(char::is_ascii_digit).collect();
     let invitation = state.invitations.borrow().clone();
     let tried = state.door().try_code(state.clock.mono(), from, invitation.as_ref(), &code);
-    let proctor = match tried {
-        Ok(proctor) => proctor,
+    let ticket = match tried {
+        Ok(ticket) => ticket,
         Err(why) => return refused(&state, from, None, why).await,
     };
     let checked = {
         let _turn = state.pins.acquire().await.expect("never closed");
-        let whose = proctor.clone();
+        let whose = ticket.proctor.clone();
         state.ask(move |office| office.check_pin(&whose, &pin)).await
     };
-    let name = match checked {
-        Ok(Some(name)) => name,
+    let proctorship = match checked {
+        Ok(Some(proctorship)) if state.door().spend(&ticket) => proctorship,
+        Ok(Some(_)) => return refused(&state, from, None, Refused::Wrong).await,
         Ok(None) => {
-            state.door().wrong_pin(state.clock.mono(), from, &proctor);
-            return refused(&state, from, Some(proctor), Refused::Wrong).await;
+            // What names a proctor counts for their card; once a code.
+            let counts = state.door().wrong_pin(state.clock.mono(), from, &ticket);
+            return refused(&state, from, counts.then_some(ticket.proctor), Refused::Wrong).await;
         }
         Err(error) => return failed(&error),
     };
+    let proctor = ticket.proctor;
     let (mut secret, mut token) = (Secret::default(), Secret::default());
     if getrandom::fill(&mut secret).and_then(|()| getrandom::fill(&mut token)).is_err() {
         return said(StatusCode::SERVICE_UNAVAILABLE, "no_random");
@@ -73,7 +76,7 @@ pub(super) async fn sign_in(
     let session = state.door().open(
         state.clock.mono(),
         from,
-        (proctor, name),
+        (proctor, proctorship),
         &secret,
         hex::encode(token),
         state.limits.per_session,
@@ -126,16 +129,14 @@ pub(super) async fn session(
     Extension(Peer(from)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let session = guard::session(&state, &headers, from, false);
-    answer(StatusCode::OK, &session.map(|(_, session)| about(&session)))
+    match guard::session(&state, &headers, from, false).await {
+        Ok(session) => answer(StatusCode::OK, &session.map(|(_, session)| about(&session))),
+        Err(error) => failed(&error),
+    }
 }
 
 pub(super) async fn sign_out(State(state): State<Arc<ConsoleState>>, Extension(here): Extension<Here>) -> Response {
-    state.door().close(&here.secret);
-    let access = Access { proctor: Some(here.session.proctor), from: here.from, step: AccessStep::SignedOut };
-    if let Err(error) = state.ask(move |office| office.note(access)).await {
-        tracing::error!(error = &error as &dyn std::error::Error, "a sign-out was not recorded");
-    }
+    state.sign_out(&here.secret, here.session.proctor, here.from).await;
     let mut response = StatusCode::NO_CONTENT.into_response();
     let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
     response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_str(&gone).expect("ASCII"));

@@ -14,7 +14,8 @@ use axum::{
 };
 
 use super::{
-    answer::said,
+    OfficeError,
+    answer::{failed, said},
     sign_in::{Secret, Session},
     state::ConsoleState,
 };
@@ -81,8 +82,10 @@ pub(super) async fn only_signed_in(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some((secret, session)) = session(&state, request.headers(), from, true) else {
-        return said(StatusCode::UNAUTHORIZED, "signed_out");
+    let (secret, session) = match session(&state, request.headers(), from, true).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return said(StatusCode::UNAUTHORIZED, "signed_out"),
+        Err(error) => return failed(&error),
     };
     if request.method() == Method::POST {
         let token = request.headers().get(TOKEN).map(HeaderValue::as_bytes);
@@ -102,16 +105,17 @@ pub(super) struct Here {
     pub(super) from: IpAddr,
 }
 
-/// Whose session the request carries. One that asks for something keeps it alive.
-pub(super) fn session(
+/// Whose session the request carries, if they are still the proctor who signed in. One that asks for something keeps it alive.
+pub(super) async fn session(
     state: &ConsoleState,
     headers: &HeaderMap,
     from: IpAddr,
     asks: bool,
-) -> Option<(Secret, Session)> {
-    let secret = secret_in(headers)?;
-    let session = state.door().find(state.clock.mono(), from, &secret, asks)?.clone();
-    Some((secret, session))
+) -> Result<Option<(Secret, Session)>, OfficeError> {
+    let Some(secret) = secret_in(headers) else { return Ok(None) };
+    let found = state.door().find(state.clock.mono(), from, &secret, asks).cloned();
+    let Some(session) = found else { return Ok(None) };
+    Ok(state.vouch(&secret, &session, from).await?.then_some((secret, session)))
 }
 
 fn secret_in(headers: &HeaderMap) -> Option<Secret> {

@@ -29,8 +29,8 @@ use self::state::ConsoleState;
 pub use self::{
     identity::{Certificate, Identity, Standing},
     view::{
-        Board, Call, Entry, EntryStyle, Line, Office, OfficeError, PartStatus, Person, Status, Undoable, Visit, What,
-        Why, WrongPins,
+        Board, Call, Entry, EntryStyle, Line, Mark, Office, OfficeError, PartStatus, Person, Proctorship, Status,
+        Undoable, Visit, What, Why, WrongPins,
     },
 };
 use crate::{

@@ -16,13 +16,13 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{
-    Call, OfficeError,
+    Call, Office, OfficeError,
     answer::{answer, asked, failed, said},
     coming::{session, sign_in, sign_out},
     guard::{Here, guard, only_signed_in},
     state::ConsoleState,
 };
-use crate::domain::{EventId, Ground, Note, StudentId, Verdict};
+use crate::domain::{EventId, Ground, Note, ProctorId, StudentId, Verdict};
 
 /// How often a page hears that the box is there.
 const BEAT: Duration = Duration::from_millis(500);
@@ -94,8 +94,8 @@ async fn rule(State(state): State<Arc<ConsoleState>>, Extension(here): Extension
         Ok(ruling) => ruling,
         Err(refused) => return refused,
     };
-    let (by, call) = (here.session.proctor, Call { student, verdict, ground, note, answer });
-    done(state.ask(move |office| office.rule(&by, call)).await)
+    let call = Call { student, verdict, ground, note, answer };
+    done(&state, here, move |office, by| office.rule(by, call)).await
 }
 
 #[derive(Deserialize)]
@@ -109,12 +109,21 @@ async fn undo(State(state): State<Arc<ConsoleState>>, Extension(here): Extension
         Ok(undo) => undo,
         Err(refused) => return refused,
     };
-    let by = here.session.proctor;
-    done(state.ask(move |office| office.undo(&by, ruling)).await)
+    done(&state, here, move |office, by| office.undo(by, ruling)).await
 }
 
-fn done(result: Result<(), OfficeError>) -> Response {
-    match result {
+/// Does it, for whoever is still a proctor once all of the body has come.
+async fn done(
+    state: &ConsoleState,
+    Here { secret, session, from }: Here,
+    action: impl FnOnce(&dyn Office, &ProctorId) -> Result<(), OfficeError> + Send + 'static,
+) -> Response {
+    match state.vouch(&secret, &session, from).await {
+        Ok(true) => {}
+        Ok(false) => return said(StatusCode::UNAUTHORIZED, "signed_out"),
+        Err(error) => return failed(&error),
+    }
+    match state.ask(move |office| action(office, &session.proctor)).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(&error),
     }
@@ -144,9 +153,9 @@ async fn events(State(state): State<Arc<ConsoleState>>, Extension(here): Extensi
                 changed.ok()?;
                 let board = Arc::clone(&following.boards.borrow_and_update());
                 // Nothing was written yet: a beat, until it is.
-                if board.is_empty() { following.beat()? } else { format!("retry: 400\nevent: board\ndata: {board}\n\n").into() }
+                if board.is_empty() { following.beat().await? } else { format!("retry: 400\nevent: board\ndata: {board}\n\n").into() }
             }
-            () = tokio::time::sleep(BEAT) => following.beat()?,
+            () = tokio::time::sleep(BEAT) => following.beat().await?,
         };
         Some((Ok::<_, Infallible>(said), following))
     });
@@ -154,10 +163,17 @@ async fn events(State(state): State<Arc<ConsoleState>>, Extension(here): Extensi
 }
 
 impl Following {
-    /// The box's wall clock, while the session lasts.
-    fn beat(&self) -> Option<Bytes> {
-        let clock = &self.state.clock;
-        self.state.door().find(clock.mono(), self.here.from, &self.here.secret, false)?;
-        Some(format!("event: beat\ndata: {}\n\n", clock.wall().as_millisecond()).into())
+    /// The box's wall clock, while the session lasts and its proctor is one. A store that cannot say so ends the stream: the page
+    /// asks again.
+    async fn beat(&self) -> Option<Bytes> {
+        let (state, here) = (&self.state, &self.here);
+        state.door().find(state.clock.mono(), here.from, &here.secret, false)?;
+        let is_proctor = state.vouch(&here.secret, &here.session, here.from).await;
+        let is_proctor = is_proctor.inspect_err(|error| {
+            tracing::error!(error = error as &dyn std::error::Error, "the console cannot read who is a proctor");
+        });
+        is_proctor
+            .is_ok_and(|is_proctor| is_proctor)
+            .then(|| format!("event: beat\ndata: {}\n\n", state.clock.wall().as_millisecond()).into())
     }
 }

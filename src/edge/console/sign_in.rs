@@ -1,15 +1,21 @@
 //! Who may in, and who is in: codes, pauses and sessions, without a socket or a clock of its own.
 //!
-//! A sign-in takes three things: a proctor's card at the box, the code that the box then shows, and the card's PIN. A code serves
-//! one attempt with a right code, whatever the PIN: every guess at a PIN costs a tap at the box. Blocks guessing over the network;
-//! does not block whoever stands at the box with card and PIN.
+//! A sign-in takes three things: a proctor's card at the box, the code that the box then shows, and the card's PIN. Everybody in the
+//! room can read the code, so a wrong PIN says nothing about who holds the card. An address has one try a code, and a code bears a few
+//! wrong PINs in all: every guess costs a tap at the box, and a stranger cannot use up the proctor's own try. Only a code that was spoilt
+//! counts for the card, and once: without a tap of that very card there is none to spoil.
+//!
+//! Blocks guessing over the network; does not block whoever stands at the box with card and PIN.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::throttle::{Pauses, Throttle};
+use super::{
+    throttle::{Pauses, Throttle},
+    view::{Mark, Proctorship},
+};
 use crate::domain::{Invitation, MonoTime, ProctorId};
 
 /// How long a code is good.
@@ -17,6 +23,9 @@ const CODE_FOR: Duration = Duration::from_secs(120);
 
 /// Wrong codes typed before the one that is out is void: 20 of a million.
 const GUESSES: u32 = 20;
+
+/// Wrong PINs that one code bears, each from another address: guesses a tap, and how many addresses a stranger needs to spoil a code.
+const PINS: usize = 3;
 
 /// A session ends when nothing was asked for so long …
 const IDLE: Duration = Duration::from_secs(15 * 60);
@@ -33,8 +42,9 @@ const NOTE_EVERY: Duration = Duration::from_secs(10);
 /// For whoever types wrong codes.
 const ADDRESS: Pauses = Pauses { free: 3, first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 
-/// For a card whose PIN is typed wrongly, as the box does for faces.
-const CARD: Pauses = Pauses { free: 2, first: Duration::from_secs(30), longest: Duration::from_secs(3600) };
+/// For a card whose codes are spoilt in a row. Whoever holds it has 30 guesses before the first pause and some 30 an hour from then on,
+/// of a million. A stranger can spoil one code a tap: ten in a row are free, so that whoever is disturbed can get in or get help.
+const CARD: Pauses = Pauses { free: 10, first: Duration::from_secs(30), longest: Duration::from_secs(1200) };
 
 /// What a browser holds: 32 random bytes. Only its hash is kept.
 pub(super) type Secret = [u8; 32];
@@ -48,11 +58,21 @@ pub(super) enum Refused {
     Wait(Duration),
 }
 
+/// A right code, typed once: whose PIN has to be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) proctor: ProctorId,
+    /// The tap.
+    at: MonoTime,
+}
+
 /// Somebody who is signed in.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) proctor: ProctorId,
     pub(super) name: String,
+    /// What the proctor was when they signed in.
+    pub(super) mark: Mark,
     /// Sent with every action, against pages elsewhere.
     pub(super) token: String,
     /// Places for its pages that follow.
@@ -67,12 +87,31 @@ pub(super) struct Doorkeeper {
     sessions: HashMap<[u8; 32], Session>,
     addresses: Throttle<IpAddr>,
     cards: Throttle<ProctorId>,
-    /// The invitation that is looked at, by its time: how many wrong codes, and whether it is spent.
-    at: MonoTime,
-    guesses: u32,
-    spent: bool,
+    code: Code,
     refusals: u32,
     noted: Option<MonoTime>,
+}
+
+/// What became of the code that is out.
+#[derive(Debug, Default)]
+struct Code {
+    /// The tap it was made for.
+    at: MonoTime,
+    /// Wrong codes typed since.
+    guesses: u32,
+    /// Who typed it, once each.
+    tries: Vec<IpAddr>,
+    /// Whether a wrong PIN came with it.
+    spoilt: bool,
+    /// Whether somebody is in with it.
+    spent: bool,
+}
+
+impl Code {
+    fn serves(&self, now: MonoTime, from: &IpAddr) -> bool {
+        let is_out = !self.spent && self.guesses < GUESSES && now.since(self.at) <= CODE_FOR;
+        is_out && self.tries.len() < PINS && !self.tries.contains(from)
+    }
 }
 
 impl Doorkeeper {
@@ -81,55 +120,65 @@ impl Doorkeeper {
             sessions: HashMap::new(),
             addresses: Throttle::new(ADDRESS),
             cards: Throttle::new(CARD),
-            at: MonoTime::default(),
-            guesses: 0,
-            spent: false,
+            code: Code::default(),
             refusals: 0,
             noted: None,
         }
     }
 
-    /// The first half: is the code the one that the box shows? Then it is spent, and this is whose PIN has to be checked.
+    /// The first half: is the code the one that the box shows? Then this address has had its try.
     pub(super) fn try_code(
         &mut self,
         now: MonoTime,
         from: IpAddr,
         invitation: Option<&(Invitation, MonoTime)>,
         typed: &str,
-    ) -> Result<ProctorId, Refused> {
+    ) -> Result<Ticket, Refused> {
+        let from = network(from);
         let wait = self.addresses.wait(now, &from);
         if !wait.is_zero() {
             return Err(Refused::Wait(wait));
         }
         let proctor = invitation.and_then(|(invitation, at)| {
-            if self.at != *at {
-                (self.at, self.guesses, self.spent) = (*at, 0, false);
+            if self.code.at != *at {
+                self.code = Code { at: *at, ..Code::default() };
             }
-            let alive = !self.spent && now.since(*at) <= CODE_FOR;
             let right = invitation.code.matches(typed);
-            self.guesses += u32::from(!right);
-            self.spent |= right || self.guesses >= GUESSES;
-            (alive && right).then(|| invitation.proctor.clone())
+            self.code.guesses += u32::from(!right);
+            (right && self.code.serves(now, &from)).then(|| invitation.proctor.clone())
         });
         let Some(proctor) = proctor else {
             self.failed(now, from);
             return Err(Refused::Wrong);
         };
         match self.cards.wait(now, &proctor) {
-            Duration::ZERO => Ok(proctor),
+            Duration::ZERO => {
+                self.code.tries.push(from);
+                Ok(Ticket { proctor, at: self.code.at })
+            }
             wait => Err(Refused::Wait(wait)),
         }
     }
 
-    /// Wrong PINs of before a restart: `times` in a row, the last one `ago`.
+    /// Codes spoilt before a restart: `times` in a row, the last one `ago`.
     pub(super) fn remember(&mut self, now: MonoTime, proctor: ProctorId, times: u32, ago: Duration) {
         self.cards.remember(now, proctor, times, ago);
     }
 
-    /// The other half went wrong.
-    pub(super) fn wrong_pin(&mut self, now: MonoTime, from: IpAddr, proctor: &ProctorId) {
-        self.cards.failed(now, proctor);
-        self.failed(now, from);
+    /// The other half went wrong. Says whether this spoilt the code: the first time it does.
+    pub(super) fn wrong_pin(&mut self, now: MonoTime, from: IpAddr, ticket: &Ticket) -> bool {
+        self.failed(now, network(from));
+        // A code that another tap has replaced meanwhile is not known any more: it counts.
+        let counts = self.code.at != ticket.at || !std::mem::replace(&mut self.code.spoilt, true);
+        if counts {
+            self.cards.failed(now, &ticket.proctor);
+        }
+        counts
+    }
+
+    /// Both halves were right: says whether the code was still to be had. It serves once.
+    pub(super) fn spend(&mut self, ticket: &Ticket) -> bool {
+        self.code.at == ticket.at && !std::mem::replace(&mut self.code.spent, true)
     }
 
     fn failed(&mut self, now: MonoTime, from: IpAddr) {
@@ -137,9 +186,9 @@ impl Doorkeeper {
         self.refusals = self.refusals.saturating_add(1);
     }
 
-    /// How many refusals are to be recorded now, if any. A wrong PIN is recorded at once: pauses outlive a restart by it.
-    pub(super) fn refusals_to_note(&mut self, now: MonoTime, is_wrong_pin: bool) -> Option<u32> {
-        let due = is_wrong_pin || self.noted.is_none_or(|noted| now.since(noted) >= NOTE_EVERY);
+    /// How many refusals are to be recorded now, if any. A code that was spoilt is recorded at once: pauses outlive a restart by it.
+    pub(super) fn refusals_to_note(&mut self, now: MonoTime, is_spoilt: bool) -> Option<u32> {
+        let due = is_spoilt || self.noted.is_none_or(|noted| now.since(noted) >= NOTE_EVERY);
         if !due || self.refusals == 0 {
             return None;
         }
@@ -152,12 +201,12 @@ impl Doorkeeper {
         &mut self,
         now: MonoTime,
         from: IpAddr,
-        (proctor, name): (ProctorId, String),
+        (proctor, Proctorship { name, mark }): (ProctorId, Proctorship),
         secret: &Secret,
         token: String,
         pages: usize,
     ) -> Session {
-        self.addresses.succeeded(&from);
+        self.addresses.succeeded(&network(from));
         self.cards.succeeded(&proctor);
         self.sweep(now);
         if self.sessions.len() >= SESSIONS
@@ -165,8 +214,8 @@ impl Doorkeeper {
         {
             self.sessions.remove(&oldest);
         }
-        let session =
-            Session { proctor, name, token, follows: Arc::new(Semaphore::new(pages)), from, since: now, used: now };
+        let follows = Arc::new(Semaphore::new(pages));
+        let session = Session { proctor, name, mark, token, follows, from, since: now, used: now };
         self.sessions.insert(key(secret), session.clone());
         session
     }
@@ -185,13 +234,21 @@ impl Doorkeeper {
         Some(session)
     }
 
-    /// Lets somebody out.
-    pub(super) fn close(&mut self, secret: &Secret) {
-        self.sessions.remove(&key(secret));
+    /// Lets somebody out. Says whether they were in.
+    pub(super) fn close(&mut self, secret: &Secret) -> bool {
+        self.sessions.remove(&key(secret)).is_some()
     }
 
     fn sweep(&mut self, now: MonoTime) {
         self.sessions.retain(|_, session| now.since(session.used) < IDLE && now.since(session.since) < LONGEST);
+    }
+}
+
+/// Whom an address stands for: an IPv6 host has a whole /64 to choose from (RFC 4291, sec. 2.5.4).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -200,123 +257,4 @@ fn key(secret: &Secret) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::SignInCode;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
-
-    fn at(seconds: u64) -> MonoTime {
-        MonoTime::from_start(Duration::from_secs(1000 + seconds))
-    }
-
-    fn okafor() -> ProctorId {
-        ProctorId::new("okafor").expect("valid")
-    }
-
-    fn tapped(seconds: u64) -> (Invitation, MonoTime) {
-        (Invitation { proctor: okafor(), code: SignInCode::from_random(123_456) }, at(seconds))
-    }
-
-    #[test]
-    fn a_code_serves_once_and_not_for_long() {
-        let mut keeper = Doorkeeper::new();
-        assert_eq!(keeper.try_code(at(0), HERE, None, "123456"), Err(Refused::Wrong), "nobody tapped");
-        assert_eq!(keeper.try_code(at(1), HERE, Some(&tapped(0)), "654321"), Err(Refused::Wrong));
-        assert_eq!(keeper.try_code(at(2), HERE, Some(&tapped(0)), "123456"), Ok(okafor()));
-        assert_eq!(keeper.try_code(at(3), HERE, Some(&tapped(0)), "123456"), Err(Refused::Wrong), "replayed");
-        assert_eq!(keeper.try_code(at(140), THERE, Some(&tapped(10)), "123456"), Err(Refused::Wrong), "too old");
-        assert_eq!(
-            keeper.try_code(at(150), THERE, Some(&tapped(149)), "123456"),
-            Ok(okafor()),
-            "a new tap, a new code"
-        );
-    }
-
-    #[test]
-    fn guessing_codes_is_slowed_down_and_ends() {
-        let mut keeper = Doorkeeper::new();
-        let invitation = tapped(0);
-        for _ in 0..4 {
-            assert_eq!(keeper.try_code(at(0), HERE, Some(&invitation), "000000"), Err(Refused::Wrong));
-        }
-        let wait = keeper.try_code(at(0), HERE, Some(&invitation), "123456");
-        assert_eq!(wait, Err(Refused::Wait(Duration::from_secs(1))), "even with the right one");
-        for n in 0..16 {
-            let from = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, n));
-            let _ = keeper.try_code(at(0), from, Some(&invitation), "000000");
-        }
-        assert_eq!(keeper.try_code(at(5), THERE, Some(&invitation), "123456"), Err(Refused::Wrong), "the code is void");
-        assert_eq!(keeper.refusals_to_note(at(5), false), Some(21));
-        assert_eq!(keeper.refusals_to_note(at(5), false), None);
-        keeper.wrong_pin(at(6), THERE, &okafor());
-        assert_eq!(keeper.refusals_to_note(at(6), false), None, "soon after");
-        assert_eq!(keeper.refusals_to_note(at(6), true), Some(1), "but a wrong PIN at once");
-    }
-
-    #[test]
-    fn wrong_pins_lock_a_card_for_longer_and_longer() {
-        let mut keeper = Doorkeeper::new();
-        let mut now = 0;
-        for expected in [0, 0, 30, 60, 120] {
-            // From another address each time.
-            let from = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, u8::try_from(now % 250).expect("small")));
-            assert_eq!(keeper.try_code(at(now), from, Some(&tapped(now)), "123456"), Ok(okafor()), "{expected}");
-            keeper.wrong_pin(at(now), from, &okafor());
-            let again = keeper.try_code(at(now + 1), THERE, Some(&tapped(now + 1)), "123456");
-            match expected {
-                0 => assert_eq!(again, Ok(okafor())),
-                wait => assert_eq!(again, Err(Refused::Wait(Duration::from_secs(wait - 1)))),
-            }
-            now += expected + 2;
-        }
-    }
-
-    #[test]
-    fn a_restart_ends_no_pause() {
-        // Restarted five seconds into a pause of 60: the box's monotonic clock may have begun anew.
-        let mut keeper = Doorkeeper::new();
-        let start = MonoTime::from_start(Duration::from_secs(10));
-        keeper.remember(start, okafor(), 4, Duration::from_secs(5));
-        let now = start.after(Duration::from_secs(1));
-        let invitation = (Invitation { proctor: okafor(), code: SignInCode::from_random(123_456) }, now);
-        let refused = keeper.try_code(now, HERE, Some(&invitation), "123456");
-        assert_eq!(refused, Err(Refused::Wait(Duration::from_secs(54))));
-        // The next one counts on.
-        let now = start.after(Duration::from_secs(60));
-        let invitation = (Invitation { proctor: okafor(), code: SignInCode::from_random(123_456) }, now);
-        assert_eq!(keeper.try_code(now, HERE, Some(&invitation), "123456"), Ok(okafor()));
-        keeper.wrong_pin(now, HERE, &okafor());
-        assert_eq!(keeper.cards.wait(now, &okafor()), Duration::from_secs(120));
-    }
-
-    #[test]
-    fn a_session_is_good_from_one_address_for_a_while() {
-        let mut keeper = Doorkeeper::new();
-        let open = |keeper: &mut Doorkeeper, secret: u8, now| {
-            keeper.open(now, HERE, (okafor(), "A. Okafor".into()), &[secret; 32], "token".into(), 1)
-        };
-        open(&mut keeper, 1, at(0));
-        let minute = |n: u64| at(n * 60);
-        assert!(keeper.find(minute(1), HERE, &[1; 32], true).is_some());
-        assert!(keeper.find(minute(1), THERE, &[1; 32], true).is_none(), "stolen");
-        assert!(keeper.find(minute(1), HERE, &[2; 32], true).is_none(), "made up");
-        assert!(keeper.find(minute(15), HERE, &[1; 32], false).is_some());
-        assert!(keeper.find(minute(16), HERE, &[1; 32], true).is_none(), "idle: being looked at is not asking");
-
-        open(&mut keeper, 1, minute(20));
-        for n in 20..200 {
-            assert!(keeper.find(minute(n), HERE, &[1; 32], true).is_some(), "{n}");
-        }
-        assert!(keeper.find(minute(200), HERE, &[1; 32], true).is_none(), "three hours are over");
-
-        for n in 0..20_u8 {
-            open(&mut keeper, n, minute(300).after(Duration::from_secs(n.into())));
-        }
-        assert_eq!(keeper.sessions.len(), SESSIONS);
-        assert!(keeper.find(minute(301), HERE, &[19; 32], true).is_some());
-        keeper.close(&[19; 32]);
-        assert!(keeper.find(minute(301), HERE, &[19; 32], true).is_none());
-    }
-}
+mod tests;

@@ -1,20 +1,24 @@
 //! What all pages of the console share: the office behind it, who is signed in, and the board, written once for all of them.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::{Limits, Office, OfficeError, WrongPins, sign_in::Doorkeeper};
+use super::{
+    Limits, Office, OfficeError, WrongPins,
+    sign_in::{Doorkeeper, Secret, Session},
+};
 use crate::{
-    domain::{ClockTrust, Invitation, MonoTime, Seq},
+    domain::{Access, AccessStep, ClockTrust, Invitation, MonoTime, ProctorId, Seq},
     edge::clock::Clock,
 };
 
-/// How often the board is written anew without an event, for a roster that changed.
-const TICK: Duration = Duration::from_secs(30);
+/// How often the board is written anew without an event, for a roster that changed. It is sent only if it is another one.
+const TICK: Duration = Duration::from_secs(3);
 
 /// All that the pages read and ask.
 pub(super) struct ConsoleState {
@@ -54,7 +58,7 @@ impl ConsoleState {
         }
     }
 
-    /// Counts the wrong PINs of before: a restart is no way out of a pause.
+    /// Counts the spoilt codes of before: a restart is no way out of a pause.
     pub(super) async fn remember(&self) -> Result<(), OfficeError> {
         let before = self.ask(|office| office.wrong_pins()).await?;
         let (now, wall) = (self.clock.mono(), self.clock.wall());
@@ -70,6 +74,29 @@ impl ConsoleState {
 
     pub(super) fn door(&self) -> MutexGuard<'_, Doorkeeper> {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether whoever signed in with `session` is still that proctor; otherwise they are out, at once.
+    pub(super) async fn vouch(&self, secret: &Secret, session: &Session, from: IpAddr) -> Result<bool, OfficeError> {
+        let proctor = session.proctor.clone();
+        let mark = self.ask(move |office| office.mark(&proctor)).await?;
+        if mark == Some(session.mark) {
+            return Ok(true);
+        }
+        tracing::warn!("a proctor was removed or changed: their session at the console has ended");
+        self.sign_out(secret, session.proctor.clone(), from).await;
+        Ok(false)
+    }
+
+    /// Ends a session, and records that.
+    pub(super) async fn sign_out(&self, secret: &Secret, proctor: ProctorId, from: IpAddr) {
+        if !self.door().close(secret) {
+            return;
+        }
+        let access = Access { proctor: Some(proctor), from, step: AccessStep::SignedOut };
+        if let Err(error) = self.ask(move |office| office.note(access)).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a sign-out was not recorded");
+        }
     }
 
     /// Writes the board at every change, while anybody follows.

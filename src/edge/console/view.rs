@@ -24,11 +24,17 @@ pub trait Office: Send + Sync {
     /// [`OfficeError::Store`].
     fn search(&self, text: &str) -> Result<Vec<Person>, OfficeError>;
 
-    /// The proctor's name, if `pin` is theirs. Takes some 30 ms of one core.
+    /// The proctor as they are, if `pin` is theirs. Takes some 30 ms of one core.
     ///
     /// # Errors
     /// [`OfficeError::Store`].
-    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<String>, OfficeError>;
+    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<Proctorship>, OfficeError>;
+
+    /// The mark of the proctor as they are now; `None`: no proctor any more. Asked at every request: it must be quick.
+    ///
+    /// # Errors
+    /// [`OfficeError::Store`].
+    fn mark(&self, proctor: &ProctorId) -> Result<Option<Mark>, OfficeError>;
 
     /// Records a ruling; returns when it is on disk.
     ///
@@ -48,7 +54,7 @@ pub trait Office: Send + Sync {
     /// As [`Office::rule`].
     fn note(&self, access: Access) -> Result<(), OfficeError>;
 
-    /// Whose PIN was typed wrongly since they last signed in.
+    /// Whose codes were spoilt by wrong PINs since they last signed in.
     ///
     /// # Errors
     /// [`OfficeError::Store`].
@@ -58,14 +64,27 @@ pub trait Office: Send + Sync {
     fn status(&self) -> Status;
 }
 
-/// Wrong PINs of one proctor in a row.
+/// A proctor, as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proctorship {
+    /// What colleagues call them.
+    pub name: String,
+    /// Another one as soon as anything about them changes.
+    pub mark: Mark,
+}
+
+/// Tells whether a proctor is still who signed in: it changes with their name, card or PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub [u8; 32]);
+
+/// Codes of one proctor in a row that a wrong PIN was typed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongPins {
     /// Whose.
     pub proctor: ProctorId,
     /// How many times in a row.
     pub times: u32,
-    /// When the last was typed.
+    /// When the last was.
     pub last: Timestamp,
 }
 

@@ -133,8 +133,6 @@ pub struct Settings {
     pub words: Vec<Words>,
     /// The words of others, for whoever prefers them.
     pub more: Vec<Words>,
-    /// What stands on the door.
-    pub plate: Plate,
     /// Where the door's clock stands.
     pub zone: TimeZone,
     /// Whether answers are heard too.
@@ -147,6 +145,8 @@ pub struct Settings {
 pub struct Follows {
     /// What is said.
     pub shown: watch::Receiver<Shown>,
+    /// What stands on the door.
+    pub plate: watch::Receiver<Plate>,
     /// The latest live picture; `None` when nobody is looked at.
     pub pictures: watch::Receiver<Option<Picture>>,
     /// The time.

@@ -66,8 +66,9 @@ impl Pages {
     }
 
     fn sheet(&self) -> Arc<str> {
-        let Settings { words, more, plate, zone, sound, .. } = &self.settings;
-        let door = Door { plate, now: self.follows.clock.wall(), zone, sound: *sound };
+        let Settings { words, more, zone, sound, .. } = &self.settings;
+        let plate = self.follows.plate.borrow().clone();
+        let door = Door { plate: &plate, now: self.follows.clock.wall(), zone, sound: *sound };
         let sheet = Sheet::write(words, more, &self.follows.shown.borrow(), &door);
         serde_json::to_string(&sheet).expect("a sheet is JSON").into()
     }

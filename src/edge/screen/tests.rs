@@ -76,10 +76,10 @@ fn serving<F: Future<Output = ()>>(limits: Limits, test: impl FnOnce(Arc<Served>
         let clock = Arc::new(ScriptedClock::starting_at("2026-12-14T13:40:00Z".parse().expect("valid")));
         let (shown, seen) = watch::channel(Shown::new(Answer::Idle, MonoTime::default()));
         let (pictures, mirrored) = watch::channel(None);
-        let plate = Plate::sample();
+        let (_, plate) = watch::channel(Plate::sample());
         let words = Words::of(&["en"], None).expect("it comes with the box");
-        let settings = Settings { words, more: Vec::new(), plate, zone: TimeZone::UTC, sound: false, limits };
-        let follows = Follows { shown: seen, pictures: mirrored, clock: clock.clone() };
+        let settings = Settings { words, more: Vec::new(), zone: TimeZone::UTC, sound: false, limits };
+        let follows = Follows { shown: seen, plate, pictures: mirrored, clock: clock.clone() };
         let screen = Screen::listen(0, settings, follows).await.expect("loopback can be listened on");
         let served = Arc::new(Served { port: screen.port(), shown, pictures, clock });
         tokio::select! {
@@ -278,12 +278,12 @@ fn a_port_in_use_is_named() {
         let settings = Settings {
             words: Words::of(&["en"], None).expect("it comes with the box"),
             more: Vec::new(),
-            plate: Plate::sample(),
             zone: TimeZone::UTC,
             sound: false,
             limits: Limits::default(),
         };
-        let follows = Follows { shown, pictures, clock: served.clock.clone() };
+        let (_, plate) = watch::channel(Plate::sample());
+        let follows = Follows { shown, plate, pictures, clock: served.clock.clone() };
         let refused = Screen::listen(served.port, settings, follows).await.err().expect("it is taken");
         assert!(refused.to_string().contains(&served.port.to_string()), "{refused}");
     });

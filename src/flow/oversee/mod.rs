@@ -10,18 +10,19 @@ use std::sync::{
 };
 
 use history::History;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{By, Submitted, verify::new_event_id};
 use crate::{
     domain::{
-        Access, Event, EventId, EventKind, Exam, Proctor, ProctorId, RoomId, RosterEntry, Ruling, Undo, Whereabouts,
+        Access, Event, EventId, EventKind, Exam, ExamId, Proctor, ProctorId, RoomId, RosterEntry, Ruling, Undo,
+        Whereabouts,
     },
     edge::{
         clock::Clock,
-        console::{Board, Call, Office, OfficeError, Person, Status, WrongPins},
+        console::{Board, Call, Mark, Office, OfficeError, Person, Proctorship, Status, WrongPins},
     },
-    store::{EventError, EventStore, RosterStore},
+    store::{Editions, EventError, EventStore, proctor_mark},
 };
 
 /// Students found at a time.
@@ -31,8 +32,8 @@ const FOUND: usize = 20;
 pub struct Oversee {
     /// The room whose door the box guards.
     pub room: RoomId,
-    /// The exam it serves.
-    pub exam: Exam,
+    /// The edition of the roster that the door is served by.
+    pub in_force: watch::Receiver<Exam>,
     /// Names the moment of a ruling.
     pub clock: Arc<dyn Clock>,
     records: Mutex<Records>,
@@ -42,7 +43,7 @@ pub struct Oversee {
 }
 
 struct Records {
-    roster: RosterStore,
+    roster: Editions,
     events: EventStore,
     history: History,
 }
@@ -51,23 +52,36 @@ impl Oversee {
     /// Reads `roster` and `events`, to read only; what proctors do goes to `submit`. `status` says how the box's parts are.
     #[must_use]
     pub fn new(
-        (room, exam): (RoomId, Exam),
+        (room, in_force): (RoomId, watch::Receiver<Exam>),
         clock: Arc<dyn Clock>,
-        roster: RosterStore,
+        roster: Editions,
         events: EventStore,
         submit: SyncSender<Submitted>,
         status: Box<dyn Fn() -> Status + Send + Sync>,
     ) -> Self {
         let records = Mutex::new(Records { roster, events, history: History::default() });
-        Self { room, exam, clock, records, events: Mutex::new(submit), status }
+        Self { room, in_force, clock, records, events: Mutex::new(submit), status }
     }
 
-    /// The records, with every event that is on disk.
+    fn locked(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The records, with every event that is on disk, and with the edition of the roster that the door is served by.
     fn records(&self) -> Result<MutexGuard<'_, Records>, OfficeError> {
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let Records { events, history, .. } = &mut *records;
-        history.catch_up(events, &self.exam.id).map_err(store)?;
+        let mut records = self.locked();
+        let Records { roster, events, history } = &mut *records;
+        if self.in_force.borrow().version > roster.view().exam().version {
+            // The door has found it whole.
+            roster.refresh().map_err(store)?;
+        }
+        history.catch_up(events, &roster.view().exam().id).map_err(store)?;
         Ok(records)
+    }
+
+    /// The exam, which no edition changes.
+    fn exam(&self) -> ExamId {
+        self.in_force.borrow().id.clone()
     }
 
     /// Puts an event on disk, and waits until it is there.
@@ -100,7 +114,7 @@ fn store(error: impl std::error::Error + Send + Sync + 'static) -> OfficeError {
 
 impl Records {
     fn entries(&self) -> Result<Vec<RosterEntry>, OfficeError> {
-        self.roster.entries().map_err(store)
+        self.roster.view().roster().entries().map_err(store)
     }
 
     fn person(&self, entry: &RosterEntry, room: &RoomId) -> Person {
@@ -117,17 +131,18 @@ impl Office for Oversee {
     fn board(&self) -> Result<Board, OfficeError> {
         let records = self.records()?;
         let entries = records.entries()?;
-        let names: Vec<Proctor> = records.roster.proctors().map_err(store)?;
+        let names: Vec<Proctor> = records.roster.live().proctors().map_err(store)?;
+        let exam = records.roster.view().exam();
         let mut people: Vec<Person> = entries.iter().map(|entry| records.person(entry, &self.room)).collect();
         let listed = records.history.entries(&people, &names, self.clock.wall());
         // Whoever sits elsewhere is not missed here; if they were let in by a proctor they are here all the same.
         people.retain(|person| person.here || person.whereabouts == Whereabouts::Inside);
         people.sort_by(|a, b| (a.name.to_lowercase(), &a.student).cmp(&(b.name.to_lowercase(), &b.student)));
         Ok(Board {
-            exam: self.exam.title.clone(),
+            exam: exam.title.clone(),
             room: self.room.to_string(),
-            opens: self.exam.window.opens.as_millisecond(),
-            closes: self.exam.window.closes.as_millisecond(),
+            opens: exam.window.opens.as_millisecond(),
+            closes: exam.window.closes.as_millisecond(),
             entries: listed,
             people,
         })
@@ -146,17 +161,26 @@ impl Office for Oversee {
         Ok(found.take(FOUND).map(|entry| records.person(&entry, &self.room)).collect())
     }
 
-    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<String>, OfficeError> {
+    fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<Proctorship>, OfficeError> {
         // Out of the lock before the hash is worked at.
-        let found = self.records()?.roster.proctor(proctor).map_err(store)?;
-        Ok(found.filter(|(_, hash)| hash.matches(pin)).map(|(proctor, _)| proctor.name))
+        let found = self.locked().roster.live().proctor(proctor).map_err(store)?;
+        let found = found.filter(|(_, hash)| hash.matches(pin));
+        Ok(found.map(|(proctor, hash)| {
+            let mark = Mark(proctor_mark(&proctor, &hash));
+            Proctorship { name: proctor.name, mark }
+        }))
+    }
+
+    fn mark(&self, proctor: &ProctorId) -> Result<Option<Mark>, OfficeError> {
+        let found = self.locked().roster.live().proctor(proctor).map_err(store)?;
+        Ok(found.map(|(proctor, hash)| Mark(proctor_mark(&proctor, &hash))))
     }
 
     fn rule(&self, by: &ProctorId, call: Call) -> Result<(), OfficeError> {
         let entry = self.records()?.entries()?.into_iter().find(|entry| entry.student.id == call.student);
         let entry = entry.ok_or(OfficeError::NoStudent)?;
         let ruling = Ruling {
-            exam: self.exam.id.clone(),
+            exam: self.exam(),
             student: call.student,
             card: entry.card,
             proctor: by.clone(),
@@ -170,7 +194,7 @@ impl Office for Oversee {
     }
 
     fn undo(&self, by: &ProctorId, ruling: EventId) -> Result<(), OfficeError> {
-        self.record(EventKind::Undo(Undo { exam: self.exam.id.clone(), proctor: by.clone(), ruling }))
+        self.record(EventKind::Undo(Undo { exam: self.exam(), proctor: by.clone(), ruling }))
     }
 
     fn note(&self, access: Access) -> Result<(), OfficeError> {

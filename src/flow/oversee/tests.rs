@@ -18,7 +18,7 @@ use crate::{
     },
     edge::console::{EntryStyle, What, Why},
     flow::{Happened, Record},
-    store::{Key, Limits, Pin},
+    store::{Key, Limits, Pin, RosterStore},
 };
 
 /// A clock that a test sets.
@@ -40,6 +40,9 @@ impl Clock for Hand {
 
 struct Morning {
     _folder: tempfile::TempDir,
+    /// As the office has it, to write to.
+    roster: RosterStore,
+    in_force: watch::Sender<Exam>,
     oversee: Oversee,
     submit: SyncSender<Submitted>,
     clock: Arc<Hand>,
@@ -96,8 +99,11 @@ impl Morning {
         let clock = Arc::new(Hand(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
         let reading = Arc::clone(&clock) as Arc<dyn Clock>;
         let id = exam.id.clone();
-        let oversee = Oversee::new((room, exam), reading, roster, open(), submit.clone(), Box::new(Status::default));
-        Self { _folder: folder, oversee, submit, clock, happened, recorder, exam: id }
+        let editions = Editions::open(&folder.path().join("A.db"), key.clone()).unwrap();
+        let (in_force, edition) = watch::channel(exam);
+        let oversee =
+            Oversee::new((room, edition), reading, editions, open(), submit.clone(), Box::new(Status::default));
+        Self { _folder: folder, roster, in_force, oversee, submit, clock, happened, recorder, exam: id }
     }
 
     fn pass(&self, seconds: i64) {
@@ -195,7 +201,10 @@ fn students_are_found_and_numbers_add_up() {
     assert_eq!(found("zo"), ["Zoë"]);
     assert_eq!(found(" n3 "), ["Kim"]);
     assert_eq!((found(""), found("%")), (vec![], vec![]));
-    assert_eq!(morning.oversee.check_pin(&okafor(), "481516").unwrap().as_deref(), Some("A. Okafor"));
+    let proctorship = morning.oversee.check_pin(&okafor(), "481516").unwrap().expect("hers");
+    assert_eq!(proctorship.name, "A. Okafor");
+    assert_eq!(morning.oversee.mark(&okafor()).unwrap(), Some(proctorship.mark));
+    assert_eq!(morning.oversee.mark(&ProctorId::new("nobody").unwrap()).unwrap(), None);
     assert_eq!(morning.oversee.check_pin(&okafor(), "481517").unwrap(), None);
 
     morning.tap(1, Decision::Admit);
@@ -222,4 +231,24 @@ fn students_are_found_and_numbers_add_up() {
     let wrong = morning.oversee.wrong_pins().unwrap();
     assert_eq!(wrong, [WrongPins { proctor: okafor(), times: 2, last: morning.clock.wall() }]);
     morning.end();
+}
+
+#[test]
+fn the_console_shows_the_edition_that_the_door_is_served_by() {
+    let mut morning = Morning::new();
+    let mut later = morning.in_force.borrow().clone();
+    (later.version, later.window.opens) = (RosterVersion(2), Timestamp::from_second(7).unwrap());
+    let mut entries: Vec<_> =
+        morning.oversee.records().unwrap().entries().unwrap().into_iter().map(|entry| (entry, Vec::new())).collect();
+    entries.truncate(1);
+    morning.roster.replace(&Roster { exam: later.clone(), entries }).unwrap();
+    let shown = |morning: &Morning| {
+        let board = morning.oversee.board().unwrap();
+        (board.opens, board.people.len(), morning.oversee.search("a").unwrap().len())
+    };
+    assert_eq!(shown(&morning), (0, 2, 1), "the door is served by the first");
+    morning.in_force.send_replace(later);
+    assert_eq!(shown(&morning), (7000, 1, 0), "then all of it is the second");
+    morning.roster.remove_proctor(&okafor()).unwrap();
+    assert_eq!(morning.oversee.mark(&okafor()).unwrap(), None, "proctors are of no edition");
 }

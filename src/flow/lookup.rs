@@ -1,0 +1,151 @@
+//! Looks up cards, on a thread of its own: a disk that hangs must not hang the verification. Follows the roster, edition by edition.
+//!
+//! A tap is answered out of one edition: entry, templates and the exam's window together, read once. Never judges.
+
+use std::{
+    error::Error,
+    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    time::Duration,
+};
+
+use super::Happened;
+use crate::{
+    domain::{CardPseudonym, Credential, EmbeddingSpaceId, EventId, Exam, History, Invitation, SignInCode, Template},
+    session::{Enrolled, Lookup, TemplateStock},
+    store::{Editions, EventError, EventStore, RosterError, RosterStore},
+};
+
+/// How often a new edition is looked for while nobody taps, for the screen and the console. A tap looks too.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A lookup failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// In a roster.
+    #[error("the roster cannot be read")]
+    Roster(#[from] RosterError),
+    /// Among the events.
+    #[error("the events cannot be read")]
+    Events(#[from] EventError),
+    /// For a code.
+    #[error("the operating system gives no random numbers")]
+    Randomness(#[source] getrandom::Error),
+}
+
+/// A card to be looked up.
+#[derive(Clone, Debug)]
+pub struct LookupRequest {
+    /// The tap.
+    pub event: EventId,
+    /// The card.
+    pub credential: Credential,
+}
+
+/// All that a tap needs to know.
+#[derive(Debug)]
+pub struct LookedUp {
+    /// The edition it was answered out of.
+    pub exam: Exam,
+    /// Who has the card.
+    pub lookup: Lookup,
+    /// What happened with it before.
+    pub history: History,
+    /// The student's templates of the space in use. Wiped with it.
+    pub templates: Vec<Template>,
+}
+
+/// What is looked up at a tap: who has this card, what happened with it before.
+pub struct TapLookup {
+    /// The exam being served.
+    pub roster: Editions,
+    /// Other exams held on this box: their students are students, only not of this exam.
+    pub others: Vec<RosterStore>,
+    /// To read only.
+    pub events: EventStore,
+    /// Which templates can be compared with.
+    pub space: EmbeddingSpaceId,
+    /// Whether proctors can sign in at a console. Without one their cards are cards that nobody knows.
+    pub console: bool,
+}
+
+impl TapLookup {
+    /// Answers queries until nobody asks or listens any more.
+    pub fn run(mut self, queries: &Receiver<LookupRequest>, happened: &SyncSender<Happened>) {
+        loop {
+            let answer = match queries.recv_timeout(LOOK_EVERY) {
+                Ok(LookupRequest { event, credential }) => {
+                    self.refresh();
+                    Happened::LookedUp(event, Box::new(self.answer(&credential)))
+                }
+                Err(RecvTimeoutError::Timeout) if self.refresh() => Happened::Roster(self.roster.view().exam().clone()),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if happened.send(answer).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Moves to the newest edition, if there is another one that is whole.
+    fn refresh(&mut self) -> bool {
+        self.roster.refresh().unwrap_or_else(|error| {
+            tracing::error!(
+                error = &error as &dyn Error,
+                in_force = self.roster.view().exam().version.0,
+                "alarm: what was written over the roster is no edition to move to; the one before stays in force"
+            );
+            false
+        })
+    }
+
+    fn answer(&self, credential: &Credential) -> LookedUp {
+        self.look_up(credential).unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn Error, "the card cannot be looked up");
+            self.told(Lookup::Unavailable, History::default())
+        })
+    }
+
+    fn told(&self, lookup: Lookup, history: History) -> LookedUp {
+        LookedUp { exam: self.roster.view().exam().clone(), lookup, history, templates: Vec::new() }
+    }
+
+    fn look_up(&self, credential: &Credential) -> Result<LookedUp, LookupError> {
+        let (card, view) = (&credential.pseudonym, self.roster.view());
+        let history = self.events.history(card)?;
+        let Some(found) = view.roster().find(card)? else {
+            if let Some(invitation) = self.invitation(card)? {
+                return Ok(self.told(Lookup::Proctor(invitation), history));
+            }
+            for other in &self.others {
+                if other.find(card)?.is_some() {
+                    return Ok(self.told(Lookup::Elsewhere, history));
+                }
+            }
+            return Ok(self.told(Lookup::Unknown, history));
+        };
+        if self.roster.live().find_proctor(card)?.is_some() {
+            return Ok(self.told(Lookup::Shared, history));
+        }
+        let student = &found.entry.student.id;
+        let templates = view.roster().templates_of(student, &self.space)?;
+        let stock = match (found.templates, templates.len()) {
+            (0, _) => TemplateStock::None,
+            (_, 0) => TemplateStock::OtherSpace,
+            _ => TemplateStock::Usable,
+        };
+        let whereabouts = self.events.whereabouts(&view.exam().id, student)?;
+        let enrolled = Enrolled { entry: found.entry, templates: stock, whereabouts };
+        Ok(LookedUp { templates, ..self.told(Lookup::Enrolled(enrolled), history) })
+    }
+
+    /// A new code, if the card is a proctor's and there is a console to use it at.
+    fn invitation(&self, card: &CardPseudonym) -> Result<Option<Invitation>, LookupError> {
+        if !self.console {
+            return Ok(None);
+        }
+        let Some(proctor) = self.roster.live().find_proctor(card)? else { return Ok(None) };
+        let code = SignInCode::from_random(getrandom::u64().map_err(LookupError::Randomness)?);
+        Ok(Some(Invitation { proctor: proctor.id, code }))
+    }
+}
