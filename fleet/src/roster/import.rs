@@ -3,6 +3,7 @@
 //! It never keeps a card's number or a photo's pixels, and never writes anything if the CSV is bad.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Write},
     path::PathBuf,
@@ -11,8 +12,8 @@ use std::{
 use anyhow::{Context, bail};
 use examgate::{
     domain::{
-        CardPseudonym, CredentialProfile, Exam, ExamId, ExamWindow, Pepper, Roster, RosterEntry, RosterVersion,
-        Template, Timestamp,
+        CardPseudonym, CredentialProfile, Exam, ExamId, ExamWindow, Pepper, ProctorId, Roster, RosterEntry,
+        RosterVersion, Template, Timestamp,
     },
     store::{Key, KeyFolder, KeyName, Layout, Replaced, RosterError, RosterStore, read_secret},
     vision::EmbedderSpec,
@@ -119,12 +120,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let pepper = PepperFile::find(args)?;
     let shown = args.csv.display();
     let bytes = fs::read(&args.csv).with_context(|| Refusal::Usage(format!("cannot read {shown}")))?;
-    let rows = csv::rows(&bytes, |card| pseudonym(&pepper.pepper(), args.card_form, card))
+    let mut shelf = Shelf::find(args)?;
+    let proctors = shelf.proctors()?;
+    let card = |text: &str| {
+        let card = pseudonym(&pepper.pepper(), args.card_form, text)?;
+        match proctors.get(&card) {
+            None => Ok(card),
+            Some(proctor) => Err(format!(
+                "this is the card of proctor {} of this exam: give one of them another card, or take the proctor away with \
+                 `examgate-fleet proctor remove`",
+                proctor.as_str()
+            )),
+        }
+    };
+    let rows = csv::rows(&bytes, card)
         .with_context(|| Refusal::Data(format!("{shown} cannot be used, nothing was written")))?;
     let files = photos::list(&args.photos)
         .with_context(|| Refusal::Usage(format!("cannot list the photos in {}", args.photos.display())))?;
     let claims = photos::claim(&rows, files);
-    let mut shelf = Shelf::find(args)?;
     let version = shelf.next_version(args.version)?;
 
     let models = args.models.load()?;
@@ -280,6 +293,12 @@ impl Shelf {
             }
         };
         Ok(Self { keys, layout, exam: args.exam.clone(), held })
+    }
+
+    /// Who has which card, of those who watch over the exam.
+    fn proctors(&self) -> anyhow::Result<HashMap<CardPseudonym, ProctorId>> {
+        let held = self.held.as_ref().map(RosterStore::proctors).transpose()?.unwrap_or_default();
+        Ok(held.into_iter().map(|proctor| (proctor.card, proctor.id)).collect())
     }
 
     /// The version to write.

@@ -8,6 +8,7 @@ mod compare;
 mod evaluate;
 mod import;
 mod liveness;
+mod proctor;
 mod selftest;
 
 use std::{
