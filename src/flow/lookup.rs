@@ -149,3 +149,6 @@ impl TapLookup {
         Ok(Some(Invitation { proctor: proctor.id, code }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     Access, AccessStep, CardPseudonym, ClockTrust, Decision, Ground, History, NotUndoable, ProctorId, Reason, RoomId,
-    Ruling, StudentId, Undo, Verdict, Whereabouts,
+    Ruling, Shortfall, StudentId, Undo, Verdict, Whereabouts,
 };
 
 fn recorded(n: u64, second: u64, kind: EventKind) -> Event {
@@ -211,4 +211,25 @@ fn an_admission_by_a_proctor_ends_a_cards_pause() {
     assert!(Verdict::Admit.grounds().contains(&Ground::IdChecked));
     store.record(&ruling(4, 4, 1, Verdict::Admit)).unwrap();
     assert_eq!(store.history(&card).unwrap(), History::default());
+}
+
+#[test]
+fn a_face_that_fell_short_counts_whatever_the_tap_ended_with() {
+    let bench = Bench::new();
+    let mut store = bench.open();
+    let card = CardPseudonym::from_bytes([1; 32]);
+    let fault = Decision::Refer(Reason::CameraFault);
+    for (n, decision, worst, failures) in [
+        (1, fault, None, 0),
+        (2, fault, Some(Shortfall::Mismatch), 1),
+        (3, Decision::Refer(Reason::NoFace), Some(Shortfall::Unanswered), 2),
+        (4, Decision::Refer(Reason::NoFace), None, 2),
+        (5, Decision::Admit, Some(Shortfall::Borderline), 0),
+    ] {
+        let mut tap = event(n, "A", 1, decision);
+        let EventKind::Verification(verification) = &mut tap.kind else { panic!("{tap:?}") };
+        verification.measured.worst = worst;
+        store.record(&tap).unwrap();
+        assert_eq!(store.history(&card).unwrap().failed_in_a_row, failures, "{decision} {worst:?}");
+    }
 }

@@ -88,6 +88,12 @@ impl RosterStore {
         Ok(Self { sealed: Sealed::open_or_create(path, key, &ROSTER)? })
     }
 
+    /// The database, for tests that harm it.
+    #[cfg(test)]
+    pub(crate) const fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+
     /// The exam and the edition of its roster; `None` before the first one.
     ///
     /// # Errors
