@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod machine;
 mod models;
 mod office;
+mod pulse;
 mod screen;
 pub mod settings;
 mod stores;
@@ -17,21 +18,23 @@ use std::{
     error::Error,
     path::PathBuf,
     sync::{Arc, mpsc::sync_channel},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc::UnboundedReceiver, watch},
     task::JoinSet,
+    time::{MissedTickBehavior, interval},
 };
 
 use broker::Broker;
 pub use models::{TuningUse, verified_models};
 use office::Office;
+use pulse::Parts;
 #[cfg(feature = "sim")]
 use settings::stream;
 use settings::{camera_settings, light_kind, mono, policy};
@@ -46,7 +49,7 @@ use crate::{
         clock::{Clock, SystemClock},
         light,
         screen::Follows,
-        system::{Service, Tail},
+        system::{Running, Service, Tail},
     },
     flow::{Acts, Happened, Observe, Record, Verify, listen, mirror, show},
     session::{Door, Policy, Session},
@@ -65,6 +68,27 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How often the clock's record is kept up.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
+
+/// How often systemd is told that all parts are alive; its `WatchdogSec=` is ten times that.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long each part may show no sign of life before the box is started again. Starting does not mend a disk, so whoever
+/// reads or writes it may wait out a stall of half a minute and more: students are referred meanwhile. Whoever hands something to
+/// the verification waits for it and gets longer, so that the one that hangs is named.
+mod limit {
+    use std::time::Duration;
+
+    /// It waits for nobody.
+    pub(super) const VERIFY: Duration = Duration::from_secs(20);
+    /// The nets take milliseconds; a capture window ends by itself meanwhile.
+    pub(super) const VISION: Duration = Duration::from_secs(45);
+    pub(super) const TAPS: Duration = Duration::from_secs(45);
+    pub(super) const LOOKUP: Duration = Duration::from_secs(120);
+    pub(super) const STORE: Duration = Duration::from_secs(120);
+    /// They share a thread and never block it.
+    pub(super) const TASKS: Duration = Duration::from_secs(30);
+    pub(super) const CONSOLE: Duration = Duration::from_secs(30);
+}
 
 /// What the process was started with, beside its configuration.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +116,9 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the asynchronous runtime")?;
+    let Some(_running) = Running::claim(&config.state)? else {
+        bail!("another examgate runs on the state folder {}: stop it first", config.state.display());
+    };
     let edges = Edges::set(config)?;
     let stores = Stores::open(config, environment, &models)?;
     let uplink = match &config.uplink {
@@ -109,13 +136,16 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     }
     let policy = policy(&config.policy, models.manifest());
     let appliance = Appliance { config, environment, policy, edges, stores, pipeline };
-    runtime.block_on(appliance.serve(uplink))
+    let outcome = runtime.block_on(appliance.serve(uplink));
+    // Whatever hangs on a disk or a resolver is not waited for: the process ends.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The edges that a simulation may replace.
 struct Edges {
     clock: Arc<dyn Clock>,
-    note: Box<dyn Fn() + Send + Sync>,
+    note: Arc<dyn Fn() + Send + Sync>,
     camera: Opener,
     card: Box<dyn CardReader>,
     #[cfg(feature = "sim")]
@@ -135,11 +165,11 @@ impl Edges {
                 None => Box::new(PcscCardReader::open(order, pepper)?),
             };
             let (clock, camera) = (puppets.clock, puppets.camera);
-            return Ok(Self { clock, note: Box::new(|| {}), camera, card, _followed: Some(puppets.followed) });
+            return Ok(Self { clock, note: Arc::new(|| {}), camera, card, _followed: Some(puppets.followed) });
         }
         let clock = Arc::new(SystemClock::with_holdover(config.state.join("clock-floor"), config.clock.holdover()));
         let noting = Arc::clone(&clock);
-        let note = Box::new(move || {
+        let note: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
             if let Err(error) = noting.note() {
                 tracing::warn!(error = &error as &dyn Error, "clock");
             }
@@ -182,16 +212,11 @@ impl Appliance<'_> {
         let recorded = Arc::new(Notify::new());
         let (newest, last_recorded) = watch::channel(Seq::default());
         let (frames, clock, submit) = (camera.view(), Arc::clone(&edges.clock), events.clone());
-        let (fatal, mut died) = mpsc::channel::<anyhow::Error>(4);
+        let (parts, mut ended) = Parts::new();
 
-        let record = Record {
-            store: stores.writer,
-            events: to_record,
-            happened: happened.clone(),
-            recorded: Arc::clone(&recorded),
-            newest,
-        };
-        let observe = Observe { pipeline, camera, looks: wanted, happened: happened.clone() };
+        let (telling, looking, tapping, telling_recorded) =
+            (happened.clone(), happened.clone(), happened.clone(), Arc::clone(&recorded));
+        let writer = stores.writer;
         let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (invitations, invited) = watch::channel(None);
         let (pictures, mirrored) = watch::channel(None);
@@ -201,28 +226,44 @@ impl Appliance<'_> {
         let screen = screen::listen(config, follows).await?;
         // One tap at a time is looked up.
         let (queries, asked) = sync_channel(1);
-        let acts = Acts { looks, queries, events, shown, invitations, in_force, alive: Box::new(|| Service.beat()) };
-        let verify = Verify::new(session, edges.clock, acts);
         let (lookup, answers) = (stores.lookup, happened.clone());
-        let (handle, blind, deaf) = (Handle::current(), fatal.clone(), fatal);
-        let (card, taps) = (edges.card, happened.clone());
+        let (handle, card) = (Handle::current(), edges.card);
         let threads = [
-            named("examgate-store", move || record.run())?,
-            named("examgate-vision", move || tell(observe.run(&handle).map_err(|f| anyhow!("{f}")), &blind))?,
-            named("examgate-verify", move || verify.run(&inbox))?,
-            named("examgate-lookup", move || lookup.run(&asked, &answers))?,
-            named("examgate-taps", move || tell(listen(card, &taps).map_err(Into::into), &deaf))?,
+            parts.thread("examgate-store", limit::STORE, move |beat| {
+                let (happened, recorded, alive) = (telling, telling_recorded, Box::new(move || beat.tick()));
+                Record { store: writer, events: to_record, happened, recorded, newest, alive }.run();
+                Ok(())
+            })?,
+            parts.thread("examgate-vision", limit::VISION, move |beat| {
+                let (happened, alive) = (looking, Box::new(move || beat.tick()));
+                Observe { pipeline, camera, looks: wanted, happened, alive }
+                    .run(&handle)
+                    .map_err(|fault| anyhow!("{fault}"))
+            })?,
+            parts.thread("examgate-verify", limit::VERIFY, move |beat| {
+                let acts =
+                    Acts { looks, queries, events, shown, invitations, in_force, alive: Box::new(move || beat.tick()) };
+                Verify::new(session, edges.clock, acts).run(&inbox);
+                Ok(())
+            })?,
+            parts.thread("examgate-lookup", limit::LOOKUP, move |beat| {
+                lookup.run(&asked, &answers, || beat.tick());
+                Ok(())
+            })?,
+            parts.thread("examgate-taps", limit::TAPS, move |beat| {
+                listen(card, &tapping, || beat.tick()).map_err(Into::into)
+            })?,
         ];
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(show(seen.clone(), light));
+        parts.task(&mut tasks, "the light", limit::TASKS, show(seen.clone(), light));
         if let Some(screen) = screen {
-            tasks.spawn(following);
-            tasks.spawn(mirror(seen, frames.clone(), pictures));
-            tasks.spawn(screen.run());
+            parts.task(&mut tasks, "the screen's plate", limit::TASKS, following);
+            parts.task(&mut tasks, "the mirror", limit::TASKS, mirror(seen, frames.clone(), pictures));
+            parts.task(&mut tasks, "the screen", limit::TASKS, screen.run());
         }
         let stop = Arc::new(Notify::new());
-        let delivering = broker.map(|broker| broker.start(stores.outbox, recorded, Arc::clone(&stop)));
+        let delivering = broker.map(|broker| broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop)));
         let (delivering, delivery) = delivering.unzip();
         let close = Arc::new(Notify::new());
         let console = match (&config.console, stores.reading) {
@@ -239,7 +280,7 @@ impl Appliance<'_> {
                     log: environment.log.clone(),
                 };
                 let stop = Arc::clone(&close);
-                Some(office.open(config, console.listen, &console.certificate, stop).await?)
+                Some(office.open(&parts, config, console, stop).await?)
             }
             (Some(_) | None, None) | (None, Some(_)) => {
                 // Whoever records ends when nobody submits any more.
@@ -250,16 +291,21 @@ impl Appliance<'_> {
 
         Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
         tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
-        let outcome = serve_until_signalled(&mut signals, &mut died, edges.note).await;
+        let outcome = serve_until_signalled(&mut signals, &mut ended, &parts, &edges.note).await;
+        if let Err(cause) = &outcome {
+            tracing::error!(cause = format!("{cause:#}"), "the box ends, to be started again");
+        }
         Service.stopping("draining");
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.
         close.notify_one();
-        let _ = happened.send(Happened::Stop);
-        drop(happened);
-        let joined =
-            tokio::time::timeout(GRACE, tokio::task::spawn_blocking(move || join(threads.into_iter().chain(console))))
-                .await;
+        let drain = tokio::task::spawn_blocking(move || {
+            // Waits where nobody takes anything any more.
+            let _ = happened.send(Happened::Stop);
+            drop(happened);
+            join(threads.into_iter().chain(console));
+        });
+        let joined = tokio::time::timeout(GRACE, drain).await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::warn!("not every thread ended in time");
         }
@@ -271,37 +317,41 @@ impl Appliance<'_> {
     }
 }
 
-/// Waits for a signal or for the first part that is beyond help; keeps the clock's record meanwhile.
+/// Waits for a signal, for the first part that ends, or for one that shows no sign of life. Meanwhile the clock's record is kept,
+/// and systemd hears that the box is alive for as long as all of it is.
 async fn serve_until_signalled(
     [terminate, interrupt]: &mut [Signal; 2],
-    died: &mut mpsc::Receiver<anyhow::Error>,
-    note: impl Fn(),
+    ended: &mut UnboundedReceiver<anyhow::Error>,
+    parts: &Parts,
+    note: &Arc<dyn Fn() + Send + Sync>,
 ) -> Result<()> {
+    let (mut beats, mut notes) = (interval(BEAT_EVERY), interval(NOTE_EVERY));
+    for turns in [&mut beats, &mut notes] {
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    let mut noting = JoinSet::new();
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            // Without the verification the others end too, and nobody is left to say why.
-            cause = died.recv() => return Err(cause.unwrap_or_else(|| anyhow!("the verification has ended"))),
-            () = tokio::time::sleep(NOTE_EVERY) => note(),
+            Some(cause) = ended.recv() => return Err(cause),
+            _ = beats.tick() => match parts.silent() {
+                None => Service.beat(),
+                Some(silent) => return Err(silent.into()),
+            },
+            // The disk may take its time; one note at a time waits for it, and nobody waits for the note.
+            _ = notes.tick(), if noting.is_empty() => {
+                let note = Arc::clone(note);
+                noting.spawn_blocking(move || note());
+            }
+            Some(noted) = noting.join_next() => noted.context("the clock's record cannot be kept")?,
         }
-    }
-}
-
-fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start thread {name}"))
-}
-
-fn tell(ended: Result<()>, fatal: &mpsc::Sender<anyhow::Error>) {
-    if let Err(error) = ended {
-        // Nobody listens only when the box is stopping already.
-        let _ = fatal.blocking_send(error);
     }
 }
 
 fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     for thread in threads {
-        // A panic has been reported by the panic hook.
+        // A panic was caught and told before.
         let _ = thread.join();
     }
 }

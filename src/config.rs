@@ -12,7 +12,10 @@ use serde::Deserialize;
 
 use crate::{
     domain::{CredentialProfile, DeviceId, ExamId, RoomId},
-    wire::uid::ReaderOrder,
+    wire::{
+        host::{Host, HostError},
+        uid::ReaderOrder,
+    },
 };
 
 /// Why a text is not a configuration.
@@ -30,6 +33,16 @@ pub enum ConfigError {
         value: String,
         /// What it may be set to.
         allowed: &'static str,
+    },
+    /// No host alone.
+    #[error(
+        "uplink.host = {value:?} is not allowed: a host name or address without scheme and port; the port is uplink.port"
+    )]
+    Host {
+        /// What it was set to.
+        value: String,
+        /// Why it is none.
+        source: HostError,
     },
 }
 
@@ -218,7 +231,8 @@ pub enum Light {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Uplink {
-    /// Host name, as in the broker's certificate.
+    /// Host name or address, as in the broker's certificate; an IPv6 address with or without brackets. Without brackets once
+    /// it is read.
     pub host: String,
     /// TCP port.
     #[serde(default = "Uplink::default_port")]
@@ -305,8 +319,12 @@ impl Config {
     /// # Errors
     /// When the text is not TOML of this shape, or a value is outside its range.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax(Box::new(source)))?;
+        let mut config: Self = toml::from_str(text).map_err(|source| ConfigError::Syntax(Box::new(source)))?;
         config.check()?;
+        if let Some(Uplink { host, .. }) = &mut config.uplink {
+            let read: Host = host.parse().map_err(|source| ConfigError::Host { value: host.clone(), source })?;
+            *host = read.to_string();
+        }
         Ok(config)
     }
 
@@ -336,13 +354,7 @@ impl Config {
             }
         }
         if let Some(uplink) = &self.uplink {
-            if uplink.host.is_empty() || uplink.host.parse::<std::net::SocketAddr>().is_ok() {
-                return Err(value(
-                    "uplink.host",
-                    &uplink.host,
-                    "a host name or address without a port; the port is uplink.port",
-                ));
-            }
+            within("uplink.port", uplink.port, 1, u16::MAX, "1 to 65535")?;
             let key = &uplink.collector.receipt_key;
             if key.len() != 64 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(value("uplink.collector.receipt_key", key, "an Ed25519 public key, 64 hex digits"));

@@ -15,6 +15,9 @@ pub mod domain;
 pub mod session;
 pub mod wire;
 
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
+
 #[cfg(feature = "vision")]
 pub mod vision;
 

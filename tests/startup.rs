@@ -12,9 +12,9 @@ use std::{
 use examgate::{
     app::machine::machine,
     domain::{Epoch, EventKind, ExamId, Seq},
-    edge::camera::replay::Scene,
+    edge::{camera::replay::Scene, system::Running},
     rig::{
-        certificates::Validity,
+        certificates::{Authority, Validity},
         stage::{Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
     },
@@ -210,6 +210,38 @@ fn a_broker_whose_certificate_expired_is_told_of_and_the_box_serves_on() {
     assert!(state == "impaired" && found.contains("expired") && found.contains("outbox"), "{state}: {found}");
     assert!(door.stop().expect("it stops").success());
     assert!(stage.door_log().contains("expired"), "{}", stage.door_log());
+}
+
+#[test]
+fn doctor_asks_the_broker_as_the_box_would_and_never_in_its_place() {
+    let stage = stage(true);
+    let path = stage.folder().join("door.toml");
+    let (state, found) = diagnosis(&path, "broker");
+    assert!(state == "well" && found.contains("lets this box in"), "{state}: {found}");
+    // As a running box holds it.
+    let running = Running::claim(&stage.folder().join("state")).expect("there is a state folder").expect("nobody runs");
+    let (state, found) = diagnosis(&path, "broker");
+    assert!(state == "well" && found.contains("was not asked"), "{state}: {found}");
+    refused(&path, 1, &["another examgate", "stop it first"]);
+    drop(running);
+
+    let (ca, good) = (stage.folder().join("ca.pem"), stage.authority.certificate().to_owned());
+    let other = Authority::new();
+    fs::write(&ca, format!("{}{good}", other.certificate())).expect("writable");
+    let (state, found) = diagnosis(&path, "broker");
+    assert!(state == "well", "{state}: {found}");
+    for (file, says) in [("", "empty"), ("-----BEGIN PRIVATE KEY-----", "PRIVATE KEY")] {
+        fs::write(&ca, file).expect("writable");
+        let (state, found) = diagnosis(&path, "broker");
+        assert!(state == "unwell" && found.contains(says) && found.contains("uplink.ca"), "{state}: {found}");
+    }
+    fs::write(&ca, good).expect("writable");
+
+    let theirs = stage.authority.client("door-of-others", Validity::Good);
+    fs::write(stage.folder().join("door.pem"), &theirs.certificate).expect("writable");
+    fs::write(stage.folder().join("keys/tls.key"), &theirs.key).expect("writable");
+    let (state, found) = diagnosis(&path, "broker");
+    assert!(state == "unwell" && found.contains("door-of-others"), "{state}: {found}");
 }
 
 #[test]

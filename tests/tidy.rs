@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &["wire", "domain"]),
     ("config", &["config", "domain", "wire"]),
     ("vision", &["vision", "domain", "wire"]),
+    ("mqtt", &["mqtt", "domain", "wire"]),
     ("store", &["store", "domain"]),
     ("flow", &["flow", "domain", "session", "wire", "vision", "store", "edge"]),
 ];
@@ -28,8 +29,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("pcsc", &["edge/card"]),
     ("nokhwa", &["edge/camera"]),
-    ("rumqttc", &["edge/mqtt"]),
-    ("native_tls", &["edge/mqtt"]),
+    ("rumqttc", &["mqtt"]),
+    ("native_tls", &["mqtt", "edge/mqtt"]),
     ("gpiocdev", &["edge/light"]),
     ("rppal", &["edge/light"]),
     ("sd_notify", &["edge/system"]),
@@ -37,7 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["edge/serve"]),
     ("hyper_util", &["edge/serve"]),
     ("tokio_io_timeout", &["edge/serve"]),
-    ("openssl", &["edge/console"]),
+    ("openssl", &["edge/console", "mqtt"]),
     ("tokio_openssl", &["edge/console"]),
     ("anyhow", &["app", "main", "rig"]),
     ("rcgen", &["rig"]),
@@ -142,7 +143,9 @@ fn trespass(room: &str, path: &[String]) -> Option<String> {
             let clock = target == "edge" && inner.iter().take(2).map(String::as_str).eq(["clock", "Clock"]);
             // What serves pages takes connections as every other one does.
             let serve = PAGES.contains(&part) && target == "edge" && inner.first().is_some_and(|file| file == "serve");
-            let fine = own || clock || serve || target == "domain" || target == "wire";
+            // The line to the broker is that of both sides of the fleet.
+            let mqtt = part == "mqtt" && target == "mqtt";
+            let fine = own || clock || serve || mqtt || target == "domain" || target == "wire";
             return (!fine)
                 .then(|| format!("crate::{}: an edge uses domain and wire, never another edge", rest.join("::")));
         }

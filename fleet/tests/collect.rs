@@ -20,12 +20,34 @@ use examgate::{
 use rumqttc::{
     Transport,
     v5::{
-        AsyncClient, Event, MqttOptions,
+        AsyncClient, Event, EventLoop, MqttOptions,
         mqttbytes::{QoS, v5::Packet},
     },
 };
 
 use crate::door::{COLLECTOR, Door, EPOCH, RECEIPT_SEED, World, collector, device, device_key, soon};
+
+/// A box that is enrolled and in bad hands.
+const BAD: &str = "door-bad";
+
+fn bad_key() -> SigningKey {
+    SigningKey::from_seed(&[13; 32])
+}
+
+/// What the bad box signs, as event `seq`.
+fn bad_event(seq: u64) -> Vec<u8> {
+    let (seq, body) = (examgate::domain::Seq(seq), b"{}");
+    let event = EventEnvelope {
+        device: examgate::domain::DeviceId::new(BAD).expect("valid"),
+        epoch: EPOCH,
+        seq,
+        event_id: EventId(uuid::Uuid::from_u128(seq.0.into())),
+        prev: EventHash::START,
+        hash: chain_hash(EPOCH, seq, &EventHash::START, body),
+        body: zeroize::Zeroizing::new(body.to_vec()),
+    };
+    event.encode(&bad_key(), &collector().recipient()).expect("short")
+}
 
 /// The collector's files.
 struct CollectorRig(tempfile::TempDir);
@@ -45,7 +67,9 @@ impl CollectorRig {
         secret(&desk.at("ledger.key"), &"5a".repeat(32));
         secret(&desk.at("receipt.key"), &hex::encode(RECEIPT_SEED));
         secret(&desk.at("age.key"), COLLECTOR);
-        let devices = format!("[[device]]\nid = \"{}\"\npublic_key = \"{}\"\n", device(), device_key().public());
+        let listed =
+            |id: &str, key: &SigningKey| format!("[[device]]\nid = \"{id}\"\npublic_key = \"{}\"\n", key.public());
+        let devices = listed(device().as_str(), &device_key()) + &listed(BAD, &bad_key());
         fs::write(desk.at("devices.toml"), devices).expect("writable");
         desk
     }
@@ -80,7 +104,7 @@ impl CollectorRig {
         Collector(program.spawn().expect("it starts"))
     }
 
-    /// The places of all committed events, as printed.
+    /// The places of all committed events of the good box, as printed.
     fn committed(&self) -> Vec<u64> {
         let output = self
             .command("events", &[("--ledger", "ledger.db"), ("--ledger-key", "ledger.key")])
@@ -89,9 +113,9 @@ impl CollectorRig {
             .expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        let seq =
-            |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["seq"].as_u64().expect("a place");
-        text.lines().map(seq).collect()
+        let read = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        let ours = text.lines().map(read).filter(|event| event["device"] == device().as_str());
+        ours.map(|event| event["seq"].as_u64().expect("a place")).collect()
     }
 
     fn log(&self) -> String {
@@ -154,16 +178,7 @@ async fn a_collector_killed_in_the_middle_is_replaced_by_the_next() {
 
 /// Publishes as any client with this certificate could, until the broker has all of it.
 async fn publish(world: &World, name: &str, payloads: Vec<Vec<u8>>) {
-    let Issued { certificate, key } = world.authority.client(name, Validity::Good);
-    let connector = native_tls::TlsConnector::builder()
-        .disable_built_in_roots(true)
-        .add_root_certificate(native_tls::Certificate::from_pem(world.authority.certificate().as_bytes()).expect("PEM"))
-        .identity(native_tls::Identity::from_pkcs8(certificate.as_bytes(), key.as_bytes()).expect("PEM"))
-        .build()
-        .expect("usable certificates");
-    let mut options = MqttOptions::new(name, "127.0.0.1", world.broker.port());
-    options.set_transport(Transport::tls_with_config(connector.into()));
-    let (client, mut polled) = AsyncClient::new(options, 64);
+    let (client, mut polled) = client(world, name);
     let mut unanswered = payloads.len();
     for payload in payloads {
         client.try_publish(format!("examgate/v1/{name}/event"), QoS::AtLeastOnce, false, payload).expect("room");
@@ -173,6 +188,19 @@ async fn publish(world: &World, name: &str, payloads: Vec<Vec<u8>>) {
             unanswered -= 1;
         }
     }
+}
+
+fn client(world: &World, name: &str) -> (AsyncClient, EventLoop) {
+    let Issued { certificate, key } = world.authority.client(name, Validity::Good);
+    let connector = native_tls::TlsConnector::builder()
+        .disable_built_in_roots(true)
+        .add_root_certificate(native_tls::Certificate::from_pem(world.authority.certificate().as_bytes()).expect("PEM"))
+        .identity(native_tls::Identity::from_pkcs8(certificate.as_bytes(), key.as_bytes()).expect("PEM"))
+        .build()
+        .expect("usable certificates");
+    let mut options = MqttOptions::new(name, "127.0.0.1", world.broker.port());
+    options.set_transport(Transport::tls_with_config(connector.into()));
+    AsyncClient::new(options, 64)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,5 +233,61 @@ async fn what_cannot_be_believed_is_said_once_and_harms_nobody() {
     let log = desk.log();
     for said in ["not signed as an event", "not enrolled"] {
         assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_no_database_can_hold_ends_nothing_and_delays_nobody() {
+    let world = World::new();
+    let desk = CollectorRig::new(&world);
+    let mut collecting = desk.collect(&world);
+    let mut door = Door::open(&world, 1).await;
+    door.until_receipted(1).await;
+    for seq in [u64::MAX, 1 << 63, i64::MAX as u64] {
+        publish(&world, BAD, vec![bad_event(seq); 3]).await;
+        door.record();
+    }
+    door.until_receipted(4).await;
+    assert_eq!(desk.committed(), [1, 2, 3, 4]);
+    assert!(collecting.0.try_wait().expect("ours").is_none(), "the collector still runs");
+    let log = desk.log();
+    assert_eq!(log.matches("the box must be examined").count(), 1, "said once, by name: {log}");
+    assert!(log.contains(BAD), "{log}");
+}
+
+/// A client that publishes as fast as the broker takes it, until it is dropped.
+fn flood(world: &World, name: &'static str, qos: QoS, payload: Vec<u8>) -> tokio::task::JoinSet<()> {
+    let (client, mut polled) = client(world, name);
+    let mut flooding = tokio::task::JoinSet::new();
+    flooding.spawn(async move {
+        let topic = format!("examgate/v1/{name}/event");
+        while client.publish(&topic, qos, false, payload.clone()).await.is_ok() {}
+    });
+    flooding.spawn(async move { while polled.poll().await.is_ok() {} });
+    flooding
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_box_leaves_the_others_their_receipts() {
+    for (name, qos, payload) in [
+        // Good events of an enrolled box, over and over; noise of one; noise of a stranger; messages that nobody sends.
+        (BAD, QoS::AtLeastOnce, bad_event(1)),
+        (BAD, QoS::AtLeastOnce, vec![0xD2; 30_000]),
+        ("stranger", QoS::AtLeastOnce, b"junk".to_vec()),
+        (BAD, QoS::AtMostOnce, bad_event(1)),
+    ] {
+        let world = World::new();
+        let desk = CollectorRig::new(&world);
+        let mut collecting = desk.collect(&world);
+        let mut door = Door::open(&world, 1).await;
+        door.until_receipted(1).await;
+        let flooding = flood(&world, name, qos, payload);
+        for number in 2..=20 {
+            door.record();
+            door.until_receipted(number).await;
+        }
+        drop(flooding);
+        assert_eq!(desk.committed(), (1..=20).collect::<Vec<_>>());
+        assert!(collecting.0.try_wait().expect("ours").is_none(), "the collector still runs: {}", desk.log());
     }
 }

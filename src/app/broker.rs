@@ -11,6 +11,7 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::{limit, pulse::Parts};
 use crate::{
     config::{self, Config},
     domain::Exam,
@@ -20,6 +21,7 @@ use crate::{
         system::{BootId, read_private},
     },
     flow::deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
+    mqtt::Authorities,
     store::{EventStore, read_secret},
     vision::VerifiedModels,
     wire::{
@@ -50,17 +52,20 @@ impl Broker {
             models: [("embedder".to_owned(), models.manifest().embedder.artifact().to_string())].into(),
             rosters: exam.map(|exam| (exam.id.clone(), exam.version)).into_iter().collect(),
         };
+        let authority = read(&uplink.ca)?;
+        Authorities::read(&authority).with_context(|| format!("uplink.ca {} cannot be used", uplink.ca.display()))?;
         let boot = BootId::read().context("this boot has no name")?;
         Ok(mqtt::Settings {
             host: uplink.host.clone(),
             port: uplink.port,
             device: config.device.clone(),
             tls: Tls {
-                authority: read(&uplink.ca)?,
+                authority,
                 certificate: read(&uplink.certificate)?,
                 key: read_private(&config.keys.join("tls.key"))?,
             },
             state: DeviceState::new(Status::Online, boot.0, versions),
+            patience: mqtt::Patience::default(),
         })
     }
 
@@ -86,6 +91,7 @@ impl Broker {
     /// Starts polling and delivering, until `stop`.
     pub(super) fn start(
         self,
+        parts: &Parts,
         outbox: EventStore,
         recorded: Arc<Notify>,
         stop: Arc<Notify>,
@@ -100,9 +106,10 @@ impl Broker {
         );
         let delivery = stands.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.polling.run(async move { stop.notified().await }));
-        tasks.spawn(deliver.run());
-        tasks.spawn(async move {
+        let polling = self.polling.run(async move { stop.notified().await });
+        parts.task(&mut tasks, "the line to the broker", limit::TASKS, polling);
+        parts.task(&mut tasks, "the delivery", limit::TASKS, deliver.run());
+        parts.task(&mut tasks, "the delivery's log", limit::TASKS, async move {
             while stands.changed().await.is_ok() {
                 let Delivery { standing, receipted } = *stands.borrow_and_update();
                 tracing::info!(?standing, receipted = receipted.0, "delivery");

@@ -1,6 +1,7 @@
 //! Looks at every part of a box, one after the other, and says of each what was found, and what to do where it is not well.
 //! One part's trouble never hides another's. Changes nothing but what opening a part changes.
 
+mod broker;
 mod camera;
 
 use std::{error::Error, path::Path, sync::Arc, time::Duration};
@@ -8,7 +9,7 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    Broker, Environment, Stores,
+    Environment, Stores,
     models::TuningUse,
     office,
     settings::{light_kind, policy},
@@ -22,7 +23,6 @@ use crate::{
         clock::{Clock, SystemClock},
         console::{ConsoleError, Standing},
         light::{self, LightKind},
-        mqtt,
         system::free_space,
     },
     store::{EventStore, Headroom, read_secret},
@@ -66,7 +66,7 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     let models = models(config, &mut findings);
     if let Some(models) = &models {
         store(config, environment, models, &mut findings);
-        broker(config, models, &mut findings);
+        broker::look(config, models, clock.wall(), &mut findings);
     } else {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
     }
@@ -261,26 +261,6 @@ pub(super) fn disk(state: &Path, findings: &mut Vec<PartHealth>) {
             let state = if space.available < LEAST_DISK { State::Impaired } else { State::Well };
             finding("disk", state, found)
         }
-    });
-}
-
-fn broker(config: &Config, models: &VerifiedModels, findings: &mut Vec<PartHealth>) {
-    let Some(uplink) = &config.uplink else {
-        findings.push(finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"));
-        return;
-    };
-    let prepared = Broker::settings(config, uplink, None, models);
-    findings.push(match prepared {
-        Err(error) => finding("broker", State::Unwell, format!("{error:#}")),
-        Ok(settings) => match mqtt::probe(&settings) {
-            Err(error) => finding("broker", State::Unwell, chain(&error)),
-            Ok(Err(fault)) => {
-                finding("broker", State::Impaired, format!("{}; events wait in the outbox", chain(&fault)))
-            }
-            Ok(Ok(())) => {
-                finding("broker", State::Well, format!("{}:{} is reached and trusted", uplink.host, uplink.port))
-            }
-        },
     });
 }
 

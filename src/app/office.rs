@@ -2,21 +2,26 @@
 //! broker's line.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    time::interval,
+};
 
 use super::{
     doctor::{self, State},
-    named,
+    limit,
+    pulse::Parts,
 };
 use crate::{
-    config::Config,
+    config::{self, Config},
     domain::{ClockTrust, Exam, Invitation, MonoTime, Seq, Timestamp},
     edge::{
         camera::CameraView,
@@ -39,6 +44,9 @@ pub(super) struct Reading {
     pub(super) look: EventStore,
 }
 
+/// How often the console shows that it is alive.
+const TURN: Duration = Duration::from_secs(1);
+
 /// What the console follows and feeds.
 pub(super) struct Office {
     pub(super) in_force: watch::Receiver<Exam>,
@@ -53,15 +61,15 @@ pub(super) struct Office {
 }
 
 impl Office {
-    /// Starts the console at `listen` and waits until it listens. It ends after `stop`.
+    /// Starts the console as `console` wants it and waits until it listens. It ends after `stop`.
     pub(super) async fn open(
         self,
+        parts: &Parts,
         config: &Config,
-        listen: SocketAddr,
-        certificate: &Path,
+        console: &config::Console,
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
-        let identity = identity(config, certificate)?;
+        let (identity, listen) = (identity(config, &console.certificate)?, console.listen);
         let Self { in_force, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
@@ -82,20 +90,28 @@ impl Office {
             .build()
             .context("cannot start the console's runtime")?;
         let (tell, listening) = oneshot::channel();
-        let thread = named("examgate-console", move || {
+        let thread = parts.thread("examgate-console", limit::CONSOLE, move |beat| {
             runtime.block_on(async {
                 let opened = Console::listen(listen, &identity, Limits::default(), office, invitations, newest, clock);
                 let console = match opened.await {
                     Ok(console) => console,
                     Err(error) => return drop(tell.send(Err(error))),
                 };
+                let mut turns = interval(TURN);
                 // Whoever waited has gone when the box is shutting down already.
                 let _ = tell.send(Ok(console.address()));
-                tokio::select! {
-                    () = console.run() => {}
-                    () = stop.notified() => {}
+                let mut serving = pin!(console.run());
+                loop {
+                    tokio::select! {
+                        () = serving.as_mut() => return,
+                        () = stop.notified() => return,
+                        _ = turns.tick() => beat.tick(),
+                    }
                 }
             });
+            // A question that waits for a disk is not waited for.
+            runtime.shutdown_background();
+            Ok(())
         })?;
         let address = listening.await.context("the console has ended")??.context("the console has no address")?;
         tracing::info!(%address, "the console is served");

@@ -39,7 +39,7 @@ fn a_good_text_is_read() {
 
 #[test]
 fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
-    let cases: [(&str, &str, &[&str]); 13] = [
+    let cases: [(&str, &str, &[&str]); 17] = [
         ("device = \"door-7\"", "device = \"door/7\"", &["door/7", "letters"]),
         ("room = \"SILVER-207\"\n", "", &["room"]),
         ("[camera]", "[camera]\nfps = 0", &["camera.fps", "0", "5 to 60"]),
@@ -53,6 +53,10 @@ fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
         ("[screen]", "[screen]\naddress = \"0.0.0.0\"", &["address", "port"]),
         ("age1qqqq", "AGE-SECRET", &["uplink.collector.recipient", "age recipient"]),
         ("broker.example.edu", "10.0.0.1:8883", &["uplink.host", "10.0.0.1:8883", "uplink.port"]),
+        ("broker.example.edu", "broker.example.edu:8883", &["uplink.host", "uplink.port"]),
+        ("broker.example.edu", "mqtts://broker.example.edu", &["uplink.host", "leave out `mqtts://`"]),
+        ("broker.example.edu", "[::1]:8883", &["uplink.host", "`::1`", "uplink.port"]),
+        ("host = \"broker.example.edu\"", "host = \"b\"\nport = 0", &["uplink.port", "1 to 65535"]),
     ];
     for (from, to, words) in cases {
         assert!(GOOD.contains(from), "{from}");
@@ -61,6 +65,14 @@ fn a_bad_text_is_refused_by_key_value_and_what_is_allowed() {
         for word in words {
             assert!(said.contains(word), "{to:?} gave {said:?}, without {word:?}");
         }
+    }
+}
+
+#[test]
+fn an_ipv6_broker_is_read_with_and_without_brackets() {
+    for host in ["::1", "[::1]"] {
+        let config = Config::parse(&GOOD.replace("broker.example.edu", host)).expect(host);
+        assert_eq!(config.uplink.expect("one").host, "::1");
     }
 }
 

@@ -37,6 +37,12 @@ impl fmt::Display for Epoch {
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
+impl Seq {
+    /// The greatest place that a database can hold: SQLite's integers are signed. A box that records one event per
+    /// millisecond reaches it in 292 million years, so a greater number is never honest.
+    pub const MAX: Self = Self(i64::MAX as u64);
+}
+
 impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

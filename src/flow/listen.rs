@@ -8,12 +8,18 @@ use crate::edge::card::{CardError, CardEvent, CardReader};
 /// How long one wait for the reader lasts: how soon an ended verification is noticed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Listens until the verification is gone (`Ok`) or the reader is beyond help.
+/// Listens until the verification is gone (`Ok`) or the reader is beyond help. Tells at every turn, at least twice a second,
+/// that it is `alive`.
 ///
 /// # Errors
 /// The fatal error of the reader; retriable ones are logged, once each as the reader reports them.
-pub fn listen(mut reader: Box<dyn CardReader>, happened: &SyncSender<Happened>) -> Result<(), CardError> {
+pub fn listen(
+    mut reader: Box<dyn CardReader>,
+    happened: &SyncSender<Happened>,
+    alive: impl Fn(),
+) -> Result<(), CardError> {
     loop {
+        alive();
         let happening = match reader.next(PATIENCE) {
             Ok(None) => Happened::Nothing,
             Ok(Some(CardEvent::Ready { slots })) => {
@@ -82,7 +88,7 @@ mod tests {
             tapped(0, Ok(card(3))),
         ];
         let (send, happened) = sync_channel(script.len() + 1);
-        let ended = listen(Box::new(Scripted(script.into())), &send);
+        let ended = listen(Box::new(Scripted(script.into())), &send, || ());
         assert!(matches!(ended, Err(CardError::Closed)), "{ended:?}");
         drop(send);
         let heard: Vec<_> = happened
@@ -105,6 +111,6 @@ mod tests {
     fn it_ends_with_the_verification() {
         let (send, happened) = sync_channel(1);
         drop(happened);
-        assert!(listen(Box::new(Scripted([tapped(0, Ok(card(1)))].into())), &send).is_ok());
+        assert!(listen(Box::new(Scripted([tapped(0, Ok(card(1)))].into())), &send, || ()).is_ok());
     }
 }

@@ -69,9 +69,10 @@ pub struct TapLookup {
 }
 
 impl TapLookup {
-    /// Answers queries until nobody asks or listens any more.
-    pub fn run(mut self, queries: &Receiver<LookupRequest>, happened: &SyncSender<Happened>) {
+    /// Answers queries until nobody asks or listens any more. Tells at every turn that it is `alive`.
+    pub fn run(mut self, queries: &Receiver<LookupRequest>, happened: &SyncSender<Happened>, alive: impl Fn()) {
         loop {
+            alive();
             let answer = match queries.recv_timeout(LOOK_EVERY) {
                 Ok(LookupRequest { event, credential }) => {
                     self.refresh();

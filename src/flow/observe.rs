@@ -42,6 +42,8 @@ pub struct Observe {
     pub looks: watch::Receiver<Option<Arc<CaptureWindow>>>,
     /// Who wants it.
     pub happened: SyncSender<Happened>,
+    /// Told at every turn, at least twice a second, that the nets are alive.
+    pub alive: Box<dyn Fn() + Send>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,7 @@ impl Observe {
         let mut newest = None;
         let mut broken = Broken::default();
         loop {
+            (self.alive)();
             let looks = &mut self.looks;
             let gone = runtime.block_on(async {
                 tokio::select! {

@@ -1,8 +1,11 @@
 //! Puts events on disk, one after the other, on a thread of its own: a disk that hangs must not hang the verification.
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, SyncSender},
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -43,12 +46,23 @@ pub struct Record {
     pub recorded: Arc<Notify>,
     /// The newest event, so that it is shown.
     pub newest: watch::Sender<Seq>,
+    /// Told at every turn that the writer is alive.
+    pub alive: Box<dyn Fn() + Send>,
 }
+
+/// How long the writer waits when nothing is to be written: how often it tells that it is alive.
+const IDLE: Duration = Duration::from_secs(1);
 
 impl Record {
     /// Records until nobody sends events any more.
     pub fn run(mut self) {
-        while let Ok(Submitted { event, by }) = self.events.recv() {
+        loop {
+            (self.alive)();
+            let Submitted { event, by } = match self.events.recv_timeout(IDLE) {
+                Ok(submitted) => submitted,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let answer = self.store.record(&event);
             match &answer {
                 Ok(recorded) => {

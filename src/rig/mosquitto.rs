@@ -1,8 +1,9 @@
-//! The real mosquitto on a loopback port of its own: TLS, client certificates, the fleet's ACL.
+//! The real mosquitto on a loopback port of its own, set up as the fleet's brokers are: TLS, client certificates, ACL, limits.
 //!
 //! Its memory can be kept or lost over a kill, as an operator's broker may. It never listens beyond loopback.
 
 use std::{
+    collections::HashSet,
     fs,
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, TcpListener},
@@ -19,18 +20,11 @@ use super::certificates::Issued;
 /// How long a broker may take to say that it runs.
 const START: Duration = Duration::from_secs(20);
 
-/// What each client may do; `%u` is its certificate's common name. A box writes only under its own id and reads only
-/// what is addressed to it; the collector reads events and states and writes receipts.
-const ACL: &str = "\
-pattern write examgate/v1/%u/state
-pattern write examgate/v1/%u/event
-pattern read examgate/v1/%u/receipt
+/// What operators are told to use, and so what boxes and collectors are tested with.
+const SETTINGS: &str = include_str!("../../provisioning/mosquitto/examgate.conf");
 
-user collector
-topic read examgate/v1/+/event
-topic read examgate/v1/+/state
-topic write examgate/v1/+/receipt
-";
+/// Who may do what.
+const ACL: &str = include_str!("../../provisioning/mosquitto/examgate.acl");
 
 /// Why the broker of a rig does not run.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +68,19 @@ impl Mosquitto {
     /// # Errors
     /// When the program is missing or does not come up.
     pub fn start(authority: &str, broker: &Issued, memory: Memory) -> Result<Self, MosquittoError> {
+        Self::start_with(authority, broker, memory, "")
+    }
+
+    /// As [`Self::start`], with other `settings` (lines of its configuration) in place of the fleet's own of the same names.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        authority: &str,
+        broker: &Issued,
+        memory: Memory,
+        settings: &str,
+    ) -> Result<Self, MosquittoError> {
         let folder = tempfile::tempdir()?;
         // The port is free now; nobody else on loopback is likely to take it before the broker does.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -82,7 +89,7 @@ impl Mosquitto {
         fs::write(at("broker.pem"), &broker.certificate)?;
         fs::write(at("broker.key"), &broker.key)?;
         fs::write(at("acl"), ACL)?;
-        fs::write(at("mosquitto.conf"), config(folder.path(), port, memory)?)?;
+        fs::write(at("mosquitto.conf"), config(folder.path(), port, memory, settings)?)?;
         let child = spawn(folder.path())?;
         Ok(Self { folder, port, child })
     }
@@ -133,31 +140,31 @@ impl Drop for Mosquitto {
     }
 }
 
-fn config(folder: &Path, port: u16, memory: Memory) -> io::Result<String> {
+fn config(folder: &Path, port: u16, memory: Memory, settings: &str) -> io::Result<String> {
     let at = |name: &str| folder.join(name).display().to_string();
     // Started by root it becomes the user `mosquitto`, who may not read this folder.
     let user = if fs::metadata(folder)?.uid() == 0 { "user root\n" } else { "" };
     let memory = match memory {
-        Memory::Kept => {
-            format!(
-                "persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n",
-                folder.display()
-            )
-        }
+        Memory::Kept => format!(
+            "persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n",
+            folder.display()
+        ),
         Memory::Lost => "persistence false\n".into(),
     };
-    Ok(format!(
+    let own = format!(
         "{user}listener {port} 127.0.0.1\n\
-         cafile {}\ncertfile {}\nkeyfile {}\n\
-         require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true\n\
-         allow_anonymous false\nacl_file {}\n\
-         max_queued_messages 10000\nset_tcp_nodelay true\n\
-         log_dest stderr\nlog_type error\nlog_type warning\nlog_type notice\nlog_type information\n{memory}",
+         cafile {}\ncertfile {}\nkeyfile {}\nacl_file {}\nlog_dest stderr\n{memory}",
         at("ca.pem"),
         at("broker.pem"),
         at("broker.key"),
         at("acl"),
-    ))
+    );
+    // Settings that belong to a listener come after it; the others may stand anywhere.
+    let name = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+    let replaced: HashSet<String> = own.lines().chain(settings.lines()).map(name).collect();
+    let kept = SETTINGS.lines().filter(|line| !line.starts_with('#') && !replaced.contains(&name(line)));
+    let lines = own.lines().chain(settings.lines()).chain(kept);
+    Ok(lines.map(|line| format!("{line}\n")).collect())
 }
 
 fn spawn(folder: &Path) -> Result<Child, MosquittoError> {

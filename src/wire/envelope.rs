@@ -48,6 +48,12 @@ pub enum EnvelopeError {
     /// Signed, but not of this shape.
     #[error("signed by the box, but not an envelope of version 1; is the box's software newer than the collector's?")]
     Malformed,
+    /// Signed, but its place is no place an event can have.
+    #[error("signed by the box as event {seq}, which is outside 1 to {max}: the box must be examined", max = Seq::MAX)]
+    NoSuchPlace {
+        /// The place it names.
+        seq: Seq,
+    },
     /// The box signed another name than the topic's.
     #[error("the envelope names another box than its topic")]
     OtherDevice,
@@ -139,8 +145,11 @@ impl EventEnvelope {
         let payload = signed::verify(PURPOSE, key, bytes).ok_or(EnvelopeError::NotSigned)?;
         let Payload { v, device: named, epoch, seq, event_id, prev, hash, sealed } =
             cbor::from_slice(&payload).ok_or(EnvelopeError::Malformed)?;
-        if v != 1 || seq.0 == 0 {
+        if v != 1 {
             return Err(EnvelopeError::Malformed);
+        }
+        if seq.0 == 0 || seq > Seq::MAX {
+            return Err(EnvelopeError::NoSuchPlace { seq });
         }
         if named != *device {
             return Err(EnvelopeError::OtherDevice);
@@ -250,7 +259,11 @@ mod tests {
             (signed::sign(PURPOSE, &key(), b"no cbor".to_vec()), EnvelopeError::Malformed),
             (signed::sign(PURPOSE, &key(), trailing), EnvelopeError::Malformed),
             (signed_payload(|p| p.v = 2), EnvelopeError::Malformed),
-            (signed_payload(|p| p.seq = Seq(0)), EnvelopeError::Malformed),
+            (signed_payload(|p| p.seq = Seq(0)), EnvelopeError::NoSuchPlace { seq: Seq(0) }),
+            (signed_payload(|p| p.seq = Seq(u64::MAX)), EnvelopeError::NoSuchPlace { seq: Seq(u64::MAX) }),
+            (signed_payload(|p| p.seq = Seq(1 << 63)), EnvelopeError::NoSuchPlace { seq: Seq(1 << 63) }),
+            // The greatest that is allowed gets further: only its hash is not right here.
+            (signed_payload(|p| p.seq = Seq::MAX), EnvelopeError::WrongHash),
             (signed_payload(|p| p.device = DeviceId::new("door-2").expect("valid")), EnvelopeError::OtherDevice),
             (signed_payload(|p| p.sealed.clear()), EnvelopeError::Open(OpenError::Closed)),
             (signed_payload(|p| p.sealed = stranger.seal(b"x")), EnvelopeError::Open(OpenError::Closed)),

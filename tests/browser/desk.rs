@@ -129,7 +129,7 @@ impl Desk {
         let (tell, happened) = sync_channel(64);
         let (newest, changes) = watch::channel(Seq::default());
         let (store, recorded) = (open(), Arc::new(Notify::new()));
-        let record = Record { store, events, happened: tell, recorded, newest };
+        let record = Record { store, events, happened: tell, recorded, newest, alive: Box::new(|| ()) };
         std::thread::spawn(move || record.run());
         let start: Timestamp = "2026-12-14T13:40:00Z".parse().expect("a constant time");
         let clock = Arc::new(ScriptedClock::starting_at(start));

@@ -9,7 +9,7 @@ use examgate::{
     domain::{Decision, DeviceId, Epoch, Event, Reason, Seq, Timestamp, sample::verified},
     edge::{
         clock::{Clock, ScriptedClock},
-        mqtt::{Link, Settings, Tls, uplink},
+        mqtt::{Link, Patience, Settings, Tls, uplink},
     },
     flow::deliver::{Deliver, Delivery, Pace, Parties, Standing},
     rig::{
@@ -102,16 +102,23 @@ pub(crate) struct Door {
 impl Door {
     /// Starts with `events` in the outbox.
     pub(crate) fn start(world: &World, events: u64) -> Self {
+        let (authority, own) = (world.authority.certificate(), &world.certificate);
+        Self::connecting(world.broker.port(), authority, own, events, Patience::default())
+    }
+
+    /// Starts with `events` in the outbox, as a client of whatever listens at `port` of loopback.
+    pub(crate) fn connecting(port: u16, authority: &str, own: &Issued, events: u64, patience: Patience) -> Self {
         let settings = Settings {
             host: "127.0.0.1".into(),
-            port: world.broker.port(),
+            port,
             device: device(),
             tls: Tls {
-                authority: world.authority.certificate().into(),
-                certificate: world.certificate.certificate.clone().into(),
-                key: Zeroizing::new(world.certificate.key.clone().into()),
+                authority: authority.into(),
+                certificate: own.certificate.clone().into(),
+                key: Zeroizing::new(own.key.clone().into()),
             },
             state: DeviceState::new(Status::Online, Uuid::from_u128(5), Versions::default()),
+            patience,
         };
         let clock: Arc<dyn Clock> = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
         let (near, polled) = uplink(settings, Arc::clone(&clock)).expect("usable certificates");

@@ -1,7 +1,9 @@
 //! The uplink against the real mosquitto over TLS: what reaches the broker, what comes back, and what is said when
 //! something is wrong. The collector's side is played by a plain client here; the real one is tested with the fleet.
 
+mod asked;
 mod door;
+mod hostile;
 mod watcher;
 
 use std::sync::Arc;
@@ -198,9 +200,14 @@ async fn certificate_faults_are_told_apart() {
             LinkFault::Tls { refusal: found, .. } => assert_eq!(*found, refusal),
             LinkFault::Unreachable { .. }
             | LinkFault::Refused { .. }
+            | LinkFault::NotTls { .. }
+            | LinkFault::Unfit { .. }
             | LinkFault::SubscriptionRefused
             | LinkFault::Dismissed { .. }
-            | LinkFault::Broken { .. } => panic!("{refusal:?} expected, not {fault:?}"),
+            | LinkFault::Broken { .. }
+            | LinkFault::Silent { .. }
+            | LinkFault::Surprise { .. }
+            | LinkFault::Ended { .. } => panic!("{refusal:?} expected, not {fault:?}"),
         }
     }
 }

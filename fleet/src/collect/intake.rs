@@ -3,15 +3,11 @@
 //! What cannot be believed is logged once for each box and cause, counted, acknowledged to the broker (or it would come
 //! for ever) and never receipted. It never goes on when the ledger fails.
 
-use std::{
-    collections::HashMap,
-    mem,
-    sync::mpsc::{Receiver, TryRecvError},
-};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use anyhow::{Context, Result};
 use examgate::{
-    domain::DeviceId,
+    domain::{DeviceId, Seq},
     wire::{
         envelope::{EnvelopeError, EventEnvelope},
         keys::SigningKey,
@@ -21,7 +17,14 @@ use examgate::{
     },
 };
 
-use super::{broker::Message, devices::Devices, ledger::Ledger};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    broker::Answer,
+    devices::Devices,
+    ledger::Ledger,
+    waiting::{Message, Waiting},
+};
 
 /// Most events in one transaction.
 const BATCH: usize = 128;
@@ -30,7 +33,7 @@ const BATCH: usize = 128;
 const REFUSALS: usize = 4096;
 
 /// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
     #[error("not an event topic")]
     Topic,
@@ -38,6 +41,8 @@ enum Refusal {
     Unknown,
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    #[error("the ledger cannot hold event {seq} of this box ({why}): the box must be examined; others are not touched")]
+    Unusable { seq: Seq, why: String },
 }
 
 /// Refusals of one box for one cause.
@@ -45,29 +50,29 @@ type RefusalKind = (Option<DeviceId>, mem::Discriminant<Refusal>, Option<mem::Di
 
 /// Takes messages in.
 pub(super) struct Intake {
-    devices: Devices,
+    devices: Arc<Devices>,
     identity: Identity,
     ledger: Ledger,
     receipts: SigningKey,
     refused: HashMap<RefusalKind, u64>,
+    answers: UnboundedSender<Answer>,
 }
 
 impl Intake {
-    /// `receipts` signs them.
-    pub(super) fn new(devices: Devices, identity: Identity, ledger: Ledger, receipts: SigningKey) -> Self {
-        Self { devices, identity, ledger, receipts, refused: HashMap::new() }
+    /// `receipts` signs them; they and acknowledgements go to `answers`.
+    pub(super) fn new(
+        devices: Arc<Devices>,
+        identity: Identity,
+        ledger: Ledger,
+        receipts: SigningKey,
+        answers: UnboundedSender<Answer>,
+    ) -> Self {
+        Self { devices, identity, ledger, receipts, refused: HashMap::new(), answers }
     }
 
-    /// Runs until the other end of `messages` is gone.
-    pub(super) fn run(mut self, messages: &Receiver<Message>) -> Result<()> {
-        while let Ok(first) = messages.recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH {
-                match messages.try_recv() {
-                    Ok(message) => batch.push(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
-            }
+    /// Runs until `waiting` is closed and empty.
+    pub(super) fn run(mut self, waiting: &Waiting) -> Result<()> {
+        while let Some(batch) = waiting.take(BATCH) {
             self.take(&batch)?;
         }
         for ((device, ..), count) in &self.refused {
@@ -88,33 +93,44 @@ impl Intake {
         for (device, epoch, seq, alarm) in &committed.alarms {
             tracing::error!(%device, %epoch, %seq, alarm = alarm.name(), "a box contradicts itself: it must be examined");
         }
+        for (device, epoch, seq, why) in committed.unusable {
+            tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");
+            self.refuse(Some(device), Refusal::Unusable { seq, why });
+        }
         tracing::debug!(fresh = committed.fresh, of = batch.len(), "committed");
         // Committed: from here on the box may forget, and the broker, too.
-        let Some(line) = batch.last() else { return Ok(()) };
         for ((device, epoch), seq) in committed.contiguous {
             if seq.0 > 0 {
                 let topic = DeviceTopic::Receipt.of(&device);
-                line.reply(topic, Receipt { device, epoch, seq }.encode(&self.receipts));
+                let receipt = Receipt { device, epoch, seq }.encode(&self.receipts);
+                self.answer(Answer::Receipt { topic, receipt });
             }
         }
-        batch.iter().for_each(Message::acknowledge);
+        for place in batch.iter().filter_map(|message| message.place) {
+            self.answer(Answer::Acknowledge(place));
+        }
         Ok(())
     }
 
+    fn answer(&self, answer: Answer) {
+        // Nobody listens only when the collector is stopping.
+        let _ = self.answers.send(answer);
+    }
+
     fn read(&self, message: &Message) -> Result<EventEnvelope, (Option<DeviceId>, Refusal)> {
-        let Some((device, DeviceTopic::Event)) = DeviceTopic::parse(message.topic()) else {
+        let Some((device, DeviceTopic::Event)) = DeviceTopic::parse(&message.topic) else {
             return Err((None, Refusal::Topic));
         };
         let Some(key) = self.devices.key(&device) else {
             return Err((Some(device), Refusal::Unknown));
         };
-        EventEnvelope::decode(message.payload(), &device, key, &self.identity)
+        EventEnvelope::decode(&message.payload, &device, key, &self.identity)
             .map_err(|error| (Some(device), error.into()))
     }
 
     fn refuse(&mut self, device: Option<DeviceId>, refusal: Refusal) {
         let cause = match &refusal {
-            Refusal::Topic | Refusal::Unknown => None,
+            Refusal::Topic | Refusal::Unknown | Refusal::Unusable { .. } => None,
             Refusal::Envelope(error) => Some(mem::discriminant(error)),
         };
         let kind = (device, mem::discriminant(&refusal), cause);

@@ -1,7 +1,8 @@
 //! The ledger: every event once, in an encrypted database.
 //!
 //! An event that is known changes nothing; one that contradicts what is known raises an alarm and changes nothing
-//! either. What comes here has been verified.
+//! either. An event that the database cannot take is put aside and harms no other; only a fault of the database itself
+//! is an error. What comes here has been verified.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -52,6 +53,17 @@ pub(super) struct Committed {
     pub(super) contiguous: BTreeMap<(DeviceId, Epoch), Seq>,
     /// Alarms not raised before.
     pub(super) alarms: Vec<(DeviceId, Epoch, Seq, Alarm)>,
+    /// Events that the database does not take, and what it says. They are not in the ledger and never receipted.
+    pub(super) unusable: Vec<(DeviceId, Epoch, Seq, String)>,
+}
+
+/// Whether `error` is about the value that was to be written, not about the database or the disk under it.
+fn is_about_the_value(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    if let Some(code) = error.sqlite_error_code() {
+        return matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig);
+    }
+    matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
 }
 
 /// One committed event.
@@ -90,7 +102,16 @@ impl Ledger {
         let mut committed = Committed::default();
         let mut apply = || {
             for event in events {
-                committed.fresh += usize::from(insert(&transaction, event, &mut committed.alarms)?);
+                // A statement that fails changes nothing, so the transaction goes on without this event.
+                match insert(&transaction, event, &mut committed.alarms) {
+                    Ok(fresh) => committed.fresh += usize::from(fresh),
+                    Err(error) if is_about_the_value(&error) => {
+                        let EventEnvelope { device, epoch, seq, .. } = event;
+                        committed.unusable.push((device.clone(), *epoch, *seq, error.to_string()));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
                 committed.contiguous.insert((event.device.clone(), event.epoch), Seq(0));
             }
             for ((device, epoch), seq) in &mut committed.contiguous {
@@ -191,12 +212,14 @@ fn advance(
         .unwrap_or(0);
     let mut contiguous = before;
     let mut head = link(contiguous)?.map_or(*EventHash::START.as_bytes(), |(_, hash)| hash);
-    while let Some((prev, hash)) = link(contiguous + 1)? {
+    while let Some(next) = contiguous.checked_add(1).filter(|&next| Seq(next) <= Seq::MAX)
+        && let Some((prev, hash)) = link(next)?
+    {
         if prev != head {
-            raise(ledger, device, epoch, Seq(contiguous + 1), Alarm::ChainBroken, alarms)?;
+            raise(ledger, device, epoch, Seq(next), Alarm::ChainBroken, alarms)?;
             break;
         }
-        (contiguous, head) = (contiguous + 1, hash);
+        (contiguous, head) = (next, hash);
     }
     if contiguous > before {
         ledger
@@ -273,7 +296,33 @@ mod tests {
             fresh,
             contiguous: BTreeMap::from([((door(), EPOCH), Seq(contiguous))]),
             alarms: alarms.iter().map(|&(seq, alarm)| (door(), EPOCH, Seq(seq), alarm)).collect(),
+            unusable: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_event_that_the_database_cannot_take_is_put_aside_and_the_others_are_kept() {
+        let (_folder, mut ledger) = ledger();
+        let good = chain(2);
+        let bad = envelope(u64::MAX, EventHash::START, "no place in SQLite");
+        let committed = ledger.commit(&[good[0].clone(), bad.clone(), good[1].clone()]).expect("the disk is well");
+        let [(device, epoch, seq, why)] = committed.unusable.as_slice() else { panic!("one: {committed:?}") };
+        assert_eq!((device, *epoch, *seq), (&door(), EPOCH, bad.seq));
+        assert!(!why.is_empty());
+        assert_eq!((committed.fresh, &committed.contiguous[&(door(), EPOCH)]), (2, &Seq(2)));
+        // Alone, too, and nothing is receipted for it.
+        assert!(ledger.commit(&[bad]).expect("the disk is well").contiguous.is_empty());
+        let top = ledger.commit(&[envelope(Seq::MAX.0, EventHash::START, "the last place")]).expect("works");
+        assert_eq!((top.fresh, &top.contiguous[&(door(), EPOCH)]), (1, &Seq(2)));
+    }
+
+    #[test]
+    fn a_fault_of_the_database_is_an_error() {
+        let (folder, mut ledger) = ledger();
+        ledger.0.connection().pragma_update(None, "max_page_count", 16).expect("a limit");
+        let full = (1..500).find_map(|seq| ledger.commit(&[envelope(seq, EventHash::START, &"x".repeat(4000))]).err());
+        assert!(matches!(full, Some(Fault::Full { .. })), "{full:?}");
+        drop(folder);
     }
 
     #[test]

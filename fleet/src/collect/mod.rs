@@ -8,28 +8,26 @@ mod devices;
 pub(crate) mod events;
 mod intake;
 mod ledger;
+mod waiting;
 
-use std::{fs, path::PathBuf, sync::mpsc, thread};
+use std::{fs, path::PathBuf, sync::Arc, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use examgate::{
     store::{Key, read_secret},
     wire::{keys::SigningKey, seal::Identity},
 };
 
-use self::{broker::Broker, devices::Devices, intake::Intake, ledger::Ledger};
-
-/// Messages between the connection and the ledger. More than the broker may send unacknowledged.
-const QUEUE: usize = 256;
+use self::{broker::Broker, devices::Devices, intake::Intake, ledger::Ledger, waiting::Waiting};
 
 /// What the collector needs.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The broker's TLS address, its host as its certificate names it.
+    /// The broker's TLS address, its host as its certificate names it; an IPv6 address in brackets.
     #[arg(long, value_name = "HOST:PORT")]
     broker: String,
-    /// The authority that issued the broker's certificate (PEM).
+    /// The authorities that may have issued the broker's certificate (PEM); all in the file count.
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
     /// The collector's certificate (PEM).
@@ -69,16 +67,19 @@ fn age_identity(path: &PathBuf) -> Result<Identity> {
 /// # Errors
 /// When a file cannot be used, or the ledger fails: what cannot be kept must not be taken.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let broker = Broker::new(&arguments.broker, &arguments.ca, &arguments.cert, &arguments.key)?;
+    let devices = Arc::new(Devices::read(&arguments.devices)?);
+    let waiting = Arc::new(Waiting::default());
+    let files = (&*arguments.ca, &*arguments.cert, &*arguments.key);
+    let broker = Broker::new(&arguments.broker, files, Arc::clone(&devices), Arc::clone(&waiting))?;
     let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
     let ledger = Ledger::open(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
-    let devices = Devices::read(&arguments.devices)?;
-    let intake = Intake::new(devices, age_identity(&arguments.age_identity)?, ledger, receipts);
+    let (answers_tx, answers) = tokio::sync::mpsc::unbounded_channel();
+    let intake = Intake::new(devices, age_identity(&arguments.age_identity)?, ledger, receipts, answers_tx);
 
-    let (messages_tx, messages) = mpsc::sync_channel(QUEUE);
     let (failed_tx, failed) = tokio::sync::oneshot::channel();
+    let taking = Arc::clone(&waiting);
     let committing = thread::Builder::new().name("ledger".into()).spawn(move || {
-        if let Err(error) = intake.run(&messages) {
+        if let Err(error) = intake.run(&taking) {
             // Nobody listens any more when the collector is stopping anyway.
             let _ = failed_tx.send(error);
         }
@@ -87,14 +88,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let ended = runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
-            () = broker.run(messages_tx) => Ok(()),
+            () = broker.run(answers) => Ok(()),
             _ = terminate.recv() => Ok(()),
             stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
-            Ok(error) = failed => Err(error),
+            // Without a word it panicked: nothing is committed any more, so nothing may be taken.
+            failed = failed => Err(failed.unwrap_or_else(|_| anyhow!("the ledger's thread has ended"))),
         }
     });
-    // The connection is gone with the future above, and so is the channel's far end: the ledger finishes what it has.
-    drop(runtime);
+    // The connection is gone with the future above: the ledger finishes what it has.
+    runtime.shutdown_background();
+    waiting.close();
     if committing.join().is_err() {
         bail!("the ledger's thread panicked");
     }

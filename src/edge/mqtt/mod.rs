@@ -6,21 +6,19 @@
 //!
 //! There is no fake: tests run the real mosquitto.
 
-mod fault;
+mod polling;
 mod probe;
-mod rumqttc;
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use ::rumqttc::v5::{AsyncClient, mqttbytes::QoS};
 use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 pub use self::{
-    fault::{LinkFault, UplinkError},
-    probe::probe,
-    rumqttc::UplinkLoop,
+    polling::UplinkLoop,
+    probe::{Asked, probe},
 };
+pub use crate::mqtt::{LinkFault, Patience, TrustError as UplinkError};
 use crate::{
     domain::{DeviceId, MonoTime, Seq},
     edge::clock::Clock,
@@ -33,7 +31,7 @@ pub const WINDOW: u32 = 32;
 /// The two ends' certificates, PEM.
 #[derive(Clone)]
 pub struct Tls {
-    /// The authority that issued the broker's certificate. No other is trusted.
+    /// The authorities that may have issued the broker's certificate. No other is trusted.
     pub authority: Vec<u8>,
     /// This box's certificate; its common name is the device id.
     pub certificate: Vec<u8>,
@@ -50,7 +48,7 @@ impl fmt::Debug for Tls {
 /// Where and as whom to connect.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The broker's host name or address, as its certificate names it.
+    /// The broker's host name or address (IPv6 without brackets), as its certificate names it.
     pub host: String,
     /// Its TLS port.
     pub port: u16,
@@ -60,6 +58,8 @@ pub struct Settings {
     pub tls: Tls,
     /// What is retained as this box's state while connected; with another status it is also the last will and goodbye.
     pub state: DeviceState,
+    /// How long the broker is waited for.
+    pub patience: Patience,
 }
 
 /// How the link stands.
@@ -114,10 +114,17 @@ pub struct LineGone;
 #[derive(Clone)]
 pub struct Line {
     connection: u64,
-    client: AsyncClient,
+    hand: mpsc::Sender<Handed>,
     topic: Arc<str>,
-    /// What was handed to the client and has no packet id yet, in that order: an event or (`None`) anything else.
-    handed: Arc<std::sync::Mutex<VecDeque<Option<Seq>>>>,
+}
+
+/// A message on its way to the connection.
+struct Handed {
+    topic: Arc<str>,
+    /// The event in it; `None`: something else.
+    seq: Option<Seq>,
+    retain: bool,
+    payload: Vec<u8>,
 }
 
 impl Line {
@@ -133,14 +140,8 @@ impl Line {
     /// # Errors
     /// When the connection has ended.
     pub fn try_send(&self, seq: Seq, envelope: Vec<u8>) -> Result<(), LineGone> {
-        self.publish(&self.topic, Some(seq), false, envelope)
-    }
-
-    fn publish(&self, topic: &str, seq: Option<Seq>, retain: bool, payload: Vec<u8>) -> Result<(), LineGone> {
-        let mut handed = self.handed.lock().expect("nobody panics while holding it");
-        self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).map_err(|_| LineGone)?;
-        handed.push_back(seq);
-        Ok(())
+        let event = Handed { topic: Arc::clone(&self.topic), seq: Some(seq), retain: false, payload: envelope };
+        self.hand.try_send(event).map_err(|_| LineGone)
     }
 }
 

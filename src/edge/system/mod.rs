@@ -4,10 +4,12 @@
 
 mod machine;
 mod private;
+mod running;
 mod service;
 mod tail;
 
 pub use machine::{BootId, FreeSpace, MachineError, free_space};
 pub use private::{PrivateFileError, read_private};
+pub use running::{Running, RunningError};
 pub use service::Service;
 pub use tail::Tail;

@@ -66,7 +66,7 @@ impl Office {
         };
         let (queries, asked) = sync_channel(1);
         let (tell, happened) = sync_channel(4);
-        std::thread::spawn(move || lookup.run(&asked, &tell));
+        std::thread::spawn(move || lookup.run(&asked, &tell, || ()));
         Self { _folder: folder, roster, queries, happened }
     }
 

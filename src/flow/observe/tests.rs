@@ -94,7 +94,7 @@ impl WatchedRoom {
         let (tell, happened) = sync_channel(64);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let handle = runtime.handle().clone();
-        let observe = Observe { pipeline, camera, looks: wanted, happened: tell };
+        let observe = Observe { pipeline, camera, looks: wanted, happened: tell, alive: Box::new(|| ()) };
         let observer = thread::spawn(move || observe.run(&handle));
         Self { looks, broken, happened, observer, _runtime: runtime }
     }

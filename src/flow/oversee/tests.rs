@@ -94,7 +94,14 @@ impl Morning {
         let (submit, events) = sync_channel(4);
         let (tell, happened) = sync_channel(16);
         let (store, recorded) = (open(), Arc::new(Notify::new()));
-        let record = Record { store, events, happened: tell, recorded, newest: watch::Sender::default() };
+        let record = Record {
+            store,
+            events,
+            happened: tell,
+            recorded,
+            newest: watch::Sender::default(),
+            alive: Box::new(|| ()),
+        };
         let recorder = std::thread::spawn(move || record.run());
         let clock = Arc::new(Hand(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
         let reading = Arc::clone(&clock) as Arc<dyn Clock>;

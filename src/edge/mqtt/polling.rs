@@ -1,0 +1,361 @@
+//! The polling loop: one connection after the other, each watched over and each begun afresh.
+//!
+//! It never queues: what is not answered when a connection ends is forgotten here and sent again from the outbox. Whatever
+//! the broker does ends in a [`LinkFault`] and another attempt.
+
+use std::{
+    collections::HashMap,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+use super::{Acked, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW};
+use crate::{
+    domain::{MonoTime, Seq},
+    edge::clock::Clock,
+    mqtt::{
+        Authorities, Connection, Greeting, LinkFault, Session, Welcome, connector,
+        packet::{
+            Filter, LastWill, Packet, PubAck, PubAckReason, Publish, QoS, SubAck, Subscribe, SubscribeReasonCode,
+        },
+        whole_text,
+    },
+    wire::{state::Status, topic::DeviceTopic},
+};
+
+/// Pauses between attempts: doubled from the first to the last. A connection that held for longer than the pause before it
+/// begins at the first again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Longest wait for the goodbye to leave.
+pub(super) const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The packet id of the subscription; messages have others.
+const SUBSCRIPTION: u16 = u16::MAX;
+
+/// Polls the connection and reconnects. Its own task; see [`super::uplink`].
+pub struct UplinkLoop {
+    settings: Settings,
+    connector: native_tls::TlsConnector,
+    clock: Arc<dyn Clock>,
+    link: watch::Sender<Link>,
+    acks: mpsc::Sender<Acked>,
+    receipts: mpsc::Sender<Vec<u8>>,
+}
+
+/// How one connection ended.
+enum Ended {
+    Stopped,
+    Fault(LinkFault),
+}
+
+/// What was sent on this connection and is not answered.
+struct Unanswered {
+    /// By packet id: the event, or `None` for anything else, and when it was sent.
+    sent: HashMap<u16, (Option<Seq>, Instant)>,
+    /// Most of them at a time.
+    most: usize,
+    last: u16,
+}
+
+impl Unanswered {
+    fn new(welcome: &Welcome) -> Self {
+        // The state needs its place beside a window full of events.
+        let most = usize::from(welcome.receive_maximum).min(WINDOW as usize + 2);
+        Self { sent: HashMap::new(), most, last: 0 }
+    }
+
+    fn has_room(&self) -> bool {
+        self.sent.len() < self.most
+    }
+
+    /// A packet id that nothing unanswered has. There are far more than `most`.
+    fn place(&mut self, seq: Option<Seq>) -> u16 {
+        loop {
+            self.last = if self.last + 1 >= SUBSCRIPTION { 1 } else { self.last + 1 };
+            if !self.sent.contains_key(&self.last) {
+                self.sent.insert(self.last, (seq, Instant::now()));
+                return self.last;
+            }
+        }
+    }
+
+    /// When the oldest must have been answered.
+    fn due(&self, patience: Duration) -> Option<Instant> {
+        self.sent.values().map(|&(_, sent)| sent + patience).min()
+    }
+}
+
+pub(super) fn tls(settings: &Settings) -> Result<native_tls::TlsConnector, UplinkError> {
+    let authorities = Authorities::read(&settings.tls.authority).map_err(crate::mqtt::TrustError::from)?;
+    Ok(connector(&authorities, &settings.tls.certificate, &settings.tls.key)?)
+}
+
+impl UplinkLoop {
+    pub(super) fn new(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        link: watch::Sender<Link>,
+        acks: mpsc::Sender<Acked>,
+        receipts: mpsc::Sender<Vec<u8>>,
+    ) -> Result<Self, UplinkError> {
+        let connector = tls(&settings)?;
+        Ok(Self { settings, connector, clock, link, acks, receipts })
+    }
+
+    /// Keeps the link up until `stop`, then says goodbye.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut pause = PAUSES.0;
+        let mut after = None;
+        let mut down_since = None;
+        for connection in 1.. {
+            self.link.send_replace(Link::Connecting { after: after.take() });
+            let mut up_since = None;
+            let fault = match self.connection(connection, &mut up_since, stop.as_mut()).await {
+                Ended::Stopped => break,
+                Ended::Fault(fault) => Arc::new(fault),
+            };
+            if let Some(up_since) = up_since {
+                down_since = None;
+                // A broker that lets everybody in and throws everybody out is asked less and less often, too.
+                if up_since.elapsed() > pause {
+                    pause = PAUSES.0;
+                }
+            }
+            let since: MonoTime = *down_since.get_or_insert_with(|| self.clock.mono());
+            self.link.send_replace(Link::Down { cause: Arc::clone(&fault), since });
+            tracing::warn!(fault = whole_text(&*fault), retry_in = ?pause, "uplink down");
+            tokio::select! {
+                () = stop.as_mut() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = PAUSES.1.min(pause * 2);
+            after = Some(fault);
+        }
+        self.link.send_replace(Link::Closed);
+    }
+
+    fn greeting(&self) -> Greeting {
+        let lost = self.settings.state.with_status(Status::Lost).encode();
+        let topic = DeviceTopic::State.of(&self.settings.device);
+        Greeting {
+            client_id: self.settings.device.as_str().into(),
+            session: Session::Fresh,
+            receive_maximum: None,
+            will: Some(LastWill::new(topic, lost, QoS::AtLeastOnce, true, None)),
+            patience: self.settings.patience,
+        }
+    }
+
+    /// One connection, from the dial to its end.
+    async fn connection(
+        &self,
+        number: u64,
+        up_since: &mut Option<Instant>,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Ended {
+        let Settings { host, port, device, patience, .. } = &self.settings;
+        let opened = tokio::select! {
+            opened = Connection::open(host, *port, &self.connector, self.greeting()) => opened,
+            () = stop.as_mut() => return Ended::Stopped,
+        };
+        let (mut connection, welcome) = match opened {
+            Ok(opened) => opened,
+            Err(fault) => return Ended::Fault(fault),
+        };
+        let lacks = welcome.lacks(device.as_str());
+        if !lacks.is_empty() {
+            return Ended::Fault(LinkFault::Unfit { broker: format!("{host}:{port}"), lacks: lacks.join("; ") });
+        }
+        // Receipts are listened to before anything is sent that could be receipted.
+        let filter = Filter::new(DeviceTopic::Receipt.of(device), QoS::AtLeastOnce);
+        let subscribe = Subscribe { pkid: SUBSCRIPTION, filters: vec![filter], properties: None };
+        if let Err(fault) = connection.queue(&Packet::Subscribe(subscribe)) {
+            return Ended::Fault(fault);
+        }
+        let (line, mut handed) = self.line(number);
+        let mut unanswered = Unanswered::new(&welcome);
+        let asked = Instant::now();
+        loop {
+            let due =
+                if up_since.is_some() { unanswered.due(patience.answer) } else { Some(asked + patience.greeting) };
+            let late = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let turn = tokio::select! {
+                packet = connection.next() => match packet {
+                    Ok(packet) => self.incoming(&mut connection, packet, &line, &mut unanswered, up_since),
+                    Err(fault) => Err(fault),
+                },
+                // The line holds a sender itself, so there is always somebody who may hand something over.
+                Some(message) = handed.recv(), if unanswered.has_room() => {
+                    send(&mut connection, &mut unanswered, message)
+                }
+                () = late => Err(connection.silent(match up_since {
+                    None => "it does not answer the subscription",
+                    Some(_) => "it has left a message without an answer for too long",
+                })),
+                () = stop.as_mut() => {
+                    if up_since.is_some() {
+                        self.goodbye(connection).await;
+                    }
+                    return Ended::Stopped;
+                }
+            };
+            if let Err(fault) = turn {
+                return Ended::Fault(fault);
+            }
+        }
+    }
+
+    /// The near end of a connection, and what is handed over there.
+    fn line(&self, connection: u64) -> (Line, mpsc::Receiver<Handed>) {
+        // Room for a full window and the few messages around it: handing over never waits.
+        let (hand, handed) = mpsc::channel(WINDOW as usize + 8);
+        (Line { connection, hand, topic: DeviceTopic::Event.of(&self.settings.device).into() }, handed)
+    }
+
+    fn incoming(
+        &self,
+        connection: &mut Connection,
+        packet: Packet,
+        line: &Line,
+        unanswered: &mut Unanswered,
+        up_since: &mut Option<Instant>,
+    ) -> Result<(), LinkFault> {
+        if let Packet::SubAck(ack) = packet {
+            return self.subscribed(connection, &ack, line, unanswered, up_since);
+        }
+        if let Packet::PubAck(ack) = packet {
+            return self.acknowledged(connection, &ack, line, unanswered);
+        }
+        if let Packet::Publish(message) = packet {
+            let receipt = DeviceTopic::Receipt.of(&self.settings.device);
+            if message.topic.as_ref() != receipt.as_bytes() {
+                tracing::debug!("a message that was not asked for was dropped");
+            } else if self.receipts.try_send(message.payload.to_vec()).is_err() {
+                tracing::debug!("a receipt was dropped: they come faster than they are read");
+            }
+            // Answered in any case, or the broker would keep a place for it.
+            if message.qos == QoS::AtLeastOnce {
+                connection.queue(&Packet::PubAck(PubAck::new(message.pkid, None)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn subscribed(
+        &self,
+        connection: &mut Connection,
+        ack: &SubAck,
+        line: &Line,
+        unanswered: &mut Unanswered,
+        up_since: &mut Option<Instant>,
+    ) -> Result<(), LinkFault> {
+        if ack.pkid != SUBSCRIPTION || up_since.is_some() {
+            return Err(connection.surprise("it answered a subscription that was never sent"));
+        }
+        if !matches!(ack.return_codes.as_slice(), [SubscribeReasonCode::Success(_)]) {
+            return Err(LinkFault::SubscriptionRefused);
+        }
+        let online = self.settings.state.with_status(Status::Online).encode();
+        let topic = DeviceTopic::State.of(&self.settings.device);
+        send(connection, unanswered, Handed { topic: topic.into(), seq: None, retain: true, payload: online })?;
+        *up_since = Some(Instant::now());
+        self.link.send_replace(Link::Up(line.clone()));
+        tracing::info!("uplink up");
+        Ok(())
+    }
+
+    fn acknowledged(
+        &self,
+        connection: &Connection,
+        ack: &PubAck,
+        line: &Line,
+        unanswered: &mut Unanswered,
+    ) -> Result<(), LinkFault> {
+        let Some((seq, _)) = unanswered.sent.remove(&ack.pkid) else {
+            return Err(connection.surprise("it acknowledged a message that was never sent"));
+        };
+        let answer = answer(ack.reason);
+        match (seq, answer) {
+            // Full only if nobody reads answers, and then nobody sends either.
+            (Some(seq), answer) => drop(self.acks.try_send(Acked { connection: line.connection, seq, answer })),
+            (None, BrokerAnswer::Refused(why)) => tracing::error!(why, "the broker refused this box's state"),
+            (None, BrokerAnswer::Taken | BrokerAnswer::NobodyListens) => {}
+        }
+        Ok(())
+    }
+
+    /// Replaces the retained state (a client that disconnects in order has no last will), then disconnects. As QoS 0: nobody
+    /// waits for an answer, and it needs no place among the unanswered.
+    async fn goodbye(&self, mut connection: Connection) {
+        let stopped = self.settings.state.with_status(Status::Stopped).encode();
+        let mut publish = Publish::new(DeviceTopic::State.of(&self.settings.device), QoS::AtMostOnce, stopped, None);
+        publish.retain = true;
+        // What cannot be said is said by the last will.
+        if connection.queue(&Packet::Publish(publish)).is_ok() {
+            connection.close(GOODBYE).await;
+        }
+    }
+}
+
+fn send(connection: &mut Connection, unanswered: &mut Unanswered, message: Handed) -> Result<(), LinkFault> {
+    let Handed { topic, seq, retain, payload } = message;
+    let mut publish = Publish::new(&*topic, QoS::AtLeastOnce, payload, None);
+    publish.retain = retain;
+    publish.pkid = unanswered.place(seq);
+    connection.queue(&Packet::Publish(publish))
+}
+
+/// What a PUBACK says.
+fn answer(reason: PubAckReason) -> BrokerAnswer {
+    match reason {
+        PubAckReason::Success => BrokerAnswer::Taken,
+        PubAckReason::NoMatchingSubscribers => BrokerAnswer::NobodyListens,
+        PubAckReason::NotAuthorized => BrokerAnswer::Refused(
+            "not authorised: check the broker's ACL, and that the certificate's common name is the device id",
+        ),
+        PubAckReason::QuotaExceeded => BrokerAnswer::Refused("the broker's quota is used up"),
+        PubAckReason::TopicNameInvalid => BrokerAnswer::Refused("the broker does not accept the topic"),
+        PubAckReason::PayloadFormatInvalid => BrokerAnswer::Refused("the broker does not accept the payload"),
+        PubAckReason::PacketIdentifierInUse => BrokerAnswer::Refused("the broker lost count of the packets"),
+        PubAckReason::UnspecifiedError | PubAckReason::ImplementationSpecificError => {
+            BrokerAnswer::Refused("the broker gave no reason; see its log")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reasons_below_0x80_are_no_fault() {
+        assert_eq!(answer(PubAckReason::Success), BrokerAnswer::Taken);
+        assert_eq!(answer(PubAckReason::NoMatchingSubscribers), BrokerAnswer::NobodyListens);
+        for reason in [PubAckReason::NotAuthorized, PubAckReason::QuotaExceeded, PubAckReason::UnspecifiedError] {
+            assert!(matches!(answer(reason), BrokerAnswer::Refused(_)), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn packet_ids_go_round_without_meeting_what_is_unanswered() {
+        let mut unanswered = Unanswered { sent: HashMap::new(), most: 3, last: SUBSCRIPTION - 3 };
+        let ids: Vec<u16> = (0..4).map(|_| unanswered.place(None)).collect();
+        assert_eq!(ids, [SUBSCRIPTION - 2, SUBSCRIPTION - 1, 1, 2]);
+        unanswered.last = SUBSCRIPTION - 1;
+        assert_eq!(unanswered.place(None), 3, "1 and 2 are not answered");
+        assert!(!unanswered.has_room());
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether a box runs on a state folder: a lock that ends with its process, however that ends.
+//!
+//! It keeps a second box off the same records, and tells who examines the box that it is running.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The lock's file in the state folder. Its content means nothing.
+const NAME: &str = "running";
+
+/// The state folder cannot be claimed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot tell whether a box runs on {}: its state folder must be readable and writable", path.display())]
+pub struct RunningError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The claim to a state folder. Dropped, it is given up.
+#[derive(Debug)]
+pub struct Running {
+    _locked: File,
+}
+
+impl Running {
+    /// Claims `state`; `None` when somebody else has.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be opened or made.
+    pub fn claim(state: &Path) -> Result<Option<Self>, RunningError> {
+        let path = state.join(NAME);
+        let failed = |source| RunningError { path: state.into(), source };
+        // A lock needs no right to write, so whoever made the file does not shut others out.
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path)
+            }
+            opened => opened,
+        };
+        let file = file.map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _locked: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_claimed_once_at_a_time() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let first = Running::claim(folder.path()).expect("writable").expect("free");
+        assert!(Running::claim(folder.path()).expect("readable").is_none());
+        drop(first);
+        assert!(Running::claim(folder.path()).expect("readable").is_some());
+        let gone = Running::claim(&folder.path().join("missing")).expect_err("no folder");
+        assert!(gone.to_string().contains("missing"), "{gone}");
+    }
+}

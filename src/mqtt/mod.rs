@@ -1,0 +1,25 @@
+//! One connection to a broker, MQTT 5 over mutual TLS, for both sides of the fleet: the box and the collector.
+//!
+//! rumqttc's codec turns bytes into packets and back; everything around it is here, because its event loop believes a
+//! broker (decision 0056). Whatever a broker sends or leaves out ends in a [`LinkFault`], never in a panic or a wait without
+//! end. It never knows what a message says, keeps nothing over the end of a connection and never connects again by itself.
+
+mod connection;
+mod dial;
+mod fault;
+mod trust;
+mod welcome;
+
+pub use connection::{Connection, Greeting, MAX_PACKET, NEEDED_PACKET, Patience, Session};
+pub use dial::try_tls;
+pub use fault::{LinkFault, whole_text};
+pub use trust::{Authorities, AuthoritiesError, TrustError, common_name, connector};
+pub use welcome::Welcome;
+
+/// The packets of MQTT 5, as rumqttc's codec gives them.
+pub mod packet {
+    pub use rumqttc::v5::mqttbytes::{
+        QoS,
+        v5::{Filter, LastWill, Packet, PubAck, PubAckReason, Publish, SubAck, Subscribe, SubscribeReasonCode},
+    };
+}
