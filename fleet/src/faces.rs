@@ -64,11 +64,12 @@ impl PhotoFault {
     /// How to mend it.
     pub(crate) const fn mend(&self) -> &'static str {
         match self {
-            Self::Missing => {
-                "add the file to the photo folder, or correct its name in the CSV (upper and lower case count)"
-            }
+            Self::Missing => "add the file to the photo folder, or correct its name in the CSV",
             Self::Unreadable(_) => "check the file's permissions and the disk",
-            Self::Empty | Self::Undecodable(_) => "save or export the photo again as JPEG or PNG, and copy all of it",
+            Self::Empty => {
+                "save or export the photo again as JPEG or PNG, and copy all of it; if it is in a cloud folder, download it first"
+            }
+            Self::Undecodable(_) => "save or export the photo again as JPEG or PNG, and copy all of it",
             Self::HugeFile | Self::HugePicture(_) => "scale it down to at most 2000 pixels a side",
             Self::NoFace => {
                 "use a frontal photo, upright, in even light, with the whole face in view and at least a tenth of the picture"

@@ -9,21 +9,34 @@ use examgate::{
 };
 use libfuzzer_sys::fuzz_target;
 
-#[expect(dead_code, reason = "it is a room of the fleet's program")]
-#[path = "../../fleet/src/roster/csv.rs"]
-mod roster;
+/// The part of the fleet's program that reads a roster's table.
+#[expect(dead_code, unused_imports, reason = "the fleet's program uses all of it")]
+#[path = "../../fleet/src/roster"]
+mod roster {
+    mod cells;
+    mod columns;
+    pub mod rows;
+    mod suspects;
+    mod table;
+}
 
 fuzz_target!(|bytes: &[u8]| {
     let pepper = Pepper::from_bytes([0x5A; 32]);
-    let read = roster::rows(bytes, |card| {
+    let read = roster::rows::read(bytes, |card| {
         let uid = UidForm::Hex.parse(card, None).map_err(|error| error.to_string())?;
         Ok(pepper.pseudonym(CredentialProfile::Uid, uid.as_bytes()))
     });
     match read {
-        Ok(rows) => {
+        Ok(read) => {
+            let rows = read.rows;
             let students: HashSet<_> = rows.iter().map(|row| &row.student.id).collect();
             let cards: HashSet<_> = rows.iter().map(|row| row.card).collect();
-            assert!(!rows.is_empty() && students.len() == rows.len() && cards.len() == rows.len());
+            assert!(students.len() == rows.len() && cards.len() == rows.len());
+            assert!(!rows.is_empty() || !read.problems.is_empty());
+            // Lines lead to where they say.
+            let lines = bytes.len() as u64 + 1;
+            let told = read.problems.iter().chain(&read.remarks).filter_map(|problem| problem.line);
+            assert!(told.chain(rows.iter().map(|row| row.line)).all(|line| (1..=lines).contains(&line)));
         }
         Err(problems) => assert!(!problems.to_string().is_empty()),
     }

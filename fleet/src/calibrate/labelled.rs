@@ -15,8 +15,8 @@ use crate::{
     evaluate::pairs::Pairs,
     exit::Refusal,
     roster::{
-        csv::{Problem, Problems, first_line, text},
         photos,
+        table::{Problem, Problems, Table},
     },
 };
 
@@ -131,26 +131,21 @@ pub(crate) struct Groups {
 }
 
 fn read_groups(bytes: &[u8]) -> Result<BTreeMap<String, String>, Problems> {
-    let text = text(bytes)?;
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(|e| Problems(vec![Problem::at(1, e.to_string())]))?.clone();
-    let column = |name: &str| header.iter().position(|column| column == name);
+    let table = Table::parse(bytes, |cell| ["person", "group"].contains(&cell))?;
+    let column = |name: &str| table.header.cells.iter().position(|column| column == name);
     let (Some(person), Some(group)) = (column("person"), column("group")) else {
-        return Err(Problems(vec![Problem::at(1, "the columns `person` (a folder's name) and `group` are needed")]));
+        let text = "the columns `person` (a folder's name) and `group` are needed";
+        return Err(Problems(vec![Problem::at(table.header.line, text)]));
     };
-    let (mut groups, mut problems) = (BTreeMap::new(), Vec::new());
-    for record in reader.records() {
-        match record {
-            Ok(record) => match (record.get(person), record.get(group)) {
-                (Some(person), Some(group)) if !person.is_empty() && !group.is_empty() => {
-                    if groups.insert(person.to_owned(), group.to_owned()).is_some_and(|before| before != group) {
-                        let line = first_line(text, &record);
-                        problems.push(Problem::at(line, format!("`{person}` is in two groups")));
-                    }
-                }
-                _ => problems.push(Problem::at(first_line(text, &record), "a person and a group are needed")),
-            },
-            Err(e) => problems.push(Problem::file(e.to_string())),
+    let (mut groups, mut problems) = (BTreeMap::new(), table.problems.clone());
+    for record in &table.rows {
+        let cell = |at: usize| record.cells.get(at).filter(|cell| !cell.is_empty());
+        let (Some(person), Some(group)) = (cell(person), cell(group)) else {
+            problems.push(Problem::at(record.line, "a person and a group are needed"));
+            continue;
+        };
+        if groups.insert(person.clone(), group.clone()).is_some_and(|before| before != *group) {
+            problems.push(Problem::at(record.line, format!("`{person}` is in two groups")));
         }
     }
     if problems.is_empty() { Ok(groups) } else { Err(Problems(problems)) }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::roster::csv::{Problem, Problems, first_line, text};
+use crate::roster::table::{Problem, Problems, Table};
 
 /// One line: indices into [`Pairs::images`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +30,27 @@ impl Pairs {
     /// # Errors
     /// All problems of the file together.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problems> {
-        let text = text(bytes)?;
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|e| Problems(vec![Problem::at(1, e.to_string())]))?.clone();
-        let column = |name: &str| header.iter().position(|column| column == name);
+        let table = Table::parse(bytes, |cell| ["img1", "img2", "same", "fold"].contains(&cell))?;
+        let header = &table.header;
+        let column = |name: &str| header.cells.iter().position(|column| column == name);
         let (Some(first), Some(second), Some(same)) = (column("img1"), column("img2"), column("same")) else {
-            let found: Vec<_> = header.iter().collect();
             return Err(Problems(vec![Problem::at(
-                1,
-                format!("the columns `img1`, `img2`, `same` are needed; found `{}`", found.join("`, `")),
+                header.line,
+                format!("the columns `img1`, `img2`, `same` are needed; found `{}`", header.cells.join("`, `")),
             )]));
         };
         let fold = column("fold");
 
         let mut read = Self::default();
         let mut places = HashMap::new();
-        let mut problems = Vec::new();
-        for record in reader.records() {
-            let record = match record {
-                Ok(record) => record,
-                Err(e) => {
-                    problems.push(Problem::file(e.to_string()));
-                    continue;
-                }
-            };
-            let line = first_line(text, &record);
-            if record.len() != header.len() {
-                problems.push(Problem::at(
-                    line,
-                    format!("the header has {} fields, this line {}", header.len(), record.len()),
-                ));
+        let mut problems = table.problems.clone();
+        for record in &table.rows {
+            let line = record.line;
+            if let Some(why) = table.misfit(record) {
+                problems.push(Problem::at(line, why));
                 continue;
             }
-            let field = |at: usize| record.get(at).unwrap_or_default();
+            let field = |at: usize| record.cells.get(at).map_or("", String::as_str);
             let mut image = |name: &str| {
                 *places.entry(name.to_owned()).or_insert_with(|| {
                     read.images.push(name.to_owned());
@@ -168,7 +156,8 @@ mod tests {
             [
                 "line 2: `same` is `yes`: allowed are 0 and 1",
                 "line 3: an image is not named",
-                "line 5: the header has 4 fields, this line 3",
+                "line 5: the header has 4 fields, this line 3: a separator too few, or a quote left open; Excel leaves out empty cells \
+                 at the end of lines: put the column that may be empty before one that is filled",
                 "line 6: `fold` is not a number",
             ]
         );

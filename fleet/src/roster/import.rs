@@ -4,16 +4,16 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    io::{self, Write},
-    path::PathBuf,
+    fs::File,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
 use examgate::{
     domain::{
-        CardPseudonym, CredentialProfile, Exam, ExamId, ExamWindow, Pepper, ProctorId, Roster, RosterEntry,
-        RosterVersion, Template, Timestamp,
+        CardPseudonym, Exam, ExamId, ExamWindow, Pepper, ProctorId, Roster, RosterEntry, RosterVersion, Template,
+        Timestamp,
     },
     store::{Key, KeyFolder, KeyName, Layout, Replaced, RosterError, RosterStore, read_secret},
     vision::EmbedderSpec,
@@ -21,10 +21,12 @@ use examgate::{
 };
 
 use super::{
+    cards::{FormDoubt, pseudonym},
     check::compare_all,
-    csv::{self, Row},
-    photos::{self, Claim, Claims},
+    photos::{self, Claim, Claims, Folder},
     report::{Pair, Photo, Place, Poor, Refused, Report, Without},
+    rows::{self, Row},
+    table::{Problem, Problems, grouped},
 };
 use crate::{
     exit::Refusal,
@@ -35,19 +37,26 @@ use crate::{
 
 /// Makes an exam's encrypted roster of a CSV and a folder of ID photos.
 ///
-/// The CSV is UTF-8, comma separated, with a header naming these columns in any order:
+/// The CSV has a header naming these columns in any order:
 ///
 ///   student_id     letters, digits, '-', '_' and '.'; once in the file
 ///   given_name     what the screen greets with
 ///   card           the card's number, in the form --card-form says; once in the file
 ///   room           the exam room: letters, digits, '-', '_' and '.'
-///   photos         file names inside DIR, separated by ';'; if empty, every
-///                  DIR/<student_id>*.jpg or .png where no letter or digit comes next:
-///                  N12.jpg and N12-2.jpg are N12's, N123.jpg is not; pictures of other
-///                  kinds (HEIC, WebP, GIF ...) are named in the report, to be converted
-///   card_standing  optional: active (or empty), or revoked
+///   photos         file names inside DIR, separated by ';', '|', ',' or line breaks; if empty,
+///                  every <student_id>*.jpg or .png in DIR and its sub-folders where no letter or
+///                  digit comes next: N12.jpg and N12-2.jpg are N12's, N123.jpg is not; pictures
+///                  of other kinds (HEIC, WebP, GIF ...) are named in the report, to be converted
+///   card_standing  optional: empty, active or valid; or that the card is no longer good: revoked,
+///                  inactive, invalid, lost, stolen, blocked, disabled, deactivated, suspended,
+///                  expired, cancelled, replaced or terminated
 ///   language       optional: what the screen speaks to the student, a tag such as en, es or
 ///                  zh-Hans; empty: what the door speaks
+///
+/// Names that Banner, PeopleSoft and Canvas give these columns are read too (ID, EMPLID, SIS User
+/// ID, First Name, Student Name as "Last, First" ...). Cells may be separated by commas, semicolons,
+/// tabs or '|'. The encoding is UTF-8, or UTF-16 with its mark (Excel's Unicode Text). Upper and
+/// lower case of photos' names do not count, nor does an end such as .jpg.
 ///
 /// All problems of a CSV are named together with their lines, and then nothing is written.
 /// A photo that cannot be used is reported with the reason and how to mend it; a student
@@ -118,11 +127,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bail!(Refusal::Usage(format!("doors close ({}) before they open ({})", args.closes, args.opens)));
     }
     let pepper = PepperFile::find(args)?;
-    let shown = args.csv.display();
-    let bytes = fs::read(&args.csv).with_context(|| Refusal::Usage(format!("cannot read {shown}")))?;
+    let refused = || Refusal::Data(format!("{} cannot be used, nothing was written", args.csv.display()));
+    let bytes = table(&args.csv)?;
     let mut shelf = Shelf::find(args)?;
-    let proctors = shelf.proctors()?;
+    let (proctors, form) = (shelf.proctors()?, FormDoubt::new(args.card_form));
     let card = |text: &str| {
+        form.saw(text);
         let card = pseudonym(&pepper.pepper(), args.card_form, text)?;
         match proctors.get(&card) {
             None => Ok(card),
@@ -133,20 +143,31 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             )),
         }
     };
-    let rows = csv::rows(&bytes, card)
-        .with_context(|| Refusal::Data(format!("{shown} cannot be used, nothing was written")))?;
-    let files = photos::list(&args.photos)
+    let read = rows::read(&bytes, card).with_context(refused)?;
+    let folder = Folder::list(&args.photos)
         .with_context(|| Refusal::Usage(format!("cannot list the photos in {}", args.photos.display())))?;
-    let claims = photos::claim(&rows, files);
+    let rows = read.rows;
+    let mut claims = photos::claim(&rows, &folder);
+    let mut problems: Vec<Problem> = read.problems.into_iter().chain(claims.problems.drain(..)).collect();
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.line);
+        return Err(Problems(problems)).with_context(refused);
+    }
+    let remarks: Vec<Problem> = form.remark().into_iter().chain(read.remarks).chain(claims.remarks.drain(..)).collect();
     let version = shelf.next_version(args.version)?;
 
     let models = args.models.load()?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
     let enrolled = models::each(&models, threads, "photos", &claims.claimed, |pipeline, claim| {
-        Ok(enrol(pipeline, &args.photos.join(&claim.photo), Choice::Prominent))
+        Ok(if claim.there {
+            enrol(pipeline, &args.photos.join(&claim.photo), Choice::Prominent)
+        } else {
+            Err(PhotoFault::Missing)
+        })
     })?;
     let embedder = &models.manifest().embedder;
     let mut report = judge(&rows, &claims, &enrolled, embedder, threads);
+    report.remarks = grouped(&remarks);
 
     let exam = Exam { id: args.exam.clone(), title: args.title.clone(), window, version };
     let roster = roster(exam, rows, &claims, enrolled);
@@ -160,15 +181,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     report.print(&mut io::stdout().lock()).context("the roster is written, but the report cannot be printed")
 }
 
-/// A card's text to its pseudonym. The identifier itself goes no further.
-pub(crate) fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym, String> {
-    let uid = form.parse(text, None).map_err(|e| e.to_string())?;
-    if uid.is_random() {
-        return Err(
-            "four bytes starting 08 are a number made up at every tap, as phones do: enrol the plastic card".into()
-        );
+/// Largest table read, bytes: far above any exam's.
+const LARGEST_TABLE: u64 = 64 * 1024 * 1024;
+
+/// A table's bytes.
+fn table(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST_TABLE + 1).read_to_end(&mut bytes))
+        .with_context(|| Refusal::Usage(format!("cannot read {shown}")))?;
+    if bytes.len() as u64 > LARGEST_TABLE {
+        bail!(Refusal::Data(format!("{shown} has more than {} MiB: no exam's table has", LARGEST_TABLE / 1024 / 1024)));
     }
-    Ok(pepper.pseudonym(CredentialProfile::Uid, uid.as_bytes()))
+    Ok(bytes)
 }
 
 /// What became of each photo, and which faces are suspiciously alike or unlike.

@@ -1,12 +1,17 @@
 //! Rosters: from a campus export and a folder of ID photos to an exam's encrypted roster.
 
+mod cards;
+mod cells;
 mod check;
-pub(crate) mod csv;
+mod columns;
 mod import;
 pub(crate) mod photos;
 mod report;
+mod rows;
+mod suspects;
+pub(crate) mod table;
 
-pub(crate) use import::pseudonym;
+pub(crate) use cards::pseudonym;
 
 /// What to do with rosters. Each command's arguments carry its description.
 #[derive(clap::Subcommand)]

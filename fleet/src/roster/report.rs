@@ -44,6 +44,8 @@ pub(crate) struct Report {
     pub(crate) look_alikes: Vec<Pair>,
     /// Photos in the folder that belong to nobody on the roster.
     pub(crate) unclaimed: Vec<String>,
+    /// What may be wrong with the table, and what in it was read in a way that somebody should know of.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// A line of the CSV.
@@ -123,6 +125,7 @@ impl Report {
             self.templates,
             self.photos,
         )?;
+        section(out, "The table: look at these", &self.remarks, Clone::clone)?;
         section(out, "Photos that cannot be used", &self.refused, |Refused { photo, reason, mend, .. }| {
             format!("{}: {reason}; {mend}", named(photo))
         })?;

@@ -35,24 +35,24 @@ fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&usual[..], more].concat()
 }
 
-fn import(folder: &Path, csv: impl AsRef<[u8]>, more: &[&str]) -> Ran {
+pub(super) fn import(folder: &Path, csv: impl AsRef<[u8]>, more: &[&str]) -> Ran {
     fs::write(folder.join("roster.csv"), csv).unwrap();
     fs::create_dir_all(folder.join("photos")).unwrap();
     fleet(folder, &args(more))
 }
 
-fn open(folder: &Path) -> RosterStore {
+pub(super) fn open(folder: &Path) -> RosterStore {
     let exam = ExamId::new("MATH-1").unwrap();
     let key = KeyFolder::new(folder.join("keys"), None).read(KeyName::Exam(&exam)).unwrap();
     RosterStore::open(&Layout::new(folder.join("state")).exam(&exam), &key).unwrap()
 }
 
-fn card(folder: &Path, uid: &[u8]) -> CardPseudonym {
+pub(super) fn card(folder: &Path, uid: &[u8]) -> CardPseudonym {
     let pepper = Pepper::from_bytes(*read_secret(&folder.join("keys/pepper.key")).unwrap());
     pepper.pseudonym(CredentialProfile::Uid, uid)
 }
 
-fn written(folder: &Path) -> bool {
+pub(super) fn written(folder: &Path) -> bool {
     folder.join("state").exists() || folder.join("keys").exists()
 }
 
@@ -228,7 +228,7 @@ fn a_bad_csv_is_named_in_full_and_nothing_is_written() {
         (b"", &["roster.csv cannot be used, nothing was written", "empty"]),
         (b"student_id,given_name,room,photos\nN1,Ada,R1,\n", &["line 1: missing column `card`; found `student_id`"]),
         (b"student_id,given_name,card,room,photos\nN1,Jos\xE9,04A2B3C4,R1,\n", &["line 2: byte 7", "not UTF-8"]),
-        (b"\xFF\xFEs\0t\0", &["UTF-16"]),
+        (b"\xFF\xFEs\0t\0u", &["UTF-16", "half a character"]),
         (
             b"student_id,given_name,card,room,photos\nN1,Ada,04A2B3C4,R1,\nN1,Bob,04a2b3c4,R1,\nN3,Eve,04A2B3,R1,\nN4,Max,08A2B3C4,R1,\nN5\n",
             &[

@@ -8,6 +8,7 @@ mod compare;
 mod evaluate;
 mod import;
 mod liveness;
+mod office;
 mod proctor;
 mod selftest;
 
