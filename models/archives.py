@@ -124,7 +124,8 @@ def archive(source):
         if source["registry"] == "npm":
             if shutil.which("npm") is None:
                 raise Refused("npm is missing: install npm (`provisioning/setup` does)")
-            run(["npm", "pack", "--ignore-scripts", f"{package}@{version}"], cwd=folder)
+            # A cache of its own: a user's home may be missing or not theirs to write.
+            run(["npm", "pack", "--ignore-scripts", "--cache", Path(folder) / "npm", f"{package}@{version}"], cwd=folder)
         else:
             make_venv()
             pip = [VENV / "bin/python", "-m", "pip", "download", "--no-deps", "--dest", folder]

@@ -28,14 +28,28 @@ use examgate::{
 const ALONE: &str = "EXAMGATE_CARD_TEST";
 
 /// Runs this `test` in a process of its own, which knows where its pcscd is.
-#[expect(clippy::disallowed_methods, reason = "the environment is how a process of its own is told what it is for")]
 fn alone(test: &str, run: impl FnOnce(Pcscd)) {
+    alone_by(&[], test, run);
+}
+
+/// Runs this `test` as [`alone`] does, started by the program and arguments `way`.
+#[expect(clippy::disallowed_methods, reason = "the environment is how a process of its own is told what it is for")]
+fn alone_by(way: &[&str], test: &str, run: impl FnOnce(Pcscd)) {
     if let Some(socket) = env::var_os(ALONE) {
         return run(Pcscd::start_at(Path::new(&socket)).unwrap_or_else(|error| panic!("{error}: {:?}", error.source())));
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let socket = folder.path().join("pcscd.comm");
-    let ended = Command::new(env::current_exe().expect("this program"))
+    let program = env::current_exe().expect("this program");
+    let mut command = way.split_first().map_or_else(
+        || Command::new(&program),
+        |(first, rest)| {
+            let mut command = Command::new(first);
+            command.args(rest).arg(&program);
+            command
+        },
+    );
+    let ended = command
         .args(["--exact", test, "--nocapture"])
         .env(ALONE, &socket)
         .env(pcscd::SOCKET, &socket)
@@ -91,6 +105,32 @@ fn the_service_may_come_later() {
         pcscd.restart().unwrap();
         assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Ready { slots: 2 }));
     });
+}
+
+/// Taps a card where /run holds nothing, or (`options` "ro") holds nothing and takes nothing.
+fn tap_with_another_run(options: &str, test: &str) {
+    let mut namespace = vec!["unshare"];
+    if !rustix::process::geteuid().is_root() {
+        namespace.extend(["--user", "--map-root-user"]);
+    }
+    let mount = format!("mount -t tmpfs -o {options} examgate /run && exec \"$@\"");
+    namespace.extend(["--mount", "/bin/sh", "-c", &mount, "mount"]);
+    let allowed = Command::new(namespace[0]).args(&namespace[1..]).arg("true").output().expect("util-linux is there");
+    if !allowed.status.success() {
+        // Many containers allow nobody another /run: there every other test here shows what the machine's own does.
+        return;
+    }
+    alone_by(&namespace, test, |pcscd| contract::tap_and_removal(&mut VirtualReader::new(pcscd)));
+}
+
+#[test]
+fn a_machine_whose_pcscd_never_ran() {
+    tap_with_another_run("mode=755", "a_machine_whose_pcscd_never_ran");
+}
+
+#[test]
+fn a_machine_whose_run_takes_nothing() {
+    tap_with_another_run("ro", "a_machine_whose_run_takes_nothing");
 }
 
 #[test]

@@ -28,6 +28,9 @@ use openssl::x509::X509;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+/// Where the package puts it: Debian's, Ubuntu's snap.
+const CHROMIUM: [&str; 2] = ["/usr/bin/chromium", "/snap/bin/chromium"];
+
 /// How long a page may take to show what is waited for, on a machine that does other things too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,8 +62,9 @@ impl Surfer {
     }
 
     async fn with(switches: &[&str]) -> Self {
-        let executable = Path::new("/usr/bin/chromium");
-        assert!(executable.exists(), "chromium is missing: apt-get install chromium (`provisioning/setup` does)");
+        let executable = CHROMIUM.iter().map(Path::new).find(|program| program.exists()).expect(
+            "chromium is missing: apt-get install chromium (`provisioning/setup` does), on Ubuntu snap install chromium",
+        );
         let profile = tempfile::tempdir().expect("a temporary folder");
         let config = BrowserConfig::builder()
             .chrome_executable(executable)
