@@ -10,6 +10,7 @@ mod exit;
 mod faces;
 mod measuring;
 mod models;
+mod pairs;
 mod proctor;
 mod roster;
 mod selftest;

@@ -12,8 +12,8 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    evaluate::pairs::Pairs,
     exit::Refusal,
+    pairs::Pairs,
     roster::{
         photos,
         table::{Problem, Problems, Table},

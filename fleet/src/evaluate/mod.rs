@@ -5,7 +5,6 @@ pub(crate) mod fusion;
 mod gate;
 pub(crate) mod liveness;
 mod metrics;
-pub(crate) mod pairs;
 mod plots;
 mod precision;
 mod quality;

@@ -13,10 +13,9 @@ use serde::Serialize;
 
 use super::{
     metrics::{Accuracy, LabelledPair, NOT_COMPARED, Scores, accuracy},
-    pairs::Pairs,
     plots,
 };
-use crate::{exit::Refusal, faces::embed_all, measuring::MeasuringArgs, similarities::Faces};
+use crate::{exit::Refusal, faces::embed_all, measuring::MeasuringArgs, pairs::Pairs, similarities::Faces};
 
 /// Measures verification on labelled pairs: accuracy, FMR, FNMR and TAR at given FAR.
 ///
