@@ -1,10 +1,12 @@
-//! The house rules as a test: who may depend on whom, what every file opens with, and that the map is true.
+//! The house rules as a test: who may depend on whom, what every file opens with, and that the papers are true.
 //!
 //! Parses the source with `syn`, so that paths in expressions and types count as well as `use` lines. It does not see
 //! through macros' token streams, nor crates re-exported by other crates.
 
+mod circles;
+mod papers;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -233,55 +235,6 @@ fn every_file_opens_with_what_it_does_and_is_short_or_says_why() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Words in backquotes that look like paths.
-fn named_paths(text: &str) -> BTreeSet<String> {
-    text.split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|word| {
-            word.contains('/') && !word.contains([' ', '{', '<', '*', ':', '$']) && !word.starts_with(['/', '-'])
-        })
-        .map(str::to_owned)
-        .collect()
-}
-
-#[test]
-fn the_map_is_true() {
-    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md exists");
-    let gone: Vec<_> = named_paths(&map).into_iter().filter(|path| !root().join(path).exists()).collect();
-    assert!(gone.is_empty(), "ARCHITECTURE.md names what is not there: {gone:?}");
-    let mut folders: Vec<_> = Vec::new();
-    for base in ["src", "src/edge"] {
-        folders.extend(
-            fs::read_dir(root().join(base))
-                .expect("readable")
-                .flatten()
-                .filter(|e| e.path().is_dir())
-                .map(|e| format!("{base}/{}", e.file_name().to_string_lossy())),
-        );
-    }
-    let missing: Vec<_> = folders.into_iter().filter(|folder| !map.contains(folder.as_str())).collect();
-    assert!(missing.is_empty(), "ARCHITECTURE.md leaves out {missing:?}");
-}
-
-#[test]
-fn decisions_are_numbered_once_and_shaped_alike() {
-    let mut numbers = BTreeMap::new();
-    for entry in fs::read_dir(root().join("docs/decisions")).expect("readable").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let number = name.split('-').next().unwrap_or_default().to_owned();
-        assert!(number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()), "{name}: want NNNN-title.md");
-        if let Some(other) = numbers.insert(number, name.clone()) {
-            panic!("{name} and {other} share a number");
-        }
-        let text = fs::read_to_string(entry.path()).expect("readable");
-        for heading in ["## Problem", "## Solution", "## What it costs"] {
-            assert!(text.contains(heading), "{name} has no {heading:?}");
-        }
-    }
-    assert!(!numbers.is_empty(), "no decisions are written down");
 }
 
 #[test]
