@@ -13,7 +13,7 @@ use std::{
 
 use examgate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, Decision, Embedding, EmbeddingSpaceId, Epoch, Exam, ExamId,
+        ArtifactId, CardPseudonym, CardStanding, Decision, DeviceId, Embedding, EmbeddingSpaceId, Epoch, Exam, ExamId,
         ExamWindow, RoomId, RosterEntry, RosterVersion, Student, StudentId, Template, Timestamp, sample::verified,
     },
     rig::summary,
@@ -117,7 +117,8 @@ fn look_up(store: &RosterStore, students: u64) -> Outcome<(Duration, Duration, D
 
 fn record(folder: &Path) -> Outcome<Duration> {
     let epoch = Epoch(Uuid::from_u128(1));
-    let mut store = EventStore::open(&folder.join("events.db"), &KEY, epoch, Limits::default())?;
+    let device = DeviceId::new("door-1")?;
+    let mut store = EventStore::open(&folder.join("events.db"), &KEY, &device, epoch, Limits::default())?;
     let mut times = Vec::new();
     for n in 0..500 {
         let event = verified(n, "BENCH", Some((n % 256) as u8), Decision::Admit);

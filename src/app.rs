@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod machine;
 mod models;
 mod office;
+mod outbox;
 mod pulse;
 mod screen;
 pub mod settings;
@@ -34,6 +35,7 @@ use tokio::{
 use broker::Broker;
 pub use models::{TuningUse, verified_models};
 use office::Office;
+pub use outbox::change_id;
 use pulse::Parts;
 #[cfg(feature = "sim")]
 use settings::stream;
@@ -121,6 +123,9 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     };
     let edges = Edges::set(config)?;
     let stores = Stores::open(config, environment, &models)?;
+    if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
+        tracing::error!("{shortage}");
+    }
     let uplink = match &config.uplink {
         Some(uplink) => Some(Broker::prepare(config, uplink, &stores.exam, &models, Arc::clone(&edges.clock))?),
         None => None,
@@ -263,7 +268,8 @@ impl Appliance<'_> {
             parts.task(&mut tasks, "the screen", limit::TASKS, screen.run());
         }
         let stop = Arc::new(Notify::new());
-        let delivering = broker.map(|broker| broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop)));
+        let delivering =
+            broker.map(|broker| broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop))).transpose()?;
         let (delivering, delivery) = delivering.unzip();
         let close = Arc::new(Notify::new());
         let console = match (&config.console, stores.reading) {

@@ -44,6 +44,14 @@ pub enum ConfigError {
         /// Why it is none.
         source: HostError,
     },
+    /// The disk is too small for the outbox.
+    #[error("outbox.max_events = {events} is not allowed: the disk of the state folder holds at most {most}")]
+    OutboxTooLarge {
+        /// What it was set to.
+        events: u64,
+        /// What it may be set to.
+        most: u64,
+    },
 }
 
 /// How one box is set up.
@@ -303,7 +311,7 @@ pub struct PolicyOverrides {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outbox {
-    /// Events that may wait for a receipt; beyond it the box refers. 1,000 to 10,000,000.
+    /// Events that may wait for a receipt; beyond it the box refers. 1,000 to 10,000,000, and what the disk can hold.
     pub max_events: u64,
 }
 

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use examgate::{
     app::{self, Environment, doctor, tune},
     config::{Config, ConfigError},
-    domain::Timestamp,
+    domain::{DeviceId, Timestamp},
     edge::system::Tail,
 };
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -55,6 +55,19 @@ enum Command {
         /// that `tuning` in the configuration names. Stop the box first: nothing is written where the times scatter.
         #[arg(long, conflicts_with = "json")]
         tune: bool,
+    },
+    /// Give the box another id: its events are kept, and those that wait for a receipt travel under the new id.
+    #[command(
+        name = "change-id",
+        after_help = "Set `device` in the configuration to the new id, stop the box, then:\n  examgate change-id --from door-1 --config /etc/examgate/door.toml"
+    )]
+    ChangeId {
+        /// The box's configuration (TOML), with the new id.
+        #[arg(long)]
+        config: PathBuf,
+        /// The id that the box had.
+        #[arg(long, value_name = "ID", value_parser = |text: &str| DeviceId::new(text))]
+        from: DeviceId,
     },
     /// Play a scripted exam morning: real reader service, real broker, real collector.
     #[cfg(feature = "sim")]
@@ -100,6 +113,10 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             writeln!(std::io::stdout(), "{text}")?;
             Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::ChangeId { config, from } => {
+            writeln!(std::io::stdout(), "{}", app::change_id(&read(&config)?, &environment(log), &from)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         #[cfg(feature = "sim")]
         Command::Demo(arguments) => {
             let as_expected = examgate::rig::demo::run(&arguments, &mut std::io::stdout())?;
@@ -126,7 +143,8 @@ fn environment(log: Tail) -> Environment {
 /// is its answer: the log stays silent. Gives the end of the log.
 #[expect(clippy::disallowed_methods, reason = "lines are kept with the time that the log itself shows")]
 fn log(arguments: &Arguments) -> Tail {
-    let usual = if matches!(arguments.command, Command::Doctor { .. }) { "off" } else { "info,ort=warn" };
+    let silent = matches!(arguments.command, Command::Doctor { .. } | Command::ChangeId { .. });
+    let usual = if silent { "off" } else { "info,ort=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let stderr = std::io::stderr;
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());

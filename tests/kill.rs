@@ -12,9 +12,9 @@ use std::{
 };
 
 use examgate::{
-    domain::{Decision, Epoch, Event, EventKind, ExamId, Seq},
+    domain::{Decision, DeviceId, Epoch, Event, EventKind, ExamId, Seq},
     rig::{
-        stage::{DoorBox, Enrolled, Programs, Reality, Said, Stage},
+        stage::{DEVICE, DoorBox, Enrolled, Programs, Reality, Said, Stage},
         strings::Lying,
     },
     store::{EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore},
@@ -122,13 +122,14 @@ fn recorded(stage: &Stage) -> Vec<(Epoch, Seq, Event)> {
     let roster = RosterStore::open(&layout.exam(&exam), &key).expect("the roster opens");
     roster.exam().expect("readable").expect("the roster holds its exam");
     let key = keys.read(KeyName::Events).expect("the events' key");
-    let fresh = Epoch(uuid::Uuid::nil());
-    let events = EventStore::open(&layout.events(), &key, fresh, Limits::default()).expect("the events open");
-    assert_ne!(events.epoch(), fresh, "the store was made anew: what was in it is lost");
+    let (device, fresh) = (DeviceId::new(DEVICE).expect("valid"), Epoch(uuid::Uuid::nil()));
+    let events = EventStore::open(&layout.events(), &key, &device, fresh, Limits::default()).expect("the events open");
+    let epoch = events.epoch().expect("readable");
+    assert_ne!(epoch, fresh, "the store was made anew: what was in it is lost");
     let ends = events.verify_chain().expect("the chain is whole");
     let rows = events.events(Seq(0), usize::try_from(ends.last.0).expect("fits") + 1).expect("readable");
     assert_eq!(rows.len() as u64, ends.last.0);
-    rows.iter().map(|row| (events.epoch(), row.seq, row.event().expect("an event"))).collect()
+    rows.iter().map(|row| (epoch, row.seq, row.event().expect("an event"))).collect()
 }
 
 /// What the collector has: epoch, seq and id.

@@ -1,5 +1,7 @@
 //! A box that is set up badly says what is wrong, where, and how to mend it: at its start, and to `examgate doctor`. And what is set up
 //! anew while it runs: the roster.
+//!
+//! Over 400 lines, and still read at one sitting: one short story after the other.
 
 use std::{
     fs,
@@ -11,11 +13,11 @@ use std::{
 
 use examgate::{
     app::machine::machine,
-    domain::{Epoch, EventKind, ExamId, Seq},
+    domain::{DeviceId, Epoch, EventKind, ExamId, Seq},
     edge::{camera::replay::Scene, system::Running},
     rig::{
         certificates::{Authority, Validity},
-        stage::{Enrolled, Programs, Reality, Stage},
+        stage::{DEVICE, Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
     },
     store::{EventStore, KeyFolder, KeyName, Layout, Limits},
@@ -390,8 +392,9 @@ fn a_roster_imported_again_is_in_force_whole_and_without_a_restart() {
     assert_eq!(log.matches("the one before stays in force").count(), 1, "{log}");
 
     let key = KeyFolder::new(keys, None).read(KeyName::Events).expect("readable");
-    let events =
-        EventStore::open(&layout.events(), &key, Epoch(uuid::Uuid::nil()), Limits::default()).expect("it opens");
+    let device = DeviceId::new(DEVICE).expect("valid");
+    let events = EventStore::open(&layout.events(), &key, &device, Epoch(uuid::Uuid::nil()), Limits::default())
+        .expect("it opens");
     let rows = events.events(Seq(0), 100).expect("readable");
     let editions: Vec<u64> = rows
         .iter()
@@ -401,4 +404,25 @@ fn a_roster_imported_again_is_in_force_whole_and_without_a_restart() {
         })
         .collect();
     assert_eq!(editions, [1, 1, 2, 2, 2], "events name the edition that was in force");
+}
+
+#[test]
+fn a_changed_device_id_is_refused_until_it_is_changed_on_purpose() {
+    let stage = stage(false);
+    stage.enrol(EXAM, "Final", WINDOW, STUDENTS).expect("the roster is imported");
+    stage.set_clock(WINDOW.0).expect("the clock is set");
+    assert!(stage.open_door().expect("the box is ready").stop().expect("it stops").success());
+    let configuration = stage.folder().join("door.toml");
+    let text = fs::read_to_string(&configuration).expect("readable");
+    fs::write(&configuration, text.replace(DEVICE, "door-new")).expect("writable");
+    let change = format!("change-id --from {DEVICE}");
+    refused(&configuration, 1, &[&format!("those of {DEVICE}"), "`device` in the configuration is door-new", &change]);
+    let (state, found) = diagnosis(&configuration, "store");
+    assert!(state == "unwell" && found.contains(&change), "{state}: {found}");
+    let wrong = examgate(&["change-id", "--from", "door-other"], &configuration);
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains(DEVICE), "{wrong:?}");
+    let changed = examgate(&["change-id", "--from", DEVICE], &configuration);
+    let said = String::from_utf8_lossy(&changed.stdout).into_owned();
+    assert!(changed.status.success() && said.contains("is door-new now"), "{changed:?}");
+    assert!(stage.open_door().expect("the box is ready").stop().expect("it stops").success());
 }

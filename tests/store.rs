@@ -12,7 +12,7 @@ use std::{
 };
 
 use examgate::{
-    domain::{Decision, Epoch, EventHash, Seq, sample::verified},
+    domain::{Decision, DeviceId, Epoch, EventHash, Seq, sample::verified},
     store::{EventError, EventStore, Headroom, Key, Limits},
 };
 use uuid::Uuid;
@@ -21,7 +21,8 @@ const EPOCH: Epoch = Epoch(Uuid::from_u128(0xE));
 
 fn open(folder: &Path, reserve: u64) -> Result<EventStore, EventError> {
     let limits = Limits { reserve, ..Limits::default() };
-    EventStore::open(&folder.join("events.db"), &Key::from_bytes([7; 32]), EPOCH, limits)
+    let device = DeviceId::new("door-1").expect("valid");
+    EventStore::open(&folder.join("events.db"), &Key::from_bytes([7; 32]), &device, EPOCH, limits)
 }
 
 /// Starts one test of this file again, in `folder`.

@@ -1,4 +1,6 @@
 //! The whole way of an event: a door's store, the real mosquitto over TLS, the collector as a process, and back.
+//!
+//! Over 400 lines, and still read at one sitting: one short story after the other.
 
 #[path = "../../tests/uplink/door.rs"]
 #[expect(dead_code, reason = "shared with the box's own tests, which use more of it")]
@@ -88,6 +90,10 @@ impl CollectorRig {
     }
 
     fn collect(&self, world: &World) -> Collector {
+        self.collect_with(world, &[])
+    }
+
+    fn collect_with(&self, world: &World, arguments: &[&str]) -> Collector {
         let files = [
             ("--ca", "ca.pem"),
             ("--cert", "collector.pem"),
@@ -100,22 +106,51 @@ impl CollectorRig {
         ];
         let log = OpenOptions::new().create(true).append(true).open(self.at("log")).expect("writable");
         let mut program = self.command("collect", &files);
-        program.arg("--broker").arg(format!("127.0.0.1:{}", world.broker.port())).stderr(log);
+        program.args(arguments).arg("--broker").arg(format!("127.0.0.1:{}", world.broker.port())).stderr(log);
         Collector(program.spawn().expect("it starts"))
     }
 
-    /// The places of all committed events of the good box, as printed.
-    fn committed(&self) -> Vec<u64> {
+    /// What `events` prints as JSON.
+    fn printed(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
         let output = self
             .command("events", &[("--ledger", "ledger.db"), ("--ledger-key", "ledger.key")])
             .arg("--json")
+            .args(arguments)
             .output()
             .expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        let read = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
-        let ours = text.lines().map(read).filter(|event| event["device"] == device().as_str());
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// The places of all committed events of the good box, as printed.
+    fn committed(&self) -> Vec<u64> {
+        let all = self.printed(&[]);
+        let ours = all.iter().filter(|event| event["device"] == device().as_str());
         ours.map(|event| event["seq"].as_u64().expect("a place")).collect()
+    }
+
+    /// The numbers of the door's events that are committed, as often as they are printed.
+    fn numbers(&self) -> Vec<u128> {
+        let number = |event: &serde_json::Value| {
+            assert_eq!(event["confirmed"], true, "{event}");
+            let id: uuid::Uuid = event["event"]["id"].as_str().expect("an id").parse().expect("a UUID");
+            id.as_u128()
+        };
+        let mut numbers: Vec<_> = self.printed(&[]).iter().map(number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Which incidents are listed: their kinds, and what they are about.
+    fn incidents(&self) -> Vec<(String, u64, u64)> {
+        let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+        self.printed(&["--incidents"])
+            .iter()
+            .map(|i| {
+                (i["incident"].as_str().expect("a kind").into(), number(&i["first_event"]), number(&i["last_event"]))
+            })
+            .collect()
     }
 
     fn log(&self) -> String {
@@ -290,4 +325,107 @@ async fn a_flood_of_one_box_leaves_the_others_their_receipts() {
         assert_eq!(desk.committed(), (1..=20).collect::<Vec<_>>());
         assert!(collecting.0.try_wait().expect("ours").is_none(), "the collector still runs: {}", desk.log());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_was_set_back_loses_no_decision_and_none_counts_twice() {
+    let world = World::new();
+    let desk = CollectorRig::new(&world);
+    let _collector = desk.collect(&world);
+    let mut door = Door::open(&world, 10).await;
+    door.until_receipted(8).await;
+    let disk = door.close().await;
+    let backup = disk.copy();
+    let mut door = Door::on(&world, disk);
+    (11..=30).for_each(|number| door.record_as(number));
+    door.until_receipted(30).await;
+    drop(door.close().await);
+
+    let mut door = Door::on(&world, backup);
+    (1..=35).for_each(|number| door.record_as(1_000 + number));
+    door.until_delivered_in_epoch(2).await;
+    let all = (1..=30).chain(1_001..=1_035).collect::<Vec<_>>();
+    assert_eq!(desk.numbers(), all, "65 decisions, each once");
+    assert_eq!(desk.incidents().iter().map(|(kind, ..)| kind.as_str()).collect::<Vec<_>>(), ["forked"]);
+    assert!(desk.log().contains("it was set back"), "{}", desk.log());
+    // It goes on as any other.
+    door.record_as(2_000);
+    door.until_delivered_in_epoch(2).await;
+    assert_eq!(desk.numbers(), all.into_iter().chain([2_000]).collect::<Vec<_>>());
+    let disk = door.close().await;
+    let mut door = Door::on(&world, disk);
+    door.record_as(2_001);
+    door.until_delivered_in_epoch(2).await;
+    assert_eq!(door.epochs().len(), 2, "a restart begins no epoch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_set_back_is_filled_again_by_the_box() {
+    let world = World::new();
+    let desk = CollectorRig::new(&world);
+    let collector = desk.collect(&world);
+    let mut door = Door::open(&world, 10).await;
+    door.until_receipted(10).await;
+    drop(collector);
+    let files = ["ledger.db", "ledger.db-wal", "ledger.db-shm"];
+    let kept: Vec<_> = files.map(|name| fs::read(desk.at(name)).ok()).into_iter().collect();
+    let collector = desk.collect(&world);
+    (11..=30).for_each(|number| door.record_as(number));
+    door.until_receipted(30).await;
+    drop(collector);
+    for (name, content) in files.iter().zip(kept) {
+        match content {
+            Some(content) => fs::write(desk.at(name), content).expect("writable"),
+            None => drop(fs::remove_file(desk.at(name))),
+        }
+    }
+    assert_eq!(desk.committed().len(), 10);
+    let _collector = desk.collect(&world);
+    door.record_as(31);
+    soon("the ledger is full again", async {
+        while desk.committed().len() < 31 {
+            door.delivery.changed().await.expect("delivery runs");
+        }
+    })
+    .await;
+    assert_eq!(desk.committed(), (1..=31).collect::<Vec<_>>());
+    assert_eq!(door.epochs().len(), 1, "a lower receipt begins no epoch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_stays_is_said_and_listed_until_it_is_filled() {
+    let world = World::new();
+    let desk = CollectorRig::new(&world);
+    let _collector = desk.collect_with(&world, &["--gap-after", "1"]);
+    let mut prev = EventHash::START;
+    let events: Vec<_> = (1..=4)
+        .map(|seq| {
+            let (body, seq) = (format!("{{\"n\":{seq}}}").into_bytes(), examgate::domain::Seq(seq));
+            let hash = chain_hash(EPOCH, seq, &prev, &body);
+            let envelope = EventEnvelope {
+                device: device(),
+                epoch: EPOCH,
+                seq,
+                event_id: EventId(uuid::Uuid::from_u128(u128::from(seq.0))),
+                prev,
+                hash,
+                body: zeroize::Zeroizing::new(body),
+            };
+            prev = hash;
+            envelope.encode(&device_key(), &collector().recipient()).expect("short")
+        })
+        .collect();
+    publish(&world, "door-1", vec![events[0].clone(), events[3].clone()]).await;
+    let until = async |kind: &str, lists: &dyn Fn() -> bool| {
+        soon(kind, async {
+            while !lists() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    until("the gap is an incident", &|| desk.incidents() == [("gap".to_owned(), 2, 3)]).await;
+    assert_eq!(desk.log().matches("events are missing").count(), 1, "{}", desk.log());
+    publish(&world, "door-1", events[1..3].to_vec()).await;
+    until("it is filled", &|| !desk.printed(&["--incidents"])[0]["ended_at"].is_null()).await;
 }

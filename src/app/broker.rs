@@ -89,13 +89,16 @@ impl Broker {
     }
 
     /// Starts polling and delivering, until `stop`.
+    ///
+    /// # Errors
+    /// When the outbox cannot be read.
     pub(super) fn start(
         self,
         parts: &Parts,
         outbox: EventStore,
         recorded: Arc<Notify>,
         stop: Arc<Notify>,
-    ) -> (JoinSet<()>, watch::Receiver<Delivery>) {
+    ) -> Result<(JoinSet<()>, watch::Receiver<Delivery>)> {
         let (deliver, mut stands) = Deliver::new(
             Arc::new(Mutex::new(outbox)),
             self.parties,
@@ -103,7 +106,8 @@ impl Broker {
             recorded,
             self.clock,
             DeliveryPace::default(),
-        );
+        )
+        .context("the outbox cannot be read")?;
         let delivery = stands.clone();
         let mut tasks = JoinSet::new();
         let polling = self.polling.run(async move { stop.notified().await });
@@ -115,6 +119,6 @@ impl Broker {
                 tracing::info!(?standing, receipted = receipted.0, "delivery");
             }
         });
-        (tasks, delivery)
+        Ok((tasks, delivery))
     }
 }

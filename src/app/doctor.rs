@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Environment, Stores,
     models::TuningUse,
-    office,
+    office, outbox,
     settings::{light_kind, policy},
     verified_models,
 };
@@ -25,7 +25,7 @@ use crate::{
         light::{self, LightKind},
         system::free_space,
     },
-    store::{EventStore, Headroom, read_secret},
+    store::{Began, Cause, EpochInfo, EventStore, Headroom, read_secret},
     vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
@@ -65,7 +65,7 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     let clock = clock(config, &mut findings);
     let models = models(config, &mut findings);
     if let Some(models) = &models {
-        store(config, environment, models, &mut findings);
+        store(config, environment, models, clock.wall(), &mut findings);
         broker::look(config, models, clock.wall(), &mut findings);
     } else {
         findings.push(finding("store, broker", State::Impaired, "not looked at: mend the models first"));
@@ -203,7 +203,13 @@ fn thresholds(config: &Config, manifest: &Manifest) -> PartHealth {
     }
 }
 
-fn store(config: &Config, environment: &Environment, models: &VerifiedModels, findings: &mut Vec<PartHealth>) {
+fn store(
+    config: &Config,
+    environment: &Environment,
+    models: &VerifiedModels,
+    now: Timestamp,
+    findings: &mut Vec<PartHealth>,
+) {
     match Stores::open(config, environment, models) {
         Err(error) => findings.push(finding("store", State::Unwell, format!("{error:#}"))),
         Ok(stores) => {
@@ -214,6 +220,11 @@ fn store(config: &Config, environment: &Environment, models: &VerifiedModels, fi
             );
             findings.push(finding("roster", State::Well, found));
             findings.push(events(&stores.lookup.events));
+            findings.extend(set_back(&stores.lookup.events, now));
+            findings.extend(match outbox::shortage(config, &stores.lookup.events) {
+                Ok(shortage) => shortage.map(|found| finding("outbox", State::Impaired, found)),
+                Err(error) => Some(finding("outbox", State::Unwell, format!("{error:#}"))),
+            });
         }
     }
 }
@@ -251,6 +262,29 @@ pub(super) fn recorded(events: &EventStore) -> PartHealth {
             }
         }
     }
+}
+
+/// How long a box that was set back is named: until somebody has surely looked.
+const NAME_SET_BACK: Duration = Duration::from_hours(7 * 24);
+
+/// Whether the collector held another history of this box than the box itself, lately or with events that still wait.
+pub(super) fn set_back(events: &EventStore, now: Timestamp) -> Option<PartHealth> {
+    let look = || Ok::<_, crate::store::EventError>((events.epochs()?, events.outbox_len()?));
+    let (epochs, waiting) = match look() {
+        Err(error) => return Some(finding("epoch", State::Unwell, chain(&error))),
+        Ok(found) => found,
+    };
+    let EpochInfo { epoch, began, .. } = epochs.last()?;
+    let Began { cause: Cause::SetBack, at, resealed } = (*began)? else { return None };
+    let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+    (age < NAME_SET_BACK || waiting > 0).then(|| {
+        let found = format!(
+            "this box was set back to an older state, or its disk lost its last writes: epoch {epoch} began {at}, {resealed} \
+             events were sent again in it and none is lost; who was admitted in between the collector alone knows: compare \
+             `examgate-fleet events` with the list here, and look into the disk if nobody restored the box"
+        );
+        finding("epoch", State::Impaired, found)
+    })
 }
 
 pub(super) fn disk(state: &Path, findings: &mut Vec<PartHealth>) {

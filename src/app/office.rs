@@ -152,7 +152,11 @@ impl Pulse {
             CameraView::Faulted(fault) => doctor::finding("camera", State::Unwell, fault.to_string()),
         };
         findings.push(camera);
-        findings.push(doctor::recorded(&self.look.lock().unwrap_or_else(PoisonError::into_inner)));
+        {
+            let look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+            findings.push(doctor::recorded(&look));
+            findings.extend(doctor::set_back(&look, self.clock.wall()));
+        }
         doctor::disk(&self.state, &mut findings);
         findings.push(match &self.delivery {
             None => doctor::finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"),

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result};
 use uuid::Uuid;
 
-use super::{Environment, office::Reading};
+use super::{Environment, office::Reading, outbox};
 use crate::{
     config::Config,
     domain::{Epoch, Exam, ExamId},
     flow::TapLookup,
-    store::{Editions, EventStore, KeyFolder, KeyName, Layout, Limits, RosterStore},
+    store::{Editions, EventStore, KeyFolder, KeyName, Layout, RosterStore},
     vision::VerifiedModels,
 };
 
@@ -55,13 +55,17 @@ impl Stores {
                 }
             }
         }
+        outbox::check_disk(config)?;
         // A key is made for a new store only: events whose key is gone are not to be shadowed.
         let is_new = !layout.events().exists() && !keys.holds(KeyName::Events);
         let key = if is_new { keys.make(KeyName::Events) } else { keys.read(KeyName::Events) }
             .context("the key of the event store cannot be had")?;
         let epoch = Epoch(Uuid::now_v7());
-        let limits = Limits { rows: config.outbox.max_events, ..Limits::default() };
-        let open = || EventStore::open(&layout.events(), &key, epoch, limits).context("the event store cannot be used");
+        let limits = outbox::limits(config);
+        let open = || {
+            EventStore::open(&layout.events(), &key, &config.device, epoch, limits)
+                .context("the event store cannot be used")
+        };
         let (writer, reader, outbox) = (open()?, open()?, open()?);
         let reading = match config.console {
             None => None,

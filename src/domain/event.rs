@@ -21,7 +21,8 @@ impl fmt::Display for EventId {
     }
 }
 
-/// One epoch of a box's event store: a new one begins when its state was lost, and sequence numbers start again at 1.
+/// One epoch of a box's events: a new one begins when its state was lost or set back, or when its id changed; on the wire
+/// numbers start again at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub Uuid);
@@ -32,7 +33,8 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// Place of an event within its epoch: 1, 2, 3 … without a gap, given by the store.
+/// Number of an event, given by the store: 1, 2, 3 … without a gap. On the wire it counts within the epoch; in the store
+/// it counts all events of the box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seq(pub u64);

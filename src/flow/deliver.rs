@@ -1,4 +1,5 @@
 //! Brings the outbox to the collector. `sending` decides; this reads rows, seals, sends, and deletes what is receipted.
+//! When a receipt shows that the collector holds another history than this box, it begins a new epoch.
 //!
 //! It never deletes on a broker's word, and never holds an event longer than it takes to send it.
 
@@ -10,6 +11,7 @@ use std::{
 };
 
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 pub use self::sending::{Judged, Next, Pace, Sending};
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
         clock::Clock,
         mqtt::{Acked, BrokerAnswer, Line, Link, Uplink},
     },
-    store::{EventStore, Row},
+    store::{Acknowledged, Cause, Contradiction, EventError, EventStore, Outgoing},
     wire::{
         envelope::EventEnvelope,
         keys::{PublicKey, SigningKey},
@@ -51,7 +53,7 @@ pub enum Standing {
 pub struct Delivery {
     /// How it stands.
     pub standing: Standing,
-    /// The last event receipted since the start of the process.
+    /// The last event receipted, by its number in its epoch.
     pub receipted: Seq,
 }
 
@@ -71,7 +73,6 @@ pub struct Parties {
 /// The driver of one outbox. Its own task.
 pub struct Deliver {
     store: Arc<Mutex<EventStore>>,
-    epoch: Epoch,
     parties: Parties,
     uplink: Uplink,
     recorded: Arc<Notify>,
@@ -83,7 +84,9 @@ pub struct Deliver {
 
 impl Deliver {
     /// Prepares delivery. `recorded` is notified after every event stored. The receiver tells how delivery stands.
-    #[must_use]
+    ///
+    /// # Errors
+    /// When the outbox cannot be read.
     pub fn new(
         store: Arc<Mutex<EventStore>>,
         parties: Parties,
@@ -91,11 +94,11 @@ impl Deliver {
         recorded: Arc<Notify>,
         clock: Arc<dyn Clock>,
         pace: Pace,
-    ) -> (Self, watch::Receiver<Delivery>) {
-        let (delivery, delivered) = watch::channel(Delivery { standing: Standing::NoLink, receipted: Seq(0) });
-        let epoch = store.lock().expect("nobody panics while holding it").epoch();
-        let sending = Sending::new(pace);
-        (Self { store, epoch, parties, uplink, recorded, clock, sending, line: None, delivery }, delivered)
+    ) -> Result<(Self, watch::Receiver<Delivery>), EventError> {
+        let receipted = store.lock().expect("nobody panics while holding it").receipted()?;
+        let (delivery, delivered) = watch::channel(Delivery { standing: Standing::NoLink, receipted });
+        let sending = Sending::new(pace, receipted);
+        Ok((Self { store, parties, uplink, recorded, clock, sending, line: None, delivery }, delivered))
     }
 
     /// Delivers until the link is closed for good.
@@ -149,7 +152,7 @@ impl Deliver {
     /// Sends what there is; `false` if it could not even try.
     async fn send(&mut self, after: Seq, limit: u32) -> bool {
         let Some(line) = self.line.clone() else { return false };
-        let rows = match self.with_store(move |store| store.pending(after, limit as usize)).await {
+        let rows = match self.with_store(move |store| store.outgoing(after, limit as usize)).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::error!(error = %Sources(&error), "the outbox cannot be read");
@@ -161,16 +164,9 @@ impl Deliver {
             self.sending.drained();
         }
         for row in rows {
-            let Row { seq, event_id, prev, hash, body } = row;
-            let envelope = EventEnvelope {
-                device: self.parties.device.clone(),
-                epoch: self.epoch,
-                seq,
-                event_id,
-                prev,
-                hash,
-                body,
-            };
+            let Outgoing { epoch, seq, event_id, prev, hash, body } = row;
+            let envelope =
+                EventEnvelope { device: self.parties.device.clone(), epoch, seq, event_id, prev, hash, body };
             let bytes = match envelope.encode(&self.parties.key, &self.parties.collector) {
                 Ok(bytes) => bytes,
                 Err(error) => {
@@ -217,25 +213,47 @@ impl Deliver {
                 return;
             }
         };
-        let Receipt { epoch, seq, .. } = receipt;
-        if epoch != self.epoch {
-            tracing::debug!(%epoch, "a receipt for an earlier life of this box");
-            return;
-        }
-        match self.sending.judge(seq) {
-            Judged::Nothing => {}
-            Judged::NeverSent => tracing::warn!(%seq, "a receipt for an event never sent was not believed"),
-            Judged::Progress => match self.with_store(move |store| store.acknowledge(epoch, seq)).await {
-                Ok(_) => {
-                    self.sending.receipted(seq, self.clock.mono());
+        let Receipt { epoch, seq, hash, .. } = receipt;
+        match self.with_store(move |store| store.acknowledge(epoch, seq, hash)).await {
+            Ok(Acknowledged::AnotherEpoch) => tracing::debug!(%epoch, "a receipt for another epoch of this box"),
+            Ok(Acknowledged::Held(_)) => match self.sending.receipted(seq, self.clock.mono()) {
+                Judged::Nothing => {}
+                Judged::Progress => {
                     self.delivery.send_modify(|delivery| delivery.receipted = seq);
                     self.stands(Standing::Flowing);
                 }
-                Err(error) => {
-                    tracing::error!(error = %Sources(&error), "receipted events cannot be deleted");
-                    self.stands(Standing::StorageFault);
+                Judged::Behind => {
+                    tracing::warn!(%seq, "the collector has less than it receipted before: it is sent from there again");
+                    self.delivery.send_modify(|delivery| delivery.receipted = seq);
                 }
             },
+            Ok(Acknowledged::Contradicts(how)) => self.begin_epoch(how).await,
+            Err(error) => {
+                tracing::error!(error = %Sources(&error), "receipted events cannot be deleted");
+                self.stands(Standing::StorageFault);
+            }
+        }
+    }
+
+    /// The collector has signed that its history of this epoch is another one: this box was set back, or its disk lost its
+    /// last writes. Everything that waits travels in a new epoch. No receipt for that can exist before its events are sent, so
+    /// repeated receipts begin no further epochs.
+    async fn begin_epoch(&mut self, how: Contradiction) {
+        let (fresh, device, at) = (Epoch(Uuid::now_v7()), self.parties.device.clone(), self.clock.wall());
+        match self.with_store(move |store| store.begin_epoch(fresh, &device, Cause::SetBack, at)).await {
+            Ok(resealed) => {
+                tracing::error!(
+                    %how, epoch = %fresh, resealed,
+                    "this box was set back, or its disk lost its last writes: a new epoch begins, nothing that waits is lost; \
+                     who was admitted in between is known to the collector alone"
+                );
+                self.sending.begin_epoch();
+                self.delivery.send_modify(|delivery| delivery.receipted = Seq(0));
+            }
+            Err(error) => {
+                tracing::error!(%how, error = %Sources(&error), "a new epoch is needed and cannot begin");
+                self.stands(Standing::StorageFault);
+            }
         }
     }
 

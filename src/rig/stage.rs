@@ -41,7 +41,8 @@ use crate::{
 
 /// The room and the box of every stage.
 const ROOM: &str = "SILVER-207";
-const DEVICE: &str = "door-silver-207";
+/// The id of the box on the stage.
+pub const DEVICE: &str = "door-silver-207";
 
 /// How long the box may take to do what was pulled: a scene of large pictures, on a busy machine.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);

@@ -75,7 +75,13 @@ impl Layout {
     /// # Errors
     /// [`LayoutError::Make`].
     pub fn make(&self) -> Result<(), LayoutError> {
-        fs::create_dir_all(self.folder()).map_err(|source| LayoutError::Make { path: self.folder(), source })
+        let make = || {
+            fs::create_dir_all(self.folder())?;
+            // The entries of both folders, so that a power cut does not take what is put into them.
+            sync_folder_of(&self.folder())?;
+            sync_folder_of(&self.root)
+        };
+        make().map_err(|source| LayoutError::Make { path: self.folder(), source })
     }
 
     /// The exams whose database is here, in order of name. A file that is not named after an exam is passed over.

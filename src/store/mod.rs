@@ -11,7 +11,10 @@ mod reserve;
 mod roster;
 pub mod sealed;
 
-pub use events::{Ends, EventError, EventStore, Headroom, Limits, Recorded, Row};
+pub use events::{
+    Acknowledged, Began, Cause, Contradiction, Ends, EpochInfo, EventError, EventStore, Headroom, Limits, Outgoing,
+    Recorded, Row,
+};
 pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};

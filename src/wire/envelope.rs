@@ -70,9 +70,9 @@ pub enum EnvelopeError {
 pub struct EventEnvelope {
     /// The box.
     pub device: DeviceId,
-    /// Which life of its store.
+    /// Which epoch of its events.
     pub epoch: Epoch,
-    /// Its place in that life, from 1.
+    /// Its place in that epoch, from 1.
     pub seq: Seq,
     /// Its own name.
     pub event_id: EventId,
@@ -247,7 +247,7 @@ mod tests {
         let other_key = SigningKey::from_seed(&[8; 32]).public();
         let refused = EventEnvelope::decode(&good, &door(), &other_key, &collector());
         assert_eq!(refused, Err(EnvelopeError::NotSigned));
-        let as_receipt = signed::sign("examgate/receipt/v1", &key(), b"x".to_vec());
+        let as_receipt = signed::sign("examgate/receipt/v2", &key(), b"x".to_vec());
         let stranger: Recipient =
             "age1zwq0txq4gx25620yeypugakmwexpum90pe0acrpfzay5ljry7erssf24ql".parse().expect("an age recipient");
         let mut trailing = signed::verify(PURPOSE, &key().public(), &good).expect("signed");

@@ -1,5 +1,8 @@
-//! The collector's receipt, version 1: up to which event it has committed everything of a box. Only this lets a box
-//! forget an event; a broker's acknowledgement does not.
+//! The collector's receipt, version 2: up to which event it has committed everything of a box, and which event that is.
+//! Only this lets a box forget an event; a broker's acknowledgement does not.
+//!
+//! The hash tells the box whether the collector's history is its own. Without it (version 1) a box that was set back to an
+//! older state would delete events which the collector never took.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +11,13 @@ use super::{
     keys::{PublicKey, SigningKey},
     signed,
 };
-use crate::domain::{DeviceId, Epoch, Seq};
+use crate::domain::{DeviceId, Epoch, EventHash, Seq};
 
 /// What the signature is for.
-const PURPOSE: &str = "examgate/receipt/v1";
+const PURPOSE: &str = "examgate/receipt/v2";
+
+/// What the signature of a receipt without a hash was for.
+const PURPOSE_1: &str = "examgate/receipt/v1";
 
 /// Longest receipt, bytes.
 pub const MAX_RECEIPT: usize = 512;
@@ -22,23 +28,28 @@ pub enum ReceiptError {
     /// Not signed by the collector's receipt key for this purpose.
     #[error("not signed by the collector's receipt key; is the right `receipt_key` configured?")]
     NotSigned,
+    /// Signed by a collector of version 1, whose receipts name no hash: they cannot show which history they confirm.
+    #[error("a receipt of version 1, which names no hash: install the collector's newer version")]
+    Version1,
     /// Signed, but not of this shape.
-    #[error("signed by the collector, but not a receipt of version 1")]
+    #[error("signed by the collector, but not a receipt of version 2")]
     Malformed,
     /// For another box.
     #[error("a receipt for another box")]
     OtherDevice,
 }
 
-/// Everything of `device` in `epoch` up to and including `seq` is committed.
+/// Everything of `device` in `epoch` up to and including `seq` is committed, and the event there has this `hash`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The box.
     pub device: DeviceId,
-    /// Which life of its store.
+    /// Which epoch of its events.
     pub epoch: Epoch,
     /// The highest event with no gap before it; 0 when even the first is missing.
     pub seq: Seq,
+    /// The link of the chain at `seq`; [`EventHash::START`] at 0.
+    pub hash: EventHash,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,17 +59,25 @@ struct Payload {
     device: DeviceId,
     epoch: Epoch,
     seq: Seq,
+    #[serde(with = "cbor::bytes")]
+    hash: [u8; 32],
 }
 
 impl Receipt {
     /// Signs the receipt.
     #[must_use]
     pub fn encode(&self, key: &SigningKey) -> Vec<u8> {
-        let payload = Payload { v: 1, device: self.device.clone(), epoch: self.epoch, seq: self.seq };
+        let payload = Payload {
+            v: 2,
+            device: self.device.clone(),
+            epoch: self.epoch,
+            seq: self.seq,
+            hash: *self.hash.as_bytes(),
+        };
         signed::sign(PURPOSE, key, cbor::to_vec(&payload))
     }
 
-    /// Reads a receipt for `device`, signed by the collector's `key`. The epoch is for the outbox to judge.
+    /// Reads a receipt for `device`, signed by the collector's `key`. Epoch and hash are for the event store to judge.
     ///
     /// # Errors
     /// When anything about it is not as [`Self::encode`] makes it, or it is for another box.
@@ -66,15 +85,20 @@ impl Receipt {
         if bytes.len() > MAX_RECEIPT {
             return Err(ReceiptError::NotSigned);
         }
-        let payload = signed::verify(PURPOSE, key, bytes).ok_or(ReceiptError::NotSigned)?;
-        let Payload { v, device: named, epoch, seq } = cbor::from_slice(&payload).ok_or(ReceiptError::Malformed)?;
-        if v != 1 {
+        let Some(payload) = signed::verify(PURPOSE, key, bytes) else {
+            let of_version_1 = signed::verify(PURPOSE_1, key, bytes).is_some();
+            return Err(if of_version_1 { ReceiptError::Version1 } else { ReceiptError::NotSigned });
+        };
+        let Payload { v, device: named, epoch, seq, hash } =
+            cbor::from_slice(&payload).ok_or(ReceiptError::Malformed)?;
+        let hash = EventHash::from_bytes(hash);
+        if v != 2 || (seq.0 == 0 && hash != EventHash::START) {
             return Err(ReceiptError::Malformed);
         }
         if named != *device {
             return Err(ReceiptError::OtherDevice);
         }
-        Ok(Self { device: named, epoch, seq })
+        Ok(Self { device: named, epoch, seq, hash })
     }
 }
 
@@ -85,7 +109,8 @@ mod tests {
 
     use super::*;
 
-    const GOLDEN: &[u8] = include_bytes!("../../tests/golden/receipt-v1.cose");
+    const GOLDEN: &[u8] = include_bytes!("../../tests/golden/receipt-v2.cose");
+    const GOLDEN_1: &[u8] = include_bytes!("../../tests/golden/receipt-v1.cose");
 
     fn key() -> SigningKey {
         SigningKey::from_seed(&[9; 32])
@@ -96,11 +121,16 @@ mod tests {
     }
 
     fn receipt() -> Receipt {
-        Receipt { device: door(), epoch: Epoch(Uuid::from_u128(1)), seq: Seq(7) }
+        Receipt {
+            device: door(),
+            epoch: Epoch(Uuid::from_u128(1)),
+            seq: Seq(7),
+            hash: EventHash::from_bytes([0xA5; 32]),
+        }
     }
 
     #[test]
-    fn the_bytes_of_version_1_never_change() {
+    fn the_bytes_of_version_2_never_change() {
         assert_eq!(receipt().encode(&key()), GOLDEN);
         assert_eq!(Receipt::decode(GOLDEN, &door(), &key().public()), Ok(receipt()));
     }
@@ -108,12 +138,16 @@ mod tests {
     #[test]
     fn what_is_not_as_it_should_be_is_refused() {
         let other = Receipt { device: DeviceId::new("door-2").expect("valid"), ..receipt() };
-        let payload = Payload { v: 2, device: door(), epoch: receipt().epoch, seq: Seq(7) };
+        let payload = |v, seq| Payload { v, device: door(), epoch: receipt().epoch, seq: Seq(seq), hash: [1; 32] };
+        let signed_for = |purpose, payload: Payload| signed::sign(purpose, &key(), cbor::to_vec(&payload));
         for (bytes, error) in [
             (other.encode(&key()), ReceiptError::OtherDevice),
             (receipt().encode(&SigningKey::from_seed(&[8; 32])), ReceiptError::NotSigned),
-            (signed::sign("examgate/event/v1", &key(), cbor::to_vec(&payload)), ReceiptError::NotSigned),
-            (signed::sign(PURPOSE, &key(), cbor::to_vec(&payload)), ReceiptError::Malformed),
+            (GOLDEN_1.to_vec(), ReceiptError::Version1),
+            (signed_for("examgate/event/v1", payload(2, 7)), ReceiptError::NotSigned),
+            (signed_for(PURPOSE, payload(1, 7)), ReceiptError::Malformed),
+            (signed_for(PURPOSE, payload(3, 7)), ReceiptError::Malformed),
+            (signed_for(PURPOSE, payload(2, 0)), ReceiptError::Malformed),
             (vec![0; MAX_RECEIPT + 1], ReceiptError::NotSigned),
         ] {
             assert_eq!(Receipt::decode(&bytes, &door(), &key().public()), Err(error));

@@ -12,9 +12,9 @@ use std::{
 
 use examgate::{
     domain::{
-        CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, Event, EventId, EventKind, Exam, ExamId, ExamWindow,
-        Invitation, Liveness, Measured, MonoTime, Proctor, ProctorId, RoomId, Roster, RosterEntry, RosterVersion, Seq,
-        SignInCode, Similarity, Student, StudentId, Timestamp, Verification,
+        CardPseudonym, CardStanding, ClockTrust, Decision, DeviceId, Epoch, Event, EventId, EventKind, Exam, ExamId,
+        ExamWindow, Invitation, Liveness, Measured, MonoTime, Proctor, ProctorId, RoomId, Roster, RosterEntry,
+        RosterVersion, Seq, SignInCode, Similarity, Student, StudentId, Timestamp, Verification,
     },
     edge::{
         clock::{Clock, ScriptedClock},
@@ -123,7 +123,14 @@ impl Desk {
         roster.set_proctor(&proctor, &pin).expect("it is written");
         let open = || {
             let space = Space { reserve: 128 << 10, ..Space::default() };
-            EventStore::open(&folder.path().join("events.db"), &key, Epoch(Uuid::from_u128(1)), space).expect("a store")
+            EventStore::open(
+                &folder.path().join("events.db"),
+                &key,
+                &DeviceId::new("door-1").expect("valid"),
+                Epoch(Uuid::from_u128(1)),
+                space,
+            )
+            .expect("a store")
         };
         let (submit, events) = sync_channel(4);
         let (tell, happened) = sync_channel(64);

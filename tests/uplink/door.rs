@@ -6,7 +6,7 @@ use std::{
 };
 
 use examgate::{
-    domain::{Decision, DeviceId, Epoch, Event, Reason, Seq, Timestamp, sample::verified},
+    domain::{Decision, DeviceId, Epoch, Event, EventHash, Reason, Seq, Timestamp, sample::verified},
     edge::{
         clock::{Clock, ScriptedClock},
         mqtt::{Link, Patience, Settings, Tls, uplink},
@@ -16,9 +16,10 @@ use examgate::{
         certificates::{Authority, Issued, Validity},
         mosquitto::{Memory, Mosquitto},
     },
-    store::{EventStore, Key, Limits},
+    store::{EpochInfo, EventStore, Key, Limits},
     wire::{
         keys::SigningKey,
+        receipt::Receipt,
         seal::Identity,
         state::{DeviceState, Status, Versions},
     },
@@ -31,7 +32,7 @@ use tokio::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// The life every door's store begins with.
+/// The epoch every door's store begins with.
 pub(crate) const EPOCH: Epoch = Epoch(Uuid::from_u128(1));
 
 /// The seed of the collector's receipt key.
@@ -87,6 +88,34 @@ fn event(number: u64) -> Event {
     verified(number, "MATH", None, Decision::Refer(Reason::CardUnreadable))
 }
 
+/// The disk of a box and the key of its events.
+pub(crate) struct Disk {
+    folder: TempDir,
+    key: Key,
+}
+
+impl Disk {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), key: Key::generate().expect("random bytes") }
+    }
+
+    /// As a backup keeps it. The box must not be running.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self { key: self.key.clone(), ..Self::new() };
+        for file in std::fs::read_dir(self.folder.path()).expect("readable") {
+            let file = file.expect("readable");
+            std::fs::copy(file.path(), copy.folder.path().join(file.file_name())).expect("copied");
+        }
+        copy
+    }
+
+    fn store(&self) -> EventStore {
+        let limits = Limits { reserve: 0, ..Limits::default() };
+        let path = self.folder.path().join("events.db");
+        EventStore::open(&path, &self.key, &device(), EPOCH, limits).expect("the store opens")
+    }
+}
+
 /// A box.
 pub(crate) struct Door {
     pub(crate) link: watch::Receiver<Link>,
@@ -96,7 +125,7 @@ pub(crate) struct Door {
     stop: oneshot::Sender<()>,
     polling: JoinSet<()>,
     delivering: JoinSet<()>,
-    _folder: TempDir,
+    disk: Disk,
 }
 
 impl Door {
@@ -106,8 +135,23 @@ impl Door {
         Self::connecting(world.broker.port(), authority, own, events, Patience::default())
     }
 
+    /// Starts with what is on the disk.
+    pub(crate) fn on(world: &World, disk: Disk) -> Self {
+        let (authority, own) = (world.authority.certificate(), &world.certificate);
+        Self::connect(world.broker.port(), authority, own, disk, Patience::default())
+    }
+
     /// Starts with `events` in the outbox, as a client of whatever listens at `port` of loopback.
     pub(crate) fn connecting(port: u16, authority: &str, own: &Issued, events: u64, patience: Patience) -> Self {
+        let disk = Disk::new();
+        let mut store = disk.store();
+        for number in 1..=events {
+            store.record(&event(number)).expect("there is room");
+        }
+        Self::connect(port, authority, own, disk, patience)
+    }
+
+    fn connect(port: u16, authority: &str, own: &Issued, disk: Disk, patience: Patience) -> Self {
         let settings = Settings {
             host: "127.0.0.1".into(),
             port,
@@ -123,14 +167,7 @@ impl Door {
         let clock: Arc<dyn Clock> = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
         let (near, polled) = uplink(settings, Arc::clone(&clock)).expect("usable certificates");
         let link = near.link.clone();
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let limits = Limits { reserve: 0, ..Limits::default() };
-        let key = Key::generate().expect("random bytes");
-        let mut store = EventStore::open(&folder.path().join("events.db"), &key, EPOCH, limits).expect("a new store");
-        for number in 1..=events {
-            store.record(&event(number)).expect("there is room");
-        }
-        let store = Arc::new(Mutex::new(store));
+        let store = Arc::new(Mutex::new(disk.store()));
         let parties = Parties {
             device: device(),
             key: device_key(),
@@ -139,7 +176,8 @@ impl Door {
         };
         let recorded = Arc::new(Notify::new());
         let pace = Pace { patience: PATIENCE, longest: 2 * PATIENCE, ..Pace::default() };
-        let (deliver, delivery) = Deliver::new(Arc::clone(&store), parties, near, Arc::clone(&recorded), clock, pace);
+        let deliver = Deliver::new(Arc::clone(&store), parties, near, Arc::clone(&recorded), clock, pace);
+        let (deliver, delivery) = deliver.expect("the outbox can be read");
         let (stop, stopped) = oneshot::channel::<()>();
         let (mut polling, mut delivering) = (JoinSet::new(), JoinSet::new());
         polling.spawn(polled.run(async {
@@ -148,7 +186,7 @@ impl Door {
             }
         }));
         delivering.spawn(deliver.run());
-        Self { link, delivery, store, recorded, stop, polling, delivering, _folder: folder }
+        Self { link, delivery, store, recorded, stop, polling, delivering, disk }
     }
 
     /// Starts and waits for the link.
@@ -165,10 +203,30 @@ impl Door {
 
     /// Records one more event.
     pub(crate) fn record(&self) {
-        let mut store = self.store.lock().expect("no panic");
-        let number = store.ends().expect("readable").last.0 + 1;
-        store.record(&event(number)).expect("there is room");
+        let number = self.store.lock().expect("no panic").ends().expect("readable").last.0 + 1;
+        self.record_as(number);
+    }
+
+    /// Records one more event, which is this one.
+    pub(crate) fn record_as(&self, number: u64) {
+        self.store.lock().expect("no panic").record(&event(number)).expect("there is room");
         self.recorded.notify_one();
+    }
+
+    /// What an honest collector says when it has everything up to event `seq` of the current epoch.
+    pub(crate) fn receipt(&self, seq: u64) -> Receipt {
+        let store = self.store.lock().expect("no panic");
+        let epoch = store.epoch().expect("readable");
+        let hash = match seq.checked_sub(1) {
+            None => EventHash::START,
+            Some(before) => store.outgoing(Seq(before), 1).expect("readable").first().expect("recorded").hash,
+        };
+        Receipt { device: device(), epoch, seq: Seq(seq), hash }
+    }
+
+    /// All epochs of the store.
+    pub(crate) fn epochs(&self) -> Vec<EpochInfo> {
+        self.store.lock().expect("no panic").epochs().expect("readable")
     }
 
     /// Events in the outbox.
@@ -181,6 +239,16 @@ impl Door {
         self.delivery.borrow().receipted
     }
 
+    /// Waits until a new epoch has begun, and then until nothing waits.
+    pub(crate) async fn until_delivered_in_epoch(&mut self, epochs: usize) {
+        let done = async {
+            while self.epochs().len() < epochs || self.waiting() > 0 {
+                self.delivery.changed().await.expect("delivery runs");
+            }
+        };
+        soon(&format!("everything is delivered in epoch {epochs}"), done).await;
+    }
+
     pub(crate) async fn until_receipted(&mut self, seq: u64) {
         let receipted = self.delivery.wait_for(|delivery| delivery.receipted >= Seq(seq));
         soon(&format!("event {seq} is receipted"), receipted).await.expect("delivery runs");
@@ -191,10 +259,11 @@ impl Door {
         self.polling.abort_all();
     }
 
-    /// Shuts down in order.
-    pub(crate) async fn close(mut self) {
+    /// Shuts down in order. Gives what stays.
+    pub(crate) async fn close(mut self) -> Disk {
         self.stop.send(()).expect("the loop runs");
         soon("the loop ends", self.polling.join_next()).await.expect("one").expect("it does not panic");
         soon("delivery ends", self.delivering.join_next()).await.expect("one").expect("it does not panic");
+        self.disk
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use examgate::{
-    domain::Seq,
     rig::certificates::{Issued, Validity},
     wire::{envelope::EventEnvelope, keys::SigningKey, receipt::Receipt, topic::DeviceTopic},
 };
@@ -15,16 +14,11 @@ use rumqttc::{
     },
 };
 
-use crate::door::{EPOCH, RECEIPT_SEED, World, collector, device, device_key, soon};
+use crate::door::{RECEIPT_SEED, World, collector, device, device_key, soon};
 
 /// The collector's receipt key.
 pub(crate) fn receipt_key() -> SigningKey {
     SigningKey::from_seed(&RECEIPT_SEED)
-}
-
-/// What an honest collector says when it has everything up to `seq`.
-pub(crate) fn receipt(seq: u64) -> Receipt {
-    Receipt { device: device(), epoch: EPOCH, seq: Seq(seq) }
 }
 
 /// A plain client with the collector's certificate.

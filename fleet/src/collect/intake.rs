@@ -1,9 +1,12 @@
 //! From messages to receipts: verify, commit together, then acknowledge and receipt. Its own thread.
 //!
+//! A receipt always names the link up to which it confirms: to an event that the ledger rejects, too, so that a box whose
+//! history is another one sees that.
+//!
 //! What cannot be believed is logged once for each box and cause, counted, acknowledged to the broker (or it would come
 //! for ever) and never receipted. It never goes on when the ledger fails.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use examgate::{
@@ -22,12 +25,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     broker::Answer,
     devices::Devices,
+    incidents::Raised,
     ledger::Ledger,
     waiting::{Message, Waiting},
 };
 
 /// Most events in one transaction.
 const BATCH: usize = 128;
+
+/// How often gaps are looked for when nothing comes.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Most different refusals remembered; a flood of made-up ids must not fill the memory.
 const REFUSALS: usize = 4096;
@@ -54,26 +61,31 @@ pub(super) struct Intake {
     identity: Identity,
     ledger: Ledger,
     receipts: SigningKey,
+    gap_after: Duration,
     refused: HashMap<RefusalKind, u64>,
     answers: UnboundedSender<Answer>,
 }
 
 impl Intake {
-    /// `receipts` signs them; they and acknowledgements go to `answers`.
+    /// `receipts` signs them; they and acknowledgements go to `answers`. A gap that stays for `gap_after` becomes an incident.
     pub(super) fn new(
         devices: Arc<Devices>,
         identity: Identity,
         ledger: Ledger,
         receipts: SigningKey,
+        gap_after: Duration,
         answers: UnboundedSender<Answer>,
     ) -> Self {
-        Self { devices, identity, ledger, receipts, refused: HashMap::new(), answers }
+        Self { devices, identity, ledger, receipts, gap_after, refused: HashMap::new(), answers }
     }
 
     /// Runs until `waiting` is closed and empty.
     pub(super) fn run(mut self, waiting: &Waiting) -> Result<()> {
-        while let Some(batch) = waiting.take(BATCH) {
-            self.take(&batch)?;
+        while let Some(batch) = waiting.take(BATCH, LOOK_EVERY.min(self.gap_after)) {
+            if !batch.is_empty() {
+                self.take(&batch)?;
+            }
+            self.ledger.gaps(self.gap_after).context("gaps cannot be looked for")?.iter().for_each(say);
         }
         for ((device, ..), count) in &self.refused {
             tracing::info!(device = device.as_ref().map(DeviceId::as_str), count, "messages were not taken");
@@ -90,21 +102,17 @@ impl Intake {
             }
         }
         let committed = self.ledger.commit(&events).context("nothing more is taken until the ledger is mended")?;
-        for (device, epoch, seq, alarm) in &committed.alarms {
-            tracing::error!(%device, %epoch, %seq, alarm = alarm.name(), "a box contradicts itself: it must be examined");
-        }
+        committed.raised.iter().for_each(say);
         for (device, epoch, seq, why) in committed.unusable {
             tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");
             self.refuse(Some(device), Refusal::Unusable { seq, why });
         }
         tracing::debug!(fresh = committed.fresh, of = batch.len(), "committed");
         // Committed: from here on the box may forget, and the broker, too.
-        for ((device, epoch), seq) in committed.contiguous {
-            if seq.0 > 0 {
-                let topic = DeviceTopic::Receipt.of(&device);
-                let receipt = Receipt { device, epoch, seq }.encode(&self.receipts);
-                self.answer(Answer::Receipt { topic, receipt });
-            }
+        for ((device, epoch), (seq, hash)) in committed.contiguous {
+            let topic = DeviceTopic::Receipt.of(&device);
+            let receipt = Receipt { device, epoch, seq, hash }.encode(&self.receipts);
+            self.answer(Answer::Receipt { topic, receipt });
         }
         for place in batch.iter().filter_map(|message| message.place) {
             self.answer(Answer::Acknowledge(place));
@@ -142,4 +150,10 @@ impl Intake {
             self.refused.insert(kind, 1);
         }
     }
+}
+
+/// Says an incident, once.
+fn say(incident: &Raised) {
+    let Raised { device, epoch, events: (first, last), what } = incident;
+    tracing::error!(%device, %epoch, %first, %last, incident = what.name(), "{}", what.advice());
 }

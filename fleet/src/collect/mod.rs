@@ -6,11 +6,12 @@
 mod broker;
 mod devices;
 pub(crate) mod events;
+mod incidents;
 mod intake;
 mod ledger;
 mod waiting;
 
-use std::{fs, path::PathBuf, sync::Arc, thread};
+use std::{fs, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -51,6 +52,9 @@ pub(crate) struct Arguments {
     /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
+    /// After how many seconds events that are missing, although later ones came, are an incident.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    gap_after: u64,
 }
 
 /// The identity in a file as age-keygen writes it: comments, then the key.
@@ -74,7 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
     let ledger = Ledger::open(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
     let (answers_tx, answers) = tokio::sync::mpsc::unbounded_channel();
-    let intake = Intake::new(devices, age_identity(&arguments.age_identity)?, ledger, receipts, answers_tx);
+    let gap_after = Duration::from_secs(arguments.gap_after);
+    let identity = age_identity(&arguments.age_identity)?;
+    let intake = Intake::new(devices, identity, ledger, receipts, gap_after, answers_tx);
 
     let (failed_tx, failed) = tokio::sync::oneshot::channel();
     let taking = Arc::clone(&waiting);

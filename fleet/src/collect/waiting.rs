@@ -8,6 +8,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use examgate::domain::DeviceId;
@@ -156,17 +157,17 @@ impl Waiting {
         }
     }
 
-    /// The next messages, at most `most`, of the boxes in turn. Waits for the first; `None` when it is closed and empty.
-    pub(super) fn take(&self, most: usize) -> Option<Vec<Message>> {
-        let mut queues = self.queues();
-        while queues.turns.is_empty() && !queues.closed {
-            queues = self.news.wait(queues).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// The next messages, at most `most`, of the boxes in turn. Waits for the first; none when nothing comes in `patience`; `None`
+    /// when it is closed and empty.
+    pub(super) fn take(&self, most: usize, patience: Duration) -> Option<Vec<Message>> {
+        let idle = |queues: &mut Queues| queues.turns.is_empty() && !queues.closed;
+        let waited = self.news.wait_timeout_while(self.queues(), patience, idle);
+        let (mut queues, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let batch = queues.take(most);
         if queues.bytes <= BYTES / 2 {
             self.room.notify_one();
         }
-        (!batch.is_empty()).then_some(batch)
+        (!batch.is_empty() || !queues.closed).then_some(batch)
     }
 
     /// Waits until half of all the room is free.
@@ -253,7 +254,7 @@ mod tests {
             async {
                 let mut taken = 0;
                 while taken < PER_BOX / 2 {
-                    taken += waiting.take(16).map_or(0, |batch| batch.len());
+                    taken += waiting.take(16, Duration::from_secs(60)).map_or(0, |batch| batch.len());
                     tokio::task::yield_now().await;
                 }
                 taken
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(waiting.offer(named("door-0"), message("x", 1, 1)), Offered::Held);
         waiting.close();
         let mut rest = 0;
-        while let Some(batch) = waiting.take(1_000) {
+        while let Some(batch) = waiting.take(1_000, Duration::from_secs(60)) {
             rest += batch.len();
         }
         assert_eq!(rest, PER_BOX / 2 + 1, "what is there is still taken");

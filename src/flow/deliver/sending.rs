@@ -2,7 +2,9 @@
 //!
 //! Events go out in order. A broker's answer only makes room for more; only a receipt moves the start, and after a
 //! reconnect, or when receipts stay away, everything from the first event without receipt is sent again. While nothing
-//! comes of it a single event is tried, at growing intervals. It never sees an event's content and never deletes.
+//! comes of it a single event is tried, at growing intervals. If then a receipt says that the collector has less than it
+//! once receipted (its ledger was set back), sending starts again from there. It never sees an event's content and never
+//! deletes.
 
 use std::time::Duration;
 
@@ -44,15 +46,15 @@ pub enum Next {
     },
 }
 
-/// What a receipt means.
+/// What a receipt means for what is sent next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// These events are safe: delete up to it, then call [`Sending::receipted`].
+    /// These events are safe.
     Progress,
     /// Known already.
     Nothing,
-    /// For an event this process has not sent: no collector can have it from us.
-    NeverSent,
+    /// The collector has less than it receipted before, and nothing else gets through: sending starts after its last event.
+    Behind,
 }
 
 /// The state of one box's delivery.
@@ -60,12 +62,10 @@ pub enum Judged {
 pub struct Sending {
     pace: Pace,
     connection: Option<u64>,
-    /// Everything up to here is safe.
+    /// Everything up to here the collector has.
     receipted: Seq,
     /// Everything up to here is under way.
     sent: Seq,
-    /// The highest event sent since the start of the process.
-    highest: Seq,
     unanswered: u32,
     /// There is nothing to send after `sent`.
     drained: bool,
@@ -77,15 +77,14 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Nothing sent yet, no link.
+    /// Everything up to `receipted` was receipted before; nothing is under way, there is no link.
     #[must_use]
-    pub const fn new(pace: Pace) -> Self {
+    pub const fn new(pace: Pace, receipted: Seq) -> Self {
         Self {
             pace,
             connection: None,
-            receipted: Seq(0),
-            sent: Seq(0),
-            highest: Seq(0),
+            receipted,
+            sent: receipted,
             unanswered: 0,
             drained: false,
             due: None,
@@ -138,12 +137,7 @@ impl Sending {
 
     /// `seq` was handed to the connection, in order.
     pub fn sent(&mut self, seq: Seq, now: MonoTime) {
-        if self.sent == self.receipted {
-            // The first under way: whatever is before it has been deleted.
-            self.receipted = Seq(seq.0.saturating_sub(1));
-        }
         self.sent = seq;
-        self.highest = self.highest.max(seq);
         self.unanswered += 1;
         let overdue = now.after(self.interval());
         self.due.get_or_insert(overdue);
@@ -168,28 +162,34 @@ impl Sending {
         }
     }
 
-    /// What a receipt up to `seq`, already verified, means.
-    #[must_use]
-    pub fn judge(&self, seq: Seq) -> Judged {
-        if seq > self.highest {
-            Judged::NeverSent
-        } else if seq > self.receipted {
-            Judged::Progress
-        } else {
-            Judged::Nothing
+    /// A receipt up to `seq` came, signed by the collector and with the hash of this box's own event. Says what it meant.
+    ///
+    /// A receipt that is merely lower than one before means nothing by itself: it may be late, or repeated by somebody. It
+    /// counts only while nothing gets through. Whoever repeats receipts makes the box send what a reconnection would.
+    pub fn receipted(&mut self, seq: Seq, now: MonoTime) -> Judged {
+        if seq < self.receipted && self.is_fruitless() {
+            self.receipted = seq;
+            self.rewind();
+            return Judged::Behind;
         }
-    }
-
-    /// Everything up to `seq` has been receipted and deleted.
-    pub fn receipted(&mut self, seq: Seq, now: MonoTime) {
-        self.receipted = self.receipted.max(seq);
-        if self.sent < self.receipted {
-            // Sent on an earlier connection or before a repetition, and it did arrive.
-            self.sent = self.receipted;
+        if seq <= self.receipted {
+            return Judged::Nothing;
         }
+        self.receipted = seq;
+        // What was sent on an earlier connection or before a repetition may have arrived.
+        self.sent = self.sent.max(seq);
         self.fruitless = 0;
         self.paused = None;
         self.due = (self.sent > self.receipted).then(|| now.after(self.pace.patience));
+        Judged::Progress
+    }
+
+    /// A new epoch began: its events are numbered from 1. What is under way stays in the window until it is answered.
+    pub fn begin_epoch(&mut self) {
+        self.receipted = Seq(0);
+        self.fruitless = 0;
+        self.paused = None;
+        self.rewind();
     }
 
     /// Whether what was sent stays without effect.

@@ -57,10 +57,12 @@ impl Office {
         let mut roster = RosterStore::create(&path, &key).unwrap();
         roster.replace(&edition(1, 1)).unwrap();
         let limits = Limits { reserve: 128 << 10, ..Limits::default() };
+        let door = crate::domain::DeviceId::new("door-1").unwrap();
         let lookup = TapLookup {
             roster: Editions::open(&path, key.clone()).unwrap(),
             others: Vec::new(),
-            events: EventStore::open(&folder.path().join("e.db"), &key, Epoch(Uuid::from_u128(1)), limits).unwrap(),
+            events: EventStore::open(&folder.path().join("e.db"), &key, &door, Epoch(Uuid::from_u128(1)), limits)
+                .unwrap(),
             space: EmbeddingSpaceId::new("in use"),
             console: true,
         };

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, Epoch, ExamId, ExamWindow, Ground, MonoTime,
-        NotUndoable, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp, Unfounded, Verdict,
+        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, DeviceId, Epoch, ExamId, ExamWindow, Ground,
+        MonoTime, NotUndoable, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp, Unfounded, Verdict,
         sample::verified,
     },
     edge::console::{EntryStyle, What, Why},
@@ -89,7 +89,14 @@ impl Morning {
 
         let open = || {
             let limits = Limits { reserve: 128 << 10, ..Limits::default() };
-            EventStore::open(&folder.path().join("events.db"), &key, Epoch(Uuid::from_u128(1)), limits).unwrap()
+            EventStore::open(
+                &folder.path().join("events.db"),
+                &key,
+                &DeviceId::new("door-1").unwrap(),
+                Epoch(Uuid::from_u128(1)),
+                limits,
+            )
+            .unwrap()
         };
         let (submit, events) = sync_channel(4);
         let (tell, happened) = sync_channel(16);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    domain::{Epoch, EventId, NotUndoable, Seq},
+    domain::{DeviceId, EventId, NotUndoable, Seq},
     store::sealed::Fault,
 };
 
@@ -25,12 +25,10 @@ pub enum EventError {
     #[error("the disk is full and the reserve for decisions is used up: free disk space")]
     DiskFull,
     /// Too much waits for the collector. Nothing recorded is lost.
-    #[error("{rows} events ({bytes} bytes) wait for the collector, no more are allowed: bring the uplink back")]
+    #[error("{rows} events wait for the collector, no more are allowed: bring the uplink back")]
     OutboxFull {
-        /// Rows waiting.
+        /// Events waiting.
         rows: u64,
-        /// Bytes of bodies waiting.
-        bytes: u64,
     },
     /// This event was recorded before.
     #[error("event {id} is recorded already")]
@@ -57,21 +55,17 @@ pub enum EventError {
         /// The underlying error.
         source: serde_json::Error,
     },
-    /// A receipt for another life of this store.
-    #[error("the receipt is for epoch {receipt}, this store lives in {ours}")]
-    AnotherEpoch {
-        /// The receipt's epoch.
-        receipt: Epoch,
-        /// Ours.
-        ours: Epoch,
-    },
-    /// A receipt for an event that was never recorded.
-    #[error("the receipt confirms event {receipt}, but the last one recorded is {last}")]
-    NeverRecorded {
-        /// The receipt's place.
-        receipt: Seq,
-        /// The newest event.
-        last: Seq,
+    /// The events are those of a box with another id. Nothing was changed.
+    #[error(
+        "the events here are those of {held}, but `device` in the configuration is {configured}: set it back to {held}; or, \
+         if this box is to be {configured} from now on, run `examgate change-id --from {held}`, which keeps all events and \
+         delivers those that wait under the new id"
+    )]
+    OtherDevice {
+        /// Whose events they are.
+        held: String,
+        /// What the configuration says.
+        configured: DeviceId,
     },
     /// The chain is broken: somebody altered the store, or it is damaged.
     #[error("the chain of events breaks at event {seq}: {what}")]

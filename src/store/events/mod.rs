@@ -1,7 +1,7 @@
 //! Events and their outbox: recorded together in one transaction, chained by hash, never altered; outbox rows go when the
 //! collector has confirmed them.
 //!
-//! Epoch, event ids and times arrive from outside.
+//! Device, epochs, event ids and times arrive from outside.
 //!
 //! A store may be opened twice, also by two threads at once (WAL): one handle records, the other delivers. Reads never
 //! wait; the two writers, [`EventStore::record`] and [`EventStore::acknowledge`], take turns of milliseconds. Only one
@@ -10,15 +10,21 @@
 //! After kill -9 or a power cut the store opens with everything that `record` had answered for: a commit is synchronised
 //! to the disk before it is answered.
 
+mod chain;
+mod delivery;
+mod epochs;
 mod error;
 mod projection;
 mod tables;
 
 use std::path::Path;
 
+pub use delivery::{Acknowledged, Contradiction, Outgoing};
+pub use epochs::{Began, Cause, EpochInfo};
+use epochs::{Current, claim};
 pub use error::EventError;
 use rusqlite::Row as SqlRow;
-use tables::{Waiting, append, check_undo, ends, life, post, waiting};
+use tables::{append, check_undo, ends, post, waiting};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -27,7 +33,7 @@ use super::{
     reserve::Reserve,
     sealed::{Fault, Kind, Migration, Sealed},
 };
-use crate::domain::{Epoch, Event, EventHash, EventId, EventKind, ExamId, Seq, chain_hash};
+use crate::domain::{DeviceId, Epoch, Event, EventHash, EventId, EventKind, ExamId, Seq, chain_hash};
 
 const EVENTS: Kind = Kind {
     application_id: i32::from_be_bytes(*b"EgEv"),
@@ -35,24 +41,44 @@ const EVENTS: Kind = Kind {
     migrations: &[
         Migration { name: "events and outbox", sql: include_str!("events.sql") },
         Migration { name: "rulings", sql: include_str!("events_2.sql") },
+        Migration { name: "epochs", sql: include_str!("events_3.sql") },
     ],
 };
 
 /// How much may wait for the collector, and how much disk is set aside for decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most rows in the outbox.
+    /// Most events in the outbox.
     pub rows: u64,
-    /// Most bytes of event bodies in the outbox.
-    pub bytes: u64,
     /// Bytes of disk set aside for decisions when the disk runs full.
     pub reserve: u64,
 }
 
 impl Default for Limits {
-    /// 50,000 rows or 64 MiB: weeks of the busiest door. 16 MiB aside: hundreds of decisions on a full disk.
+    /// 200,000 events: months of the busiest door. 16 MiB aside: hundreds of decisions on a full disk.
     fn default() -> Self {
-        Self { rows: 50_000, bytes: 64 << 20, reserve: 16 << 20 }
+        Self { rows: 200_000, reserve: 16 << 20 }
+    }
+}
+
+/// Bytes of disk that one waiting event takes, with its indexes and its row in the outbox. Measured with
+/// `an_event_takes_less_disk_than_is_reckoned`: a verification with everything in it takes about half of it.
+const EVENT_ON_DISK: u64 = 2048;
+
+/// Bytes of disk for the log beside the database, its shared memory, and the database while it is empty.
+const DATABASE: u64 = 16 << 20;
+
+impl Limits {
+    /// Bytes of disk that `events` waiting events need, the reserve and the database's own files included.
+    #[must_use]
+    pub const fn disk(&self, events: u64) -> u64 {
+        events.saturating_mul(EVENT_ON_DISK).saturating_add(self.reserve).saturating_add(DATABASE)
+    }
+
+    /// How many waiting events a disk of so many bytes holds, the reserve and the database's own files included.
+    #[must_use]
+    pub const fn held_by(&self, disk: u64) -> u64 {
+        disk.saturating_sub(self.reserve).saturating_sub(DATABASE) / EVENT_ON_DISK
     }
 }
 
@@ -70,31 +96,31 @@ pub enum Headroom {
 /// What [`EventStore::record`] gave the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its place, contiguous from 1.
+    /// Its number among all events of this store, contiguous from 1.
     pub seq: Seq,
-    /// Its link of the chain.
+    /// Its link in the chain of the epoch it was recorded in.
     pub hash: EventHash,
 }
 
 /// The two ends of what is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// The newest event; zero when there is none.
+    /// The newest event, by its number among all of this store; zero when there is none.
     pub last: Seq,
-    /// Its hash; [`EventHash::START`] when there is none.
+    /// Its link in the current epoch; [`EventHash::START`] when that has none.
     pub head: EventHash,
 }
 
 /// One event as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its place.
+    /// Its number among all events of this store.
     pub seq: Seq,
     /// Its name.
     pub event_id: EventId,
-    /// The hash of the event before.
+    /// The link before it in the epoch it was recorded in.
     pub prev: EventHash,
-    /// Its own hash.
+    /// Its own link there.
     pub hash: EventHash,
     /// The exact JSON that was hashed. Personal data: redacted in `Debug`, wiped when dropped.
     pub body: Zeroizing<Vec<u8>>,
@@ -130,7 +156,6 @@ impl std::fmt::Debug for Row {
 #[derive(Debug)]
 pub struct EventStore {
     sealed: Sealed,
-    epoch: Epoch,
     limits: Limits,
     reserve: Reserve,
     /// Whether the last event found neither disk nor reserve.
@@ -138,12 +163,13 @@ pub struct EventStore {
 }
 
 impl EventStore {
-    /// Opens the store at `path`. If there is none it is made, and lives in the epoch `fresh`; otherwise `fresh` is not
-    /// used.
+    /// Opens the store of the box `device` at `path`. If there is none it is made, in the epoch `fresh`; otherwise `fresh` is
+    /// not used.
     ///
     /// # Errors
-    /// What [`Sealed::open_or_create`] refuses; [`EventError::Reserve`].
-    pub fn open(path: &Path, key: &Key, fresh: Epoch, limits: Limits) -> Result<Self, EventError> {
+    /// What [`Sealed::open_or_create`] refuses; [`EventError::Reserve`]; [`EventError::OtherDevice`] when the events are
+    /// those of a box with another id.
+    pub fn open(path: &Path, key: &Key, device: &DeviceId, fresh: Epoch, limits: Limits) -> Result<Self, EventError> {
         let reserve = path.with_extension("reserve");
         let mut reserve =
             Reserve::open(&reserve, limits.reserve).map_err(|source| EventError::Reserve { path: reserve, source })?;
@@ -154,14 +180,8 @@ impl EventStore {
                 opened => break opened?,
             }
         };
-        let epoch = life(&mut sealed, fresh)?;
-        Ok(Self { sealed, epoch, limits, reserve, refused: false })
-    }
-
-    /// The life this store is in.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
+        claim(&mut sealed, device, fresh)?;
+        Ok(Self { sealed, limits, reserve, refused: false })
     }
 
     /// Records `event` and puts it in the outbox, in one transaction that is on the disk when this returns.
@@ -192,13 +212,14 @@ impl EventStore {
     fn insert(&mut self, event: &Event, body: &[u8]) -> Result<Recorded, EventError> {
         let fault = self.sealed.fault("record an event");
         let transaction = self.sealed.write()?;
-        let Waiting { rows, bytes, total } = waiting(&transaction).map_err(&fault)?;
-        if rows >= self.limits.rows || bytes.saturating_add(body.len() as u64) > self.limits.bytes {
-            return Err(EventError::OutboxFull { rows, bytes });
+        let rows = waiting(&transaction).map_err(&fault)?;
+        if rows >= self.limits.rows {
+            return Err(EventError::OutboxFull { rows });
         }
-        let Ends { last, head } = ends(&transaction).map_err(&fault)?;
+        let current = Current::of(&transaction).map_err(&fault)?;
+        let Ends { last, head } = ends(&transaction, &current).map_err(&fault)?;
         let seq = Seq(last.0 + 1);
-        let hash = chain_hash(self.epoch, seq, &head, body);
+        let hash = chain_hash(current.epoch, current.number(seq), &head, body);
         let known = transaction
             .prepare_cached("SELECT 1 FROM events WHERE id = ?1")
             .and_then(|mut query| query.exists([event.id.0.as_bytes()]))
@@ -210,22 +231,10 @@ impl EventStore {
             check_undo(&transaction, undo, event.at, &fault)?;
         }
         append(&transaction, event, Recorded { seq, hash }, &head, body)
-            .and_then(|()| post(&transaction, seq, body.len() as u64, total))
+            .and_then(|()| post(&transaction, seq))
             .map_err(&fault)?;
         transaction.commit().map_err(&fault)?;
         Ok(Recorded { seq, hash })
-    }
-
-    /// Up to `limit` events after `after` that the collector has not confirmed, in order.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn pending(&self, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
-        self.rows(
-            "SELECT seq, id, prev, hash, body FROM outbox JOIN events USING (seq) WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-            after,
-            limit,
-        )
     }
 
     /// Up to `limit` events after `after`, confirmed or not, in order.
@@ -233,7 +242,12 @@ impl EventStore {
     /// # Errors
     /// When the database fails.
     pub fn events(&self, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
-        self.rows("SELECT seq, id, prev, hash, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2", after, limit)
+        let read = || {
+            let sql = "SELECT seq, id, prev, hash, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+            let mut query = self.sealed.connection().prepare_cached(sql)?;
+            query.query_map((after.0, limit), Row::read)?.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(read().map_err(self.sealed.fault("read events"))?)
     }
 
     /// All events of `exam` after `after`, in order, and those of no exam.
@@ -250,40 +264,12 @@ impl EventStore {
         Ok(read().map_err(self.sealed.fault("read an exam's events"))?)
     }
 
-    fn rows(&self, sql: &str, after: Seq, limit: usize) -> Result<Vec<Row>, EventError> {
-        let read = || {
-            let mut query = self.sealed.connection().prepare_cached(sql)?;
-            query.query_map((after.0, limit), Row::read)?.collect::<Result<Vec<_>, _>>()
-        };
-        Ok(read().map_err(self.sealed.fault("read events"))?)
-    }
-
-    /// The collector holds everything up to `seq`: takes it out of the outbox and says how many rows went. The events
-    /// stay. Confirming twice is no error.
-    ///
-    /// # Errors
-    /// [`EventError::AnotherEpoch`] and [`EventError::NeverRecorded`], which change nothing; or the database fails.
-    pub fn acknowledge(&mut self, epoch: Epoch, seq: Seq) -> Result<usize, EventError> {
-        if epoch != self.epoch {
-            return Err(EventError::AnotherEpoch { receipt: epoch, ours: self.epoch });
-        }
-        let fault = self.sealed.fault("take confirmed events out of the outbox");
-        let transaction = self.sealed.write()?;
-        let last = ends(&transaction).map_err(&fault)?.last;
-        if seq > last {
-            return Err(EventError::NeverRecorded { receipt: seq, last });
-        }
-        let gone = transaction.execute("DELETE FROM outbox WHERE seq <= ?1", [seq.0]).map_err(&fault)?;
-        transaction.commit().map_err(&fault)?;
-        Ok(gone)
-    }
-
     /// How many events wait for the collector.
     ///
     /// # Errors
     /// When the database fails.
     pub fn outbox_len(&self) -> Result<u64, EventError> {
-        Ok(waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?.rows)
+        Ok(waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?)
     }
 
     /// The newest event and its hash.
@@ -291,7 +277,8 @@ impl EventStore {
     /// # Errors
     /// When the database fails.
     pub fn ends(&self) -> Result<Ends, EventError> {
-        Ok(ends(self.sealed.connection()).map_err(self.sealed.fault("read the newest event"))?)
+        let read = |connection| ends(connection, &Current::of(connection)?);
+        Ok(read(self.sealed.connection()).map_err(self.sealed.fault("read the newest event"))?)
     }
 
     /// How much room there is, as the handle that records knows it. A disk that filled up unseen shows with its next event.
@@ -299,45 +286,15 @@ impl EventStore {
     /// # Errors
     /// When the database fails.
     pub fn room(&self) -> Result<Headroom, EventError> {
-        let Waiting { rows, bytes, .. } =
-            waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?;
-        let Limits { rows: most_rows, bytes: most_bytes, reserve: _ } = self.limits;
-        Ok(if rows >= most_rows || bytes >= most_bytes || self.refused {
+        let rows = waiting(self.sealed.connection()).map_err(self.sealed.fault("count the outbox"))?;
+        let most = self.limits.rows;
+        Ok(if rows >= most || self.refused {
             Headroom::Exhausted
-        } else if rows >= most_rows / 4 * 3 || bytes >= most_bytes / 4 * 3 || !self.reserve.is_whole() {
+        } else if rows >= most / 4 * 3 || !self.reserve.is_whole() {
             Headroom::Low
         } else {
             Headroom::Plenty
         })
-    }
-
-    /// Walks all events and checks that each is in its place and covers the one before. Says where the chain ends.
-    ///
-    /// # Errors
-    /// [`EventError::Broken`] at the first event that does not fit.
-    pub fn verify_chain(&self) -> Result<Ends, EventError> {
-        let fault = self.sealed.fault("walk the chain of events");
-        let mut query = self
-            .sealed
-            .connection()
-            .prepare("SELECT seq, id, prev, hash, body FROM events ORDER BY seq")
-            .map_err(&fault)?;
-        let mut at = Ends { last: Seq(0), head: EventHash::START };
-        for row in query.query_map([], Row::read).map_err(&fault)? {
-            let row = row.map_err(&fault)?;
-            let broken = |what| Err(EventError::Broken { seq: row.seq, what });
-            if row.seq.0 != at.last.0 + 1 {
-                return broken("an event before it is missing");
-            }
-            if row.prev != at.head {
-                return broken("it does not follow the event before it");
-            }
-            if row.hash != chain_hash(self.epoch, row.seq, &row.prev, &row.body) {
-                return broken("its content is not what was hashed");
-            }
-            at = Ends { last: row.seq, head: row.hash };
-        }
-        Ok(at)
     }
 
     /// The database, for checks of the whole file.

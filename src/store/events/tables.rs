@@ -1,61 +1,34 @@
 //! The statements behind the event store, one table row at a time.
 //!
-//! They never begin or end a transaction, but for the epoch's.
+//! They never begin or end a transaction.
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction};
-use uuid::Uuid;
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::{
     Ends, EventError, Recorded,
+    epochs::Current,
     projection::{Projected, ruling_name},
 };
 use crate::{
-    domain::{Epoch, Event, EventHash, NotUndoable, Seq, Timestamp, Undo},
-    store::sealed::{Fault, Sealed},
+    domain::{Event, EventHash, NotUndoable, Seq, Timestamp, Undo},
+    store::sealed::Fault,
 };
 
-/// The epoch of the store; a new store is given `fresh`.
-pub(super) fn life(sealed: &mut Sealed, fresh: Epoch) -> Result<Epoch, EventError> {
-    let fault = sealed.fault("begin an epoch");
-    let read = |row: &SqlRow<'_>| row.get(0).map(|bytes| Epoch(Uuid::from_bytes(bytes)));
-    let transaction = sealed.write()?;
-    let held = transaction.query_row("SELECT epoch FROM life", [], read).optional().map_err(&fault)?;
-    if let Some(epoch) = held {
-        return Ok(epoch);
-    }
-    transaction.execute("INSERT INTO life (only, epoch) VALUES (1, ?1)", [fresh.0.as_bytes()]).map_err(&fault)?;
-    transaction.commit().map_err(&fault)?;
-    Ok(fresh)
+/// How many events wait for the collector. Read from the two ends of the outbox, which has no gaps: as quick when it is
+/// full as when it is empty.
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce((SELECT max(seq) FROM outbox) - (SELECT min(seq) FROM outbox) + 1, 0)")?
+        .query_row([], |row| row.get(0))
 }
 
-/// What waits for the collector.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Waiting {
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
-    /// The newest row's running total of bytes.
-    pub(super) total: u64,
-}
-
-/// Read from the two ends of the outbox, which has no gaps: as quick when it is full as when it is empty.
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<Waiting> {
-    let waiting = connection
-        .prepare_cached(
-            "SELECT newest.seq - oldest.seq + 1, newest.total - oldest.total + oldest.bytes, newest.total
-             FROM (SELECT seq, total FROM outbox ORDER BY seq DESC LIMIT 1) AS newest,
-                  (SELECT seq, total, bytes FROM outbox ORDER BY seq LIMIT 1) AS oldest",
-        )?
-        .query_row([], |row| Ok(Waiting { rows: row.get(0)?, bytes: row.get(1)?, total: row.get(2)? }))
-        .optional()?;
-    Ok(waiting.unwrap_or_default())
-}
-
-pub(super) fn ends(connection: &Connection) -> rusqlite::Result<Ends> {
-    let ends = connection
-        .prepare_cached("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")?
-        .query_row([], |row| Ok(Ends { last: Seq(row.get(0)?), head: EventHash::from_bytes(row.get(1)?) }))
-        .optional()?;
-    Ok(ends.unwrap_or(Ends { last: Seq(0), head: EventHash::START }))
+/// The newest event, and its link in the current epoch.
+pub(super) fn ends(connection: &Connection, current: &Current) -> rusqlite::Result<Ends> {
+    let last = connection
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?
+        .query_row([], |row| row.get(0).map(Seq))?;
+    let head = current.link(connection, last)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    Ok(Ends { last, head })
 }
 
 pub(super) fn append(
@@ -114,12 +87,8 @@ pub(super) fn check_undo(
     Undo::check(ruled, now, undone).map_err(refused)
 }
 
-/// Puts an event into the outbox; `total` is the running total of bytes before it.
-pub(super) fn post(transaction: &Transaction<'_>, seq: Seq, bytes: u64, total: u64) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT INTO outbox (seq, bytes, total) VALUES (?1, ?2, ?3)")?.execute((
-        seq.0,
-        bytes,
-        total + bytes,
-    ))?;
+/// Puts an event into the outbox.
+pub(super) fn post(transaction: &Transaction<'_>, seq: Seq) -> rusqlite::Result<()> {
+    transaction.prepare_cached("INSERT INTO outbox (seq) VALUES (?1)")?.execute([seq.0])?;
     Ok(())
 }

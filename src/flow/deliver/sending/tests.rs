@@ -27,14 +27,14 @@ fn send(sending: &mut Sending, now: MonoTime, last: u64) -> Vec<u64> {
 }
 
 fn up() -> Sending {
-    let mut sending = Sending::new(PACE);
+    let mut sending = Sending::new(PACE, Seq(0));
     sending.line_up(1);
     sending
 }
 
 #[test]
 fn nothing_is_sent_without_a_line() {
-    let mut sending = Sending::new(PACE);
+    let mut sending = Sending::new(PACE, Seq(0));
     assert_eq!(sending.next(at(0)), Next::Wait { until: None });
     sending.line_up(1);
     assert_eq!(sending.next(at(0)), Next::Send { after: Seq(0), limit: 4 });
@@ -52,8 +52,7 @@ fn an_answer_opens_the_window_but_not_beyond_what_may_be_ahead() {
         sending.answered(1, true, at(0));
     }
     assert_eq!(send(&mut sending, at(0), 100), [6]);
-    assert_eq!(sending.judge(Seq(4)), Judged::Progress);
-    sending.receipted(Seq(4), at(1));
+    assert_eq!(sending.receipted(Seq(4), at(1)), Judged::Progress);
     assert_eq!(send(&mut sending, at(1), 100), [7, 8, 9]);
 }
 
@@ -112,14 +111,67 @@ fn a_refusal_pauses_once_a_batch() {
 }
 
 #[test]
-fn after_a_restart_the_first_row_tells_where_to_begin() {
-    let mut sending = up();
-    assert_eq!(sending.next(at(0)), Next::Send { after: Seq(0), limit: 4 });
-    sending.sent(Seq(501), at(0));
-    assert_eq!(sending.next(at(0)), Next::Send { after: Seq(501), limit: 3 });
-    for (seq, judged) in [(500, Judged::Nothing), (501, Judged::Progress), (502, Judged::NeverSent)] {
-        assert_eq!(sending.judge(Seq(seq)), judged, "{seq}");
+fn after_a_restart_it_begins_behind_what_was_receipted() {
+    let mut sending = Sending::new(PACE, Seq(500));
+    sending.line_up(1);
+    assert_eq!(send(&mut sending, at(0), 502), [501, 502]);
+    for (seq, judged) in
+        [(499, Judged::Nothing), (500, Judged::Nothing), (502, Judged::Progress), (501, Judged::Nothing)]
+    {
+        assert_eq!(sending.receipted(Seq(seq), at(1)), judged, "{seq}");
     }
+    assert_eq!(sending.next(at(1)), Next::Wait { until: None });
+}
+
+#[test]
+fn a_lower_receipt_counts_only_when_nothing_gets_through() {
+    let mut sending = Sending::new(PACE, Seq(30));
+    sending.line_up(1);
+    assert_eq!(send(&mut sending, at(0), 31), [31]);
+    sending.answered(1, true, at(0));
+    assert_eq!(sending.receipted(Seq(10), at(1)), Judged::Nothing, "it may be late or repeated");
+    assert_eq!(send(&mut sending, at(5), 31), [31], "no receipt came in time");
+    sending.answered(1, true, at(5));
+    assert_eq!(sending.receipted(Seq(10), at(6)), Judged::Behind);
+    assert_eq!(send(&mut sending, at(6), 31), [11], "one event is tried");
+    sending.answered(1, true, at(6));
+    assert_eq!(sending.receipted(Seq(11), at(7)), Judged::Progress);
+    assert_eq!(send(&mut sending, at(7), 31), [12, 13, 14, 15]);
+}
+
+#[test]
+fn receipts_repeated_for_ever_cost_no_more_than_reconnections() {
+    let hour = |receipts: &[u64]| {
+        let mut sending = Sending::new(PACE, Seq(30));
+        sending.line_up(1);
+        let mut sent = 0;
+        for second in 0..3_600 {
+            let now = send(&mut sending, at(second), 31);
+            now.iter().for_each(|_| sending.answered(1, true, at(second)));
+            sent += now.len() as u64;
+            for &seq in receipts {
+                sending.receipted(Seq(seq), at(second));
+            }
+        }
+        sent
+    };
+    assert!(hour(&[10]) <= 4 + 3_600 / PACE.longest.as_secs(), "one event an interval");
+    let mixed = hour(&[10, 3, 0, 10]);
+    assert!(mixed <= (2 + 3_600 / PACE.patience.as_secs()) * u64::from(PACE.ahead), "{mixed} events");
+}
+
+#[test]
+fn a_new_epoch_starts_at_its_first_event_within_the_window() {
+    let mut sending = Sending::new(PACE, Seq(30));
+    sending.line_up(1);
+    assert_eq!(send(&mut sending, at(0), 33), [31, 32, 33]);
+    sending.begin_epoch();
+    assert_eq!(send(&mut sending, at(0), 9), [1], "three are still unanswered");
+    for _ in 0..4 {
+        sending.answered(1, true, at(0));
+    }
+    assert_eq!(send(&mut sending, at(0), 9), [2, 3, 4, 5]);
+    assert_eq!(sending.receipted(Seq(1), at(0)), Judged::Progress);
 }
 
 /// What the world does between two looks at the clock.
@@ -135,8 +187,10 @@ enum World {
     Refuse,
     /// The collector says (again) how far it has everything.
     Receipt,
-    /// Somebody says nonsense, signed or replayed.
-    Nonsense(u64),
+    /// Somebody repeats an earlier receipt.
+    Repeated(u64),
+    /// The ledger is set back.
+    SetBack(u64),
     Wait(u64),
 }
 
@@ -148,7 +202,8 @@ fn world() -> impl Strategy<Value = World> {
         6 => any::<bool>().prop_map(|deliver| World::Take { deliver }),
         1 => Just(World::Refuse),
         3 => Just(World::Receipt),
-        1 => (0u64..50).prop_map(World::Nonsense),
+        1 => (0u64..50).prop_map(World::Repeated),
+        1 => (0u64..50).prop_map(World::SetBack),
         3 => (0u64..20).prop_map(World::Wait),
     ]
 }
@@ -158,7 +213,8 @@ struct Model {
     now: u64,
     connection: u64,
     recorded: u64,
-    deleted: u64,
+    /// The highest receipt ever.
+    said: u64,
     under_way: std::collections::VecDeque<u64>,
     committed: std::collections::BTreeSet<u64>,
 }
@@ -170,8 +226,7 @@ impl Model {
 
     fn turn(&mut self, sending: &mut Sending) {
         while let Next::Send { after, limit } = sending.next(at(self.now)) {
-            let from = after.0.max(self.deleted) + 1;
-            let rows: Vec<_> = (from..=self.recorded).take(limit as usize).collect();
+            let rows: Vec<_> = (after.0 + 1..=self.recorded).take(limit as usize).collect();
             if rows.is_empty() {
                 sending.drained();
             }
@@ -212,40 +267,39 @@ impl Model {
                 }
             }
             World::Receipt => {
-                let seq = Seq(self.contiguous());
-                if sending.judge(seq) == Judged::Progress {
-                    self.deleted = self.deleted.max(seq.0);
-                    sending.receipted(seq, at(self.now));
-                }
+                let seq = self.contiguous();
+                sending.receipted(Seq(seq), at(self.now));
+                self.said = self.said.max(seq);
             }
-            World::Nonsense(beyond) => {
-                let seq = Seq(self.recorded + 1 + beyond);
-                assert_eq!(sending.judge(seq), Judged::NeverSent);
+            World::Repeated(less) => {
+                sending.receipted(Seq(self.said.saturating_sub(less)), at(self.now));
             }
+            World::SetBack(to) => self.committed.retain(|seq| *seq <= to),
             World::Wait(seconds) => self.now += seconds,
         }
         self.turn(sending);
-        assert!(self.deleted <= self.contiguous(), "deleted what the collector does not have");
     }
 }
 
 proptest! {
     #[test]
     fn nothing_is_lost_and_everything_arrives(history in proptest::collection::vec(world(), 0..120)) {
-        let (mut sending, mut model) = (Sending::new(PACE), Model::default());
+        let (mut sending, mut model) = (Sending::new(PACE, Seq(0)), Model::default());
         for world in history {
             model.step(&mut sending, world);
         }
         model.step(&mut sending, World::Reconnect);
-        // From here on the world behaves; every round but the last must bring something.
+        model.step(&mut sending, World::Record);
+        // From here on the world behaves. A ledger that was set back is filled again, an event an interval at first.
         let mut rounds = 0;
-        while model.deleted < model.recorded {
+        while model.contiguous() < model.recorded {
+            model.step(&mut sending, World::Wait(5));
             while !model.under_way.is_empty() {
                 model.step(&mut sending, World::Take { deliver: true });
             }
             model.step(&mut sending, World::Receipt);
             rounds += 1;
-            prop_assert!(rounds <= 1 + model.recorded, "stuck at {} of {}", model.deleted, model.recorded);
+            prop_assert!(rounds <= 40 + 2 * model.recorded, "stuck at {} of {}", model.contiguous(), model.recorded);
         }
     }
 }
