@@ -4,13 +4,13 @@
 use examgate::wire::uid::{UidForm, UidLength};
 use libfuzzer_sys::fuzz_target;
 
-const LENGTHS: [Option<UidLength>; 4] =
-    [None, Some(UidLength::Four), Some(UidLength::Seven), Some(UidLength::Ten)];
+const LENGTHS: [Option<UidLength>; 5] =
+    [None, Some(UidLength::Four), Some(UidLength::Seven), Some(UidLength::Eight), Some(UidLength::Ten)];
 
 fuzz_target!(|input: (u8, &str)| {
     let (choice, text) = input;
     let form = UidForm::ALL[usize::from(choice) % 4];
-    let stated = LENGTHS[usize::from(choice) / 4 % 4];
+    let stated = LENGTHS[usize::from(choice) / 4 % 5];
     match form.parse(text, stated) {
         Ok(uid) => {
             let length = UidLength::try_from(uid.as_bytes().len()).expect("a length of identifiers");

@@ -1,8 +1,9 @@
 //! A card's identifier (UID): its lengths, its byte orders and the ways campus systems print it.
 //!
-//! One order is canonical: the order in which the card sends it in anticollision (ISO/IEC 14443-3: UID0 first), which
-//! is what PC/SC part 3 asks of readers. Other orders exist only at the borders. No error repeats a UID: positions and
-//! lengths only.
+//! One order is canonical: the order in which a reader that keeps to PC/SC part 3 gives it. For ISO/IEC 14443-3 that is the
+//! order of anticollision (UID0 first). Cards of eight bytes are other families: FeliCa's IDm (JIS X 6319-4), ISO/IEC 15693 and
+//! iCLASS, whose readers differ in the order; `[card] uid_order` and the reversed forms are for those. Other orders exist only at
+//! the borders. No error repeats a UID: positions and lengths only.
 
 use std::{fmt, str::FromStr};
 
@@ -12,14 +13,14 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Longest identifier in bytes: triple size, ISO/IEC 14443-3.
 const LONGEST: usize = 10;
 
-/// An identifier in canonical order: 4, 7 or 10 bytes. Redacted in `Debug`, wiped when dropped.
+/// An identifier in canonical order: 4, 7, 8 or 10 bytes. Redacted in `Debug`, wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Uid {
     bytes: [u8; LONGEST],
     length: u8,
 }
 
-/// The three sizes of ISO/IEC 14443-3.
+/// The three sizes of ISO/IEC 14443-3, and the one of FeliCa, ISO/IEC 15693 and iCLASS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum UidLength {
@@ -27,13 +28,15 @@ pub enum UidLength {
     Four,
     /// Double size: 7 bytes.
     Seven,
+    /// FeliCa, ISO/IEC 15693 and iCLASS: 8 bytes.
+    Eight,
     /// Triple size: 10 bytes.
     Ten,
 }
 
 /// A number of bytes that no identifier has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{length} bytes are no card identifier; allowed are 4, 7 and 10")]
+#[error("{length} bytes are no card identifier; allowed are 4, 7, 8 and 10")]
 pub struct NotAUidLength {
     /// The number of bytes.
     pub length: usize,
@@ -79,7 +82,7 @@ pub enum UidTextError {
         form: UidForm,
     },
     /// Half a byte.
-    #[error("there are {digits} hexadecimal digits; allowed are 8, 14 and 20 (4, 7 and 10 bytes)")]
+    #[error("there are {digits} hexadecimal digits; allowed are 8, 14, 16 and 20 (4, 7, 8 and 10 bytes)")]
     Digits {
         /// Hexadecimal digits found.
         digits: usize,
@@ -99,7 +102,7 @@ pub enum UidTextError {
         length: UidLength,
     },
     /// The number fits no length without leading zeros.
-    #[error("the number may have lost leading zeros, so its length is unclear; state it: 4, 7 or 10 bytes")]
+    #[error("the number may have lost leading zeros, so its length is unclear; state it: 4, 7, 8 or 10 bytes")]
     Ambiguous,
 }
 
@@ -115,7 +118,7 @@ impl Uid {
     /// Takes what a reader gave.
     ///
     /// # Errors
-    /// When `bytes` are not 4, 7 or 10.
+    /// When `bytes` are not 4, 7, 8 or 10.
     pub fn from_reader(bytes: &[u8], order: ReaderOrder) -> Result<Self, NotAUidLength> {
         let length = UidLength::try_from(bytes.len())?.bytes();
         let mut uid = Self { bytes: [0; LONGEST], length: length as u8 };
@@ -155,18 +158,21 @@ impl UidLength {
         match self {
             Self::Four => 4,
             Self::Seven => 7,
+            Self::Eight => 8,
             Self::Ten => 10,
         }
     }
 
     /// The length whose identifiers, none starting with a zero byte, are the numbers around `value`.
     ///
-    /// Seven and ten bytes start with a manufacturer code (ISO/IEC 7816-6), and 00 is none, so such numbers have a
-    /// lower bound too. What lies between is ambiguous: for instance a reversed seven-byte number ending in a zero byte.
+    /// Seven, eight and ten bytes start with a manufacturer code (ISO/IEC 7816-6), and 00 is none, so such numbers have a
+    /// lower bound too. What lies between is ambiguous: for instance a reversed seven-byte number ending in a zero byte. A
+    /// reversed eight-byte number ending in a zero byte looks like one of seven bytes: state the length of such exports.
     const fn of_number(value: u128) -> Option<Self> {
         match value.checked_ilog2() {
             None | Some(0..32) => Some(Self::Four),
             Some(48..56) => Some(Self::Seven),
+            Some(56..64) => Some(Self::Eight),
             Some(72..80) => Some(Self::Ten),
             Some(_) => None,
         }
@@ -180,6 +186,7 @@ impl TryFrom<usize> for UidLength {
         match length {
             4 => Ok(Self::Four),
             7 => Ok(Self::Seven),
+            8 => Ok(Self::Eight),
             10 => Ok(Self::Ten),
             _ => Err(NotAUidLength { length }),
         }
@@ -238,8 +245,8 @@ impl UidForm {
     /// Reads an exported identifier. White space around it is ignored.
     ///
     /// Hexadecimal text carries its length. Decimal text does not, as leading zeros get lost: without a stated `length`
-    /// it is told from the number's size (below 2^32: 4 bytes; 2^48 to 2^56: 7; 2^72 to 2^80: 10) and refused elsewhere.
-    /// State the length where an export holds reversed numbers of seven bytes: one card in 256 ends in a zero byte.
+    /// it is told from the number's size (below 2^32: 4 bytes; 2^48 to 2^56: 7; 2^56 to 2^64: 8; 2^72 to 2^80: 10) and refused
+    /// elsewhere. State the length where an export holds reversed numbers of seven or eight bytes: one card in 256 ends in a zero byte.
     ///
     /// # Errors
     /// When the text is not of this form, has another length than stated, or is ambiguous.
@@ -253,7 +260,7 @@ impl UidForm {
             Self::Hex | Self::HexReversed => self.hex_bytes(text, before, length)?,
             Self::Decimal | Self::DecimalReversed => self.decimal_bytes(text, before, length)?,
         };
-        Ok(Uid::from_reader(&bytes, self.order()).expect("both readers of text give 4, 7 or 10 bytes"))
+        Ok(Uid::from_reader(&bytes, self.order()).expect("both readers of text give 4, 7, 8 or 10 bytes"))
     }
 
     fn hex_bytes(
