@@ -47,7 +47,7 @@ use crate::{
     domain::{Answer, Pepper, Seq, Shown},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
-        card::{CardReader, PcscCardReader},
+        card::{CardReader, PcscCardReader, ReaderView},
         clock::{Clock, SystemClock},
         light,
         screen::Follows,
@@ -233,6 +233,7 @@ impl Appliance<'_> {
         let (queries, asked) = sync_channel(1);
         let (lookup, answers) = (stores.lookup, happened.clone());
         let (handle, card) = (Handle::current(), edges.card);
+        let (readers, reader) = watch::channel(ReaderView::Starting);
         let threads = [
             parts.thread("examgate-store", limit::STORE, move |beat| {
                 let (happened, recorded, alive) = (telling, telling_recorded, Box::new(move || beat.tick()));
@@ -256,7 +257,7 @@ impl Appliance<'_> {
                 Ok(())
             })?,
             parts.thread("examgate-taps", limit::TAPS, move |beat| {
-                listen(card, &tapping, || beat.tick()).map_err(Into::into)
+                listen(card, &tapping, &readers, || beat.tick()).map_err(Into::into)
             })?,
         ];
 
@@ -282,6 +283,7 @@ impl Appliance<'_> {
                     invitations: invited,
                     newest: last_recorded,
                     camera: frames,
+                    reader,
                     delivery,
                     log: environment.log.clone(),
                 };

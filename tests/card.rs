@@ -87,11 +87,13 @@ cases![
     every_length_and_order,
     random_identifiers_are_refused,
     answers_without_sense,
+    answers_in_steps_and_with_warnings,
     a_mute_card,
     a_card_pulled_midway,
     a_card_present_at_the_start,
     two_slots,
     an_outage,
+    a_hang,
     many_quick_taps,
 ];
 

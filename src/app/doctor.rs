@@ -116,7 +116,7 @@ fn of(part: &str, result: Result<String, impl Error>) -> PartHealth {
 }
 
 /// The error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -331,7 +331,7 @@ fn reader(config: &Config, findings: &mut Vec<PartHealth>) {
     let look = || match PcscCardReader::open(config.card.uid_order, pepper)?.next(PATIENCE)? {
         Some(CardEvent::Ready { slots }) => Ok(format!("{slots} slots are watched")),
         Some(CardEvent::Tapped { .. } | CardEvent::Removed { .. }) => Ok("a card lies on it".to_owned()),
-        None => Err(CardError::NoReader),
+        None => Err(CardError::Hung { waited: PATIENCE }),
     };
     findings.push(of("reader", look()));
 }

@@ -25,6 +25,7 @@ use crate::{
     domain::{ClockTrust, Exam, Invitation, MonoTime, Seq, Timestamp},
     edge::{
         camera::CameraView,
+        card::ReaderView,
         clock::Clock,
         console::{Console, Identity, Limits, Line, PartStatus, Status},
         system::{Tail, read_private},
@@ -56,6 +57,7 @@ pub(super) struct Office {
     pub(super) invitations: watch::Receiver<Option<(Invitation, MonoTime)>>,
     pub(super) newest: watch::Receiver<Seq>,
     pub(super) camera: watch::Receiver<CameraView>,
+    pub(super) reader: watch::Receiver<ReaderView>,
     pub(super) delivery: Option<watch::Receiver<Delivery>>,
     pub(super) log: Option<Tail>,
 }
@@ -70,13 +72,14 @@ impl Office {
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
         let (identity, listen) = (identity(config, &console.certificate)?, console.listen);
-        let Self { in_force, clock, reading, submit, invitations, newest, camera, delivery, log } = self;
+        let Self { in_force, clock, reading, submit, invitations, newest, camera, reader, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
             clock: Arc::clone(&clock),
             state: config.state.clone(),
             look: Mutex::new(look),
             camera,
+            reader,
             delivery,
             log,
         };
@@ -134,6 +137,7 @@ struct Pulse {
     state: PathBuf,
     look: Mutex<EventStore>,
     camera: watch::Receiver<CameraView>,
+    reader: watch::Receiver<ReaderView>,
     delivery: Option<watch::Receiver<Delivery>>,
     log: Option<Tail>,
 }
@@ -152,6 +156,7 @@ impl Pulse {
             CameraView::Faulted(fault) => doctor::finding("camera", State::Unwell, fault.to_string()),
         };
         findings.push(camera);
+        findings.push(readers(&self.reader.borrow()));
         {
             let look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
             findings.push(doctor::recorded(&look));
@@ -172,6 +177,14 @@ impl Pulse {
             log: self.log.as_ref().map(Tail::lines).map(lines).unwrap_or_default(),
             ..Status::default()
         }
+    }
+}
+
+fn readers(view: &ReaderView) -> doctor::PartHealth {
+    match view {
+        ReaderView::Starting => doctor::finding("reader", State::Impaired, "starting"),
+        ReaderView::Ready { slots } => doctor::finding("reader", State::Well, format!("{slots} slots are watched")),
+        ReaderView::Faulted(fault) => doctor::finding("reader", State::Unwell, doctor::chain(&**fault)),
     }
 }
 
@@ -196,4 +209,29 @@ fn told(finding: doctor::PartHealth) -> PartStatus {
         State::Unwell => "unwell",
     };
     PartStatus { part, state, found }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::edge::card::CardError;
+
+    #[test]
+    fn a_reader_that_is_out_of_order_is_in_the_status() {
+        for (view, state, words) in [
+            (ReaderView::Starting, State::Impaired, "starting"),
+            (ReaderView::Ready { slots: 2 }, State::Well, "2 slots"),
+            (ReaderView::Faulted(Arc::new(CardError::NoReader)), State::Unwell, "no card reader is attached"),
+            (
+                ReaderView::Faulted(Arc::new(CardError::Hung { waited: Duration::from_secs(3) })),
+                State::Unwell,
+                "has not answered for 3 s",
+            ),
+        ] {
+            let found = readers(&view);
+            assert!(found.part == "reader" && found.state == state && found.found.contains(words), "{found:?}");
+        }
+    }
 }

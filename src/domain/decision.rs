@@ -68,6 +68,8 @@ pub enum Reason {
     FaceMismatch,
     /// Too many failed attempts for this card; a pause is running.
     LockedOut,
+    /// No card can be read: the reader or its service is gone or hangs.
+    ReaderFault,
     /// The camera gives no usable picture.
     CameraFault,
     /// The inference runtime failed.
@@ -103,6 +105,7 @@ impl Reason {
             Self::SpoofSuspected => "spoof_suspected",
             Self::FaceMismatch => "face_mismatch",
             Self::LockedOut => "locked_out",
+            Self::ReaderFault => "reader_fault",
             Self::CameraFault => "camera_fault",
             Self::VisionFault => "vision_fault",
             Self::ClockUntrusted => "clock_untrusted",
@@ -119,7 +122,10 @@ impl Reason {
     /// Whether the box, not the person, is the cause. Such a reason raises an alarm.
     #[must_use]
     pub const fn is_fault(self) -> bool {
-        matches!(self, Self::CameraFault | Self::VisionFault | Self::ClockUntrusted | Self::StorageFault)
+        matches!(
+            self,
+            Self::ReaderFault | Self::CameraFault | Self::VisionFault | Self::ClockUntrusted | Self::StorageFault
+        )
     }
 }
 

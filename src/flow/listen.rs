@@ -1,21 +1,31 @@
-//! Listens to the card reader and passes taps on to the verification.
+//! Listens to the card reader, passes taps on to the verification, and tells when no tap can be seen.
 
-use std::{sync::mpsc::SyncSender, time::Duration};
+use std::{
+    sync::{Arc, mpsc::SyncSender},
+    time::Duration,
+};
+
+use tokio::sync::watch;
 
 use super::Happened;
-use crate::edge::card::{CardError, CardEvent, CardReader};
+use crate::{
+    edge::card::{CardError, CardEvent, CardReader, ReaderView},
+    session::Fault,
+};
 
 /// How long one wait for the reader lasts: how soon an ended verification is noticed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Listens until the verification is gone (`Ok`) or the reader is beyond help. Tells at every turn, at least twice a second,
-/// that it is `alive`.
+/// Listens until the verification is gone (`Ok`) or the reader is beyond help. `view` says how the readers are. Tells at every
+/// turn, at least twice a second, that it is `alive`.
 ///
 /// # Errors
-/// The fatal error of the reader; retriable ones are logged, once each as the reader reports them.
+/// The fatal error of the reader; retriable ones are logged, once each as the reader reports them, and an outage is a fault
+/// until readers answer again.
 pub fn listen(
     mut reader: Box<dyn CardReader>,
     happened: &SyncSender<Happened>,
+    view: &watch::Sender<ReaderView>,
     alive: impl Fn(),
 ) -> Result<(), CardError> {
     loop {
@@ -24,12 +34,18 @@ pub fn listen(
             Ok(None) => Happened::Nothing,
             Ok(Some(CardEvent::Ready { slots })) => {
                 tracing::info!(slots, "card readers are ready");
-                Happened::Nothing
+                view.send_replace(ReaderView::Ready { slots });
+                Happened::Mended(Fault::Reader)
             }
             Ok(Some(CardEvent::Tapped { read, .. })) => Happened::Tapped(read),
             Ok(Some(CardEvent::Removed { .. })) => Happened::CardRemoved,
+            Err(error) if error.is_retriable() && error.is_outage() => {
+                tracing::error!(error = &error as &dyn std::error::Error, "no card can be read");
+                view.send_replace(ReaderView::Faulted(Arc::new(error)));
+                Happened::Broke(Fault::Reader)
+            }
             Err(error) if error.is_retriable() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "no card can be read");
+                tracing::warn!(error = &error as &dyn std::error::Error, "taps are lost");
                 Happened::Nothing
             }
             Err(error) => return Err(error),
@@ -72,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn taps_of_every_slot_are_passed_on_and_outages_and_lost_events_end_nothing() {
+    fn taps_of_every_slot_are_passed_on_and_an_outage_is_a_fault_until_it_is_over() {
         let script = [
             Ok(Some(CardEvent::Ready { slots: 2 })),
             Ok(None),
@@ -88,7 +104,9 @@ mod tests {
             tapped(0, Ok(card(3))),
         ];
         let (send, happened) = sync_channel(script.len() + 1);
-        let ended = listen(Box::new(Scripted(script.into())), &send, || ());
+        let (view, seen) = watch::channel(ReaderView::Starting);
+        let ended = listen(Box::new(Scripted(script.into())), &send, &view, || ());
+        assert!(matches!(*seen.borrow(), ReaderView::Ready { slots: 1 }), "{seen:?}");
         assert!(matches!(ended, Err(CardError::Closed)), "{ended:?}");
         drop(send);
         let heard: Vec<_> = happened
@@ -97,20 +115,37 @@ mod tests {
             .map(|happened| format!("{happened:?}"))
             .collect();
         let expected = [
+            Happened::Mended(Fault::Reader),
             Happened::Tapped(Ok(card(1))),
             Happened::Tapped(Ok(card(2))),
             Happened::CardRemoved,
             Happened::CardRemoved,
             Happened::Tapped(Err(CardProblem::Unreadable)),
+            Happened::Broke(Fault::Reader),
+            Happened::Mended(Fault::Reader),
             Happened::Tapped(Ok(card(3))),
         ];
         assert_eq!(heard, expected.map(|happened| format!("{happened:?}")));
     }
 
     #[test]
+    fn what_is_wrong_with_the_reader_is_seen() {
+        for error in [CardError::NoReader, CardError::Hung { waited: Duration::from_secs(3) }] {
+            let said = error.to_string();
+            let (send, happened) = sync_channel(4);
+            let (view, seen) = watch::channel(ReaderView::Starting);
+            assert!(listen(Box::new(Scripted([Err(error)].into())), &send, &view, || ()).is_err());
+            assert!(matches!(happened.try_recv(), Ok(Happened::Broke(Fault::Reader))), "{said}");
+            let ReaderView::Faulted(fault) = &*seen.borrow() else { panic!("{seen:?}") };
+            assert_eq!(fault.to_string(), said);
+        }
+    }
+
+    #[test]
     fn it_ends_with_the_verification() {
         let (send, happened) = sync_channel(1);
         drop(happened);
-        assert!(listen(Box::new(Scripted([tapped(0, Ok(card(1)))].into())), &send, || ()).is_ok());
+        let (view, _) = watch::channel(ReaderView::Starting);
+        assert!(listen(Box::new(Scripted([tapped(0, Ok(card(1)))].into())), &send, &view, || ()).is_ok());
     }
 }

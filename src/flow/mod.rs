@@ -49,7 +49,7 @@ pub enum Happened {
     Recorded(EventId),
     /// An event could not be put on disk.
     RecordFailed(EventId),
-    /// Camera or inference broke.
+    /// Reader, camera or inference broke.
     Broke(Fault),
     /// It works again.
     Mended(Fault),

@@ -208,8 +208,8 @@ impl Broken {
         let state = match fault {
             Fault::Camera => &mut self.camera,
             Fault::Vision => &mut self.vision,
-            // The store is not watched here.
-            Fault::Store => return Happened::Nothing,
+            // Reader and store are not watched here.
+            Fault::Reader | Fault::Store => return Happened::Nothing,
         };
         if std::mem::replace(state, is_broken) == is_broken {
             return Happened::Nothing;

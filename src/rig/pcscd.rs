@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The variable by which `libpcsclite` finds a pcscd that is not the machine's. It is read once a process.
@@ -55,8 +56,9 @@ const NOBODY: u64 = 65_534;
 /// What pcscd logs when it serves.
 const READY: &str = "daemon ready";
 
-/// What vpcd logs for each slot whose port it could take.
+/// What vpcd logs for each slot whose port it could take, and how many it has.
 const SLOT: &str = "Waiting for virtual ICC";
+const SLOTS: usize = 2;
 
 /// Between two looks at something outside this process.
 const POLL: Duration = Duration::from_millis(20);
@@ -127,6 +129,8 @@ pub struct Pcscd {
 #[derive(Debug)]
 struct Running {
     stop: Sender<()>,
+    /// The process; 0 if it could not be started.
+    id: i32,
     thread: JoinHandle<io::Result<()>>,
 }
 
@@ -158,7 +162,6 @@ impl Pcscd {
         let mut pcscd = Self { running: None, folder, socket, port: 0 };
         for pair in 1.. {
             pcscd.port = two_free_ports().map_err(|source| PcscdError::Start { source })?;
-            pcscd.describe_reader()?;
             match pcscd.restart() {
                 Err(PcscdError::Ports { .. }) if pair < PORT_PAIRS => {}
                 ended => return ended.map(|()| pcscd),
@@ -181,7 +184,7 @@ impl Pcscd {
 
     /// Kills pcscd as a crash would. Virtual cards lose their reader and end.
     pub fn kill(&mut self) {
-        if let Some(Running { stop, thread }) = self.running.take() {
+        if let Some(Running { stop, id: _, thread }) = self.running.take() {
             drop(stop);
             let _ = thread.join();
         }
@@ -189,11 +192,48 @@ impl Pcscd {
         let _ = fs::remove_file(&self.socket);
     }
 
+    /// Stops pcscd where it is, as a driver that hangs would: it is there and answers nothing.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused pcscd go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let id = self.running.as_ref().and_then(|running| Pid::from_raw(running.id));
+        let id = id.ok_or_else(|| io::Error::other("pcscd does not run"))?;
+        Ok(kill_process(id, signal)?)
+    }
+
     /// Starts pcscd anew, at the same socket and ports, with empty slots.
     ///
     /// # Errors
     /// When it does not become ready.
     pub fn restart(&mut self) -> Result<(), PcscdError> {
+        self.describe_reader()?;
+        self.run(SLOTS)
+    }
+
+    /// Starts pcscd anew, at the same socket, without a reader, as when its cable is pulled.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn unplug(&mut self) -> Result<(), PcscdError> {
+        let reader = self.readers().join("vpcd");
+        fs::remove_file(&reader).map_err(|source| PcscdError::Prepare { path: reader, source })?;
+        self.run(0)
+    }
+
+    fn run(&mut self, slots: usize) -> Result<(), PcscdError> {
         self.kill();
         let log_path = self.log();
         let log = File::create(&log_path).map_err(|source| PcscdError::Prepare { path: log_path, source })?;
@@ -212,10 +252,12 @@ impl Pcscd {
         let errors = log.try_clone().map_err(|source| PcscdError::Start { source })?;
         command.stdin(OwnedFd::from(listener)).stdout(log).stderr(errors);
         let (stop, stopped) = channel::<()>();
+        let (tell_id, id) = channel();
         let thread = thread::Builder::new()
             .name("examgate-pcscd".into())
             .spawn(move || {
                 let mut child = command.spawn()?;
+                let _ = tell_id.send(i32::try_from(child.id()).unwrap_or(0));
                 // The listening socket is the child's alone: it is gone when the child is.
                 drop(command);
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(POLL) {
@@ -227,14 +269,14 @@ impl Pcscd {
                 child.wait().map(drop)
             })
             .map_err(|source| PcscdError::Start { source })?;
-        let running = Running { stop, thread };
+        let running = Running { stop, id: id.recv().unwrap_or(0), thread };
         let up = eventually(START_LIMIT, || {
             (self.logged().contains(READY) || running.thread.is_finished()).then(|| self.logged())
         });
         match up {
             Some(logged) if !running.thread.is_finished() => {
                 self.running = Some(running);
-                if logged.matches(SLOT).count() == 2 {
+                if logged.matches(SLOT).count() == slots {
                     return Ok(());
                 }
                 self.kill();

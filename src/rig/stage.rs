@@ -258,13 +258,25 @@ impl Stage {
                 let lying = match behaviour {
                     Behaviour::Uid(uid) => Lying::Card(hex::encode(uid) + "9000"),
                     Behaviour::Answer(answer) => Lying::Card(hex::encode(answer)),
-                    Behaviour::Mute | Behaviour::Pulled => Lying::Pulled,
+                    // The stand-in inside the box knows one answer to one command.
+                    Behaviour::Dialogue(_) | Behaviour::Mute | Behaviour::Pulled => Lying::Pulled,
                 };
                 self.strings.set_card(&lying)?;
                 None
             }
         };
         Ok(Tapped { strings: &self.strings, _card: card })
+    }
+
+    /// The reader service, if it is real.
+    #[must_use]
+    pub const fn reader(&self) -> Option<&Pcscd> {
+        self.reader.as_ref()
+    }
+
+    /// The same, to take it away and bring it back.
+    pub const fn reader_mut(&mut self) -> Option<&mut Pcscd> {
+        self.reader.as_mut()
     }
 
     /// Waits until the box has done all that was pulled.

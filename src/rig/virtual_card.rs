@@ -32,6 +32,8 @@ pub enum Behaviour {
     Uid(Vec<u8>),
     /// With exactly these bytes.
     Answer(Vec<u8>),
+    /// Each command with the response beside it.
+    Dialogue(Vec<(Vec<u8>, Vec<u8>)>),
     /// Not at all, for ever.
     Mute,
     /// It leaves the reader when asked.
@@ -117,6 +119,10 @@ fn serve(mut reader: &TcpStream, behaviour: &Behaviour) -> io::Result<()> {
             (_, Behaviour::Pulled) => return Ok(()),
             (apdu, Behaviour::Uid(uid)) if apdu == apdu::GET_UID => send(reader, &[uid, &[0x90, 0x00][..]].concat())?,
             (apdu, Behaviour::Answer(answer)) if apdu == apdu::GET_UID => send(reader, answer)?,
+            (apdu, Behaviour::Dialogue(answers)) => {
+                let known = answers.iter().find(|(command, _)| command == apdu);
+                send(reader, known.map_or(&UNKNOWN_INSTRUCTION[..], |(_, answer)| answer))?;
+            }
             (_, Behaviour::Uid(_) | Behaviour::Answer(_)) => send(reader, &UNKNOWN_INSTRUCTION)?,
         }
     }

@@ -46,6 +46,7 @@ impl Bench for VirtualReader {
         let behaviour = match answer {
             CardAnswer::Uid(uid) => Behaviour::Uid(uid),
             CardAnswer::Bytes(bytes) => Behaviour::Answer(bytes),
+            CardAnswer::Dialogue(answers) => Behaviour::Dialogue(answers),
             CardAnswer::Mute => Behaviour::Mute,
             CardAnswer::Pulled => Behaviour::Pulled,
         };
@@ -63,5 +64,13 @@ impl Bench for VirtualReader {
 
     fn bring_back(&mut self) {
         self.pcscd.restart().expect("it started before");
+    }
+
+    fn hang(&mut self) {
+        self.pcscd.pause().expect("it runs");
+    }
+
+    fn resume(&mut self) {
+        self.pcscd.resume().expect("it is paused");
     }
 }

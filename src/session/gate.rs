@@ -89,6 +89,7 @@ pub(super) const fn answer_to(reason: Reason) -> Decision {
         | Reason::PoorQuality(_)
         | Reason::SpoofSuspected
         | Reason::LockedOut
+        | Reason::ReaderFault
         | Reason::CameraFault
         | Reason::VisionFault
         | Reason::ClockUntrusted

@@ -115,6 +115,8 @@ pub enum TemplateStock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
+    /// No card can be read.
+    Reader,
     /// No usable pictures.
     Camera,
     /// Inference fails.
@@ -128,6 +130,7 @@ impl Fault {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
+            Self::Reader => Reason::ReaderFault,
             Self::Camera => Reason::CameraFault,
             Self::Vision => Reason::VisionFault,
             Self::Store => Reason::StorageFault,

@@ -45,7 +45,7 @@ enum Happening {
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let fault = prop_oneof![Just(Fault::Camera), Just(Fault::Vision), Just(Fault::Store)];
+    let fault = prop_oneof![Just(Fault::Reader), Just(Fault::Camera), Just(Fault::Vision), Just(Fault::Store)];
     let continuity =
         prop_oneof![8 => Just(Continuity::Same), 1 => Just(Continuity::Changed), 1 => Just(Continuity::First)];
     prop_oneof![

@@ -1,7 +1,10 @@
-//! The one APDU the `uid` profile needs, and the judgement of what comes back.
+//! The APDUs of the `uid` profile, and the judgement of what comes back.
 //!
-//! GET DATA is a pseudo-APDU: the reader answers it from its anticollision result, the card does not. What arrives is
-//! outside input, so every response is judged and none is trusted.
+//! GET DATA is a pseudo-APDU: the reader answers it from its anticollision result, the card does not. Some readers do so in
+//! two steps (`61xx`, `6Cxx`) or with a warning (`6282`), as ISO/IEC 7816-4 allows: [`Exchange`] sends what is then due. What
+//! arrives is outside input, so every response is judged, none is trusted, and the commands are counted.
+
+use zeroize::Zeroizing;
 
 use super::uid::{ReaderOrder, Uid};
 
@@ -9,8 +12,13 @@ use super::uid::{ReaderOrder, Uid};
 /// PC/SC part 3, revision 2.01.09, section 3.2.2.1.3.
 pub const GET_UID: [u8; 5] = [0xFF, 0xCA, 0x00, 0x00, 0x00];
 
-/// SW1 SW2 of success, ISO/IEC 7816-4.
-const SUCCESS: u16 = 0x9000;
+/// GET RESPONSE, ISO/IEC 7816-4 section 11.5.2, without its Le: first in the class of the command before, which the reader
+/// answers itself; then in the interindustry class, which it passes on.
+const GET_RESPONSE: [[u8; 4]; 2] = [[0xFF, 0xC0, 0x00, 0x00], [0x00, 0xC0, 0x00, 0x00]];
+
+/// Commands sent for one identifier at most: GET DATA, once more with the length asked for, and GET RESPONSE in two classes or
+/// for two parts.
+const MOST_COMMANDS: u8 = 4;
 
 /// Why a response is not an identifier. Holds no byte of the response's data field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,26 +36,107 @@ pub enum ApduError {
         status: u16,
     },
     /// Success, but with a data field no identifier has.
-    #[error("the identifier is {length} bytes long, allowed are 4, 7 and 10 (ISO/IEC 14443-3)")]
+    #[error("the identifier is {length} bytes long, allowed are 4, 7, 8 and 10")]
     Length {
         /// Bytes of data before the status word.
         length: usize,
     },
 }
 
-/// Judges the response to [`GET_UID`] of a reader that gives identifiers in `order`.
+/// What is due after a response.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send [`Exchange::command`].
+    Send,
+    /// The exchange is over.
+    Done(Result<Uid, ApduError>),
+}
+
+/// One exchange for an identifier, without I/O: send [`Self::command`], hand the response to [`Self::answered`], until it is
+/// done. It ends after four commands at most, whatever arrives.
 ///
-/// # Errors
-/// When the response is no success with 4, 7 or 10 bytes of data.
-pub fn uid(response: &[u8], order: ReaderOrder) -> Result<Uid, ApduError> {
-    let Some((data, &[sw1, sw2])) = response.split_last_chunk::<2>() else {
-        return Err(ApduError::TooShort { length: response.len() });
-    };
-    let status = u16::from_be_bytes([sw1, sw2]);
-    if status != SUCCESS {
-        return Err(ApduError::Status { status });
+/// ```
+/// use examgate::wire::{apdu::{Exchange, Step}, uid::ReaderOrder};
+///
+/// let mut exchange = Exchange::new(ReaderOrder::AsSent);
+/// assert_eq!(exchange.command(), [0xFF, 0xCA, 0, 0, 0]);
+/// assert_eq!(exchange.answered(&[0x6C, 0x04]), Step::Send);
+/// assert_eq!(exchange.command(), [0xFF, 0xCA, 0, 0, 4]);
+/// let Step::Done(Ok(uid)) = exchange.answered(&[0xDE, 0xAD, 0xBE, 0xEF, 0x90, 0x00]) else { panic!() };
+/// assert_eq!(uid.as_bytes(), [0xDE, 0xAD, 0xBE, 0xEF]);
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    order: ReaderOrder,
+    command: [u8; 5],
+    sent: u8,
+    /// `6Cxx` was obeyed: a second one for the same command is a refusal.
+    corrected: bool,
+    /// Which GET RESPONSE is in use.
+    class: usize,
+    /// What earlier parts of the answer held.
+    data: Zeroizing<Vec<u8>>,
+}
+
+impl Exchange {
+    /// An exchange with a reader that gives identifiers in `order`, before its first command.
+    #[must_use]
+    pub fn new(order: ReaderOrder) -> Self {
+        // Room for the longest answer: no reallocation leaves an unwiped copy behind.
+        let data = Zeroizing::new(Vec::with_capacity(usize::from(MOST_COMMANDS) * 256));
+        Self { order, command: GET_UID, sent: 1, corrected: false, class: 0, data }
     }
-    Uid::from_reader(data, order).map_err(|_| ApduError::Length { length: data.len() })
+
+    /// The command to send now.
+    #[must_use]
+    pub const fn command(&self) -> &[u8; 5] {
+        &self.command
+    }
+
+    /// Judges the response to [`Self::command`].
+    pub fn answered(&mut self, response: &[u8]) -> Step {
+        let Some((data, &[sw1, sw2])) = response.split_last_chunk::<2>() else {
+            return Step::Done(Err(ApduError::TooShort { length: response.len() }));
+        };
+        let status = u16::from_be_bytes([sw1, sw2]);
+        let refused = Step::Done(Err(ApduError::Status { status }));
+        match (sw1, sw2) {
+            // 6282: the end came before as many bytes as Le allows, which is nothing to complain of when Le allows any number
+            // (PC/SC part 3, table 3-9). Every other warning (62xx, 63xx) says that the data may be wrong or missing.
+            (0x90, 0x00) | (0x62, 0x82) if !data.is_empty() || !self.data.is_empty() || status == 0x9000 => {
+                self.data.extend_from_slice(data);
+                let read = Uid::from_reader(&self.data, self.order);
+                Step::Done(read.map_err(|_| ApduError::Length { length: self.data.len() }))
+            }
+            (0x61, more) => {
+                self.data.extend_from_slice(data);
+                self.send(GET_RESPONSE[self.class], more).unwrap_or(refused)
+            }
+            (0x6C, length) if !self.corrected => {
+                self.corrected = true;
+                let [cla, ins, p1, p2, _] = self.command;
+                self.resend([cla, ins, p1, p2], length).unwrap_or(refused)
+            }
+            // Neither the reader's own class, instruction nor function: the card behind it is asked.
+            (0x68 | 0x6A | 0x6D | 0x6E, _) if self.command[..4] == GET_RESPONSE[0] => {
+                self.class = 1;
+                self.send(GET_RESPONSE[1], self.command[4]).unwrap_or(refused)
+            }
+            _ => refused,
+        }
+    }
+
+    /// Another command, which may be corrected anew.
+    fn send(&mut self, header: [u8; 4], length: u8) -> Option<Step> {
+        self.corrected = false;
+        self.resend(header, length)
+    }
+
+    fn resend(&mut self, [cla, ins, p1, p2]: [u8; 4], length: u8) -> Option<Step> {
+        self.sent += 1;
+        self.command = [cla, ins, p1, p2, length];
+        (self.sent <= MOST_COMMANDS).then_some(Step::Send)
+    }
 }
 
 #[cfg(test)]
@@ -56,45 +145,115 @@ mod tests {
 
     use super::*;
 
+    fn bytes(text: &str) -> Vec<u8> {
+        hex::decode(text.replace(' ', "")).unwrap()
+    }
+
+    /// Plays `script`, pairs of the command expected and the response to it; says how the exchange ended.
+    fn play(script: &[(&str, &str)], order: ReaderOrder) -> Result<String, ApduError> {
+        let mut exchange = Exchange::new(order);
+        for (n, (command, response)) in script.iter().enumerate() {
+            assert_eq!(hex::encode(exchange.command()), command.replace(' ', ""), "command {n} of {script:?}");
+            match exchange.answered(&bytes(response)) {
+                Step::Send => {}
+                Step::Done(ended) => {
+                    assert_eq!(n + 1, script.len(), "{script:?} ended early");
+                    return ended.map(|uid| hex::encode(uid.as_bytes()));
+                }
+            }
+        }
+        panic!("{script:?} did not end");
+    }
+
+    const GET: &str = "ffca000000";
+
     #[test]
-    fn judges_every_kind_of_response() {
-        let status = |status| Some(ApduError::Status { status });
-        let length = |length| Some(ApduError::Length { length });
-        let table: &[(&str, Option<ApduError>)] = &[
-            ("deadbeef9000", None),
-            ("04112233445566 9000", None),
-            ("04112233445566778899 9000", None),
-            ("", Some(ApduError::TooShort { length: 0 })),
-            ("90", Some(ApduError::TooShort { length: 1 })),
+    fn judges_every_kind_of_single_response() {
+        let status = |status| Err(ApduError::Status { status });
+        let length = |length| Err(ApduError::Length { length });
+        let ok = |text: &str| Ok(text.to_owned());
+        let table = [
+            ("deadbeef 9000", ok("deadbeef")),
+            ("04112233445566 9000", ok("04112233445566")),
+            ("01fe0123456789ab 9000", ok("01fe0123456789ab")),
+            ("04112233445566778899 9000", ok("04112233445566778899")),
+            ("", Err(ApduError::TooShort { length: 0 })),
+            ("90", Err(ApduError::TooShort { length: 1 })),
             ("9000", length(0)),
-            ("aabbcc9000", length(3)),
+            ("aabbcc 9000", length(3)),
             ("0411223344 9000", length(5)),
-            ("0411223344556677 9000", length(8)),
+            ("041122334455667788 9000", length(9)),
             ("6a81", status(0x6A81)),
             ("6300", status(0x6300)),
             ("6282", status(0x6282)),
-            ("deadbeef6282", status(0x6282)),
-            ("deadbeef9001", status(0x9001)),
-            ("deadbeef0090", status(0x0090)),
+            ("deadbeef 6282", ok("deadbeef")),
+            ("deadbeef04 6282", length(5)),
+            ("deadbeef 6281", status(0x6281)),
+            ("deadbeef 6200", status(0x6200)),
+            ("deadbeef 6300", status(0x6300)),
+            ("deadbeef 63c2", status(0x63C2)),
+            ("deadbeef 9001", status(0x9001)),
+            ("deadbeef 0090", status(0x0090)),
         ];
         for (response, expected) in table {
-            let bytes = hex::decode(response.replace(' ', "")).unwrap();
-            assert_eq!(uid(&bytes, ReaderOrder::AsSent).err(), *expected, "{response}");
+            assert_eq!(play(&[(GET, response)], ReaderOrder::AsSent), expected, "{response}");
+        }
+    }
+
+    #[test]
+    fn answers_in_several_steps_are_put_together() {
+        let table: &[(&[(&str, &str)], Result<&str, ApduError>)] = &[
+            (&[(GET, "6c04"), ("ffca000004", "deadbeef 9000")], Ok("deadbeef")),
+            (&[(GET, "6c08"), ("ffca000008", "01fe0123456789ab 6282")], Ok("01fe0123456789ab")),
+            (&[(GET, "6107"), ("ffc0000007", "04112233445566 9000")], Ok("04112233445566")),
+            (&[(GET, "6107"), ("ffc0000007", "6e00"), ("00c0000007", "04112233445566 9000")], Ok("04112233445566")),
+            (&[(GET, "0411 6105"), ("ffc0000005", "2233445566 9000")], Ok("04112233445566")),
+            (&[(GET, "6104"), ("ffc0000004", "dead 6102"), ("ffc0000002", "beef 9000")], Ok("deadbeef")),
+            (&[(GET, "6100"), ("ffc0000000", "6c04"), ("ffc0000004", "deadbeef 9000")], Ok("deadbeef")),
+            (&[(GET, "6c04"), ("ffca000004", "6c07")], Err(ApduError::Status { status: 0x6C07 })),
+            (&[(GET, "6107"), ("ffc0000007", "6985")], Err(ApduError::Status { status: 0x6985 })),
+            (
+                &[(GET, "6107"), ("ffc0000007", "6d00"), ("00c0000007", "6d00")],
+                Err(ApduError::Status { status: 0x6D00 }),
+            ),
+        ];
+        for (script, expected) in table {
+            assert_eq!(play(script, ReaderOrder::AsSent), expected.map(str::to_owned), "{script:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_always_promises_more_is_given_up() {
+        for endless in ["6104", "6c04", "01 6101"] {
+            let mut exchange = Exchange::new(ReaderOrder::AsSent);
+            let mut commands = 1;
+            while exchange.answered(&bytes(endless)) == Step::Send {
+                commands += 1;
+                assert!(commands <= MOST_COMMANDS, "{endless}");
+            }
         }
     }
 
     #[test]
     fn turns_what_a_reversing_reader_gives() {
-        let response = hex::decode("efbeadde9000").unwrap();
-        assert_eq!(uid(&response, ReaderOrder::Reversed).unwrap().as_bytes(), [0xDE, 0xAD, 0xBE, 0xEF]);
+        assert_eq!(play(&[(GET, "efbeadde9000")], ReaderOrder::Reversed).unwrap(), "deadbeef");
     }
 
     proptest! {
         #[test]
-        fn survives_anything(response in proptest::collection::vec(any::<u8>(), 0..300)) {
-            match uid(&response, ReaderOrder::AsSent) {
-                Ok(uid) => prop_assert_eq!(&[uid.as_bytes(), &[0x90, 0x00]].concat(), &response),
-                Err(problem) => prop_assert!(!problem.to_string().is_empty()),
+        fn survives_anything(responses in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 8)) {
+            let mut exchange = Exchange::new(ReaderOrder::AsSent);
+            let mut ended = None;
+            for response in &responses {
+                if let Step::Done(result) = exchange.answered(response) {
+                    ended = Some((result, response));
+                    break;
+                }
+            }
+            match ended {
+                Some((Ok(uid), response)) => prop_assert!(uid.as_bytes().ends_with(&response[..response.len() - 2])),
+                Some((Err(problem), _)) => prop_assert!(!problem.to_string().is_empty()),
+                None => prop_assert!(false, "it never ended"),
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{CardEvent, CardReader, Slot};
+use super::{CardError, CardEvent, CardReader, Slot};
 use crate::{
     domain::{CardProblem, Credential, CredentialProfile, Pepper},
     wire::uid::ReaderOrder,
@@ -19,6 +19,8 @@ pub enum CardAnswer {
     Uid(Vec<u8>),
     /// Exactly these bytes.
     Bytes(Vec<u8>),
+    /// Each command with the response beside it, any other with a refusal.
+    Dialogue(Vec<(Vec<u8>, Vec<u8>)>),
     /// Nothing, for ever.
     Mute,
     /// It leaves while it is being read.
@@ -44,22 +46,30 @@ pub trait Bench {
 
     /// Brings them back, with empty slots.
     fn bring_back(&mut self);
+
+    /// Lets the service hang: it is there and answers nothing.
+    fn hang(&mut self);
+
+    /// Lets it go on, with the cards that lie there.
+    fn resume(&mut self);
 }
 
 /// One case of the contract.
 pub type Case = fn(&mut dyn Bench);
 
 /// Every case by its name, for benches that can run them in a row.
-pub const CASES: [(&str, Case); 10] = [
+pub const CASES: [(&str, Case); 12] = [
     ("tap_and_removal", tap_and_removal),
     ("every_length_and_order", every_length_and_order),
     ("random_identifiers_are_refused", random_identifiers_are_refused),
     ("answers_without_sense", answers_without_sense),
+    ("answers_in_steps_and_with_warnings", answers_in_steps_and_with_warnings),
     ("a_mute_card", a_mute_card),
     ("a_card_pulled_midway", a_card_pulled_midway),
     ("a_card_present_at_the_start", a_card_present_at_the_start),
     ("two_slots", two_slots),
     ("an_outage", an_outage),
+    ("a_hang", a_hang),
     ("many_quick_taps", many_quick_taps),
 ];
 
@@ -141,11 +151,12 @@ pub fn tap_and_removal(bench: &mut dyn Bench) {
     }
 }
 
-/// Identifiers of 4, 7 and 10 bytes, from readers of either order.
+/// Identifiers of 4, 7, 8 and 10 bytes, from readers of either order.
 pub fn every_length_and_order(bench: &mut dyn Bench) {
     for order in [ReaderOrder::AsSent, ReaderOrder::Reversed] {
         let mut reader = Expecting::open_in(bench, order);
-        for canonical in [&[0xDE, 0xAD, 0xBE, 0xEF][..], &CARD, &[0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+        let felica = [0x01, 0xFE, 0x45, 0x12, 0x34, 0x56, 0x78, 0x9A];
+        for canonical in [&[0xDE, 0xAD, 0xBE, 0xEF][..], &CARD, &felica, &[0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
             let mut given = canonical.to_vec();
             if order == ReaderOrder::Reversed {
                 given.reverse();
@@ -182,6 +193,30 @@ pub fn answers_without_sense(bench: &mut dyn Bench) {
     reader.tapped(0, named(&CARD));
     bench.remove(0);
     reader.removed(0);
+}
+
+/// Answers that ISO/IEC 7816-4 lets a reader give in two steps or with a warning are read; promises without end are not.
+pub fn answers_in_steps_and_with_warnings(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    let get = |length| vec![0xFF, 0xCA, 0, 0, length];
+    let with = |status: [u8; 2]| [&CARD[..], &status].concat();
+    let response = |class| vec![class, 0xC0, 0, 0, 7];
+    let (read, unreadable) = (named(&CARD), Err(CardProblem::Unreadable));
+    let dialogues = [
+        (vec![(get(0), vec![0x6C, 7]), (get(7), with([0x90, 0x00]))], read.clone()),
+        (vec![(get(0), vec![0x61, 7]), (response(0xFF), with([0x90, 0x00]))], read.clone()),
+        (vec![(get(0), vec![0x61, 7]), (response(0x00), with([0x90, 0x00]))], read.clone()),
+        (vec![(get(0), with([0x62, 0x82]))], read),
+        (vec![(get(0), with([0x62, 0x81]))], unreadable.clone()),
+        (vec![(get(0), vec![0x6C, 7]), (get(7), vec![0x6C, 7])], unreadable.clone()),
+        (vec![(get(0), vec![0x61, 7]), (response(0xFF), vec![0x61, 7])], unreadable),
+    ];
+    for (dialogue, expected) in dialogues {
+        bench.insert(0, CardAnswer::Dialogue(dialogue));
+        reader.tapped(0, expected);
+        bench.remove(0);
+        reader.removed(0);
+    }
 }
 
 /// A mute card is unreadable, the other slot works meanwhile, and the slot recovers when it is gone.
@@ -260,6 +295,25 @@ pub fn an_outage(bench: &mut dyn Bench) {
     }
     bench.insert(0, uid(&CARD));
     reader.tapped(0, named(&CARD));
+    bench.remove(0);
+    reader.removed(0);
+}
+
+/// A service that hangs is an outage, told within seconds; when it goes on, a card that lies there is tapped again.
+pub fn a_hang(bench: &mut dyn Bench) {
+    let mut reader = Expecting::open(bench);
+    bench.insert(0, uid(&CARD));
+    reader.tapped(0, named(&CARD));
+    for _ in 0..2 {
+        bench.hang();
+        reader.removed(0);
+        let error = reader.reader.next(PATIENCE).expect_err("a hang is an error");
+        assert!(matches!(error, CardError::Hung { .. }) && error.is_retriable(), "{error}");
+        reader.quiet();
+        bench.resume();
+        reader.ready();
+        reader.tapped(0, named(&CARD));
+    }
     bench.remove(0);
     reader.removed(0);
 }

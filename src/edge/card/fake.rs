@@ -1,7 +1,9 @@
 //! A reader without hardware: a hand in the same process lays cards on it. The seam is the APDU: what a card answers is
 //! judged as a real card's answer is. It uses no PC/SC, no thread and no clock.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+
+use zeroize::Zeroizing;
 
 use super::{
     CardError, CardEvent, CardReader, Naming, Slot,
@@ -9,8 +11,14 @@ use super::{
 };
 use crate::{
     domain::{CardProblem, Pepper},
-    wire::uid::ReaderOrder,
+    wire::{apdu, uid::ReaderOrder},
 };
+
+/// Status word for an instruction the card does not have, ISO/IEC 7816-4.
+const UNKNOWN_INSTRUCTION: [u8; 2] = [0x6D, 0x00];
+
+/// What a card answers to which command; nothing for ever without.
+type Answers = Option<Vec<(Vec<u8>, Vec<u8>)>>;
 
 /// The reader's side.
 #[derive(Debug)]
@@ -31,14 +39,15 @@ pub struct FakeHand {
     slots: u16,
     reader: Option<(Feed, Naming)>,
     attached: bool,
-    lying: BTreeMap<Slot, Option<Vec<u8>>>,
+    hangs: bool,
+    lying: BTreeMap<Slot, Answers>,
 }
 
 impl FakeHand {
     /// A hand over an attached reader of `slots` slots.
     #[must_use]
     pub const fn new(slots: u16) -> Self {
-        Self { slots, reader: None, attached: true, lying: BTreeMap::new() }
+        Self { slots, reader: None, attached: true, hangs: false, lying: BTreeMap::new() }
     }
 
     /// Opens the reader. The one opened before is closed.
@@ -51,26 +60,53 @@ impl FakeHand {
 
     /// Lays a card on the reader that answers GET DATA with the R-APDU `answer`, or never. It replaces the one there.
     pub fn insert(&mut self, slot: Slot, answer: Option<&[u8]>) {
+        self.lay(slot, answer.map(|answer| vec![(apdu::GET_UID.to_vec(), answer.to_vec())]));
+    }
+
+    /// Lays a card on the reader that answers each command with the response beside it. It replaces the one there.
+    pub fn insert_dialogue(&mut self, slot: Slot, answers: &[(Vec<u8>, Vec<u8>)]) {
+        self.lay(slot, Some(answers.to_vec()));
+    }
+
+    fn lay(&mut self, slot: Slot, answers: Answers) {
         self.remove(slot);
-        self.lying.insert(slot, answer.map(<[u8]>::to_vec));
+        self.lying.insert(slot, answers);
         self.tap(slot);
     }
 
     /// Takes the card away, if there is one.
     pub fn remove(&mut self, slot: Slot) {
-        if self.lying.remove(&slot).is_some() && self.attached {
+        if self.lying.remove(&slot).is_some() && self.attached && !self.hangs {
             self.give(CardEvent::Removed { slot });
         }
     }
 
+    /// Lets the service hang: nothing is seen until [`Self::resume`].
+    pub fn hang(&mut self) {
+        self.clear();
+        self.hangs = true;
+        self.tell(Err(CardError::Hung { waited: Duration::from_secs(3) }));
+    }
+
+    /// Lets it answer again.
+    pub fn resume(&mut self) {
+        self.hangs = false;
+        self.announce();
+    }
+
     /// Unplugs the reader.
     pub fn detach(&mut self) {
+        self.clear();
+        self.attached = false;
+        self.announce();
+    }
+
+    /// Takes every card for gone.
+    fn clear(&mut self) {
         let lying: Vec<Slot> = self.lying.keys().copied().collect();
         for slot in lying {
             self.give(CardEvent::Removed { slot });
         }
-        self.attached = false;
-        self.announce();
     }
 
     /// Plugs the reader in again.
@@ -83,11 +119,7 @@ impl FakeHand {
     fn announce(&mut self) {
         let ready = CardEvent::Ready { slots: usize::from(self.slots) };
         let item = if self.attached { Ok(ready) } else { Err(CardError::NoReader) };
-        if let Some((feed, _)) = &mut self.reader
-            && feed.tell(item).is_err()
-        {
-            self.reader = None;
-        }
+        self.tell(item);
         if self.attached {
             let lying: Vec<Slot> = self.lying.keys().copied().collect();
             for slot in lying {
@@ -97,11 +129,29 @@ impl FakeHand {
     }
 
     fn tap(&mut self, slot: Slot) {
-        let (Some((_, naming)), Some(answer), true) = (&self.reader, self.lying.get(&slot), self.attached) else {
+        let seen = self.attached && !self.hangs;
+        let (Some((_, naming)), Some(answers), true) = (&self.reader, self.lying.get(&slot), seen) else {
             return;
         };
-        let read = answer.as_ref().map_or(Err(CardProblem::Unreadable), |answer| naming.credential(answer));
+        let read = match answers {
+            None => Err(CardProblem::Unreadable),
+            Some(answers) => {
+                let asked = naming.ask(|command| {
+                    let known = answers.iter().find(|(of, _)| of == command);
+                    Ok(Zeroizing::new(known.map_or(UNKNOWN_INSTRUCTION.to_vec(), |(_, answer)| answer.clone())))
+                });
+                asked.unwrap_or_else(|never: Infallible| match never {})
+            }
+        };
         self.give(CardEvent::Tapped { slot, read });
+    }
+
+    fn tell(&mut self, item: Result<CardEvent, CardError>) {
+        if let Some((feed, _)) = &mut self.reader
+            && feed.tell(item).is_err()
+        {
+            self.reader = None;
+        }
     }
 
     fn give(&mut self, event: CardEvent) {
@@ -134,6 +184,7 @@ mod tests {
             match answer {
                 CardAnswer::Uid(uid) => self.0.insert(slot, Some(&[&uid[..], &[0x90, 0x00]].concat())),
                 CardAnswer::Bytes(bytes) => self.0.insert(slot, Some(&bytes)),
+                CardAnswer::Dialogue(answers) => self.0.insert_dialogue(slot, &answers),
                 CardAnswer::Mute => self.0.insert(slot, None),
                 CardAnswer::Pulled => {
                     self.0.insert(slot, None);
@@ -152,6 +203,14 @@ mod tests {
 
         fn bring_back(&mut self) {
             self.0.attach();
+        }
+
+        fn hang(&mut self) {
+            self.0.hang();
+        }
+
+        fn resume(&mut self) {
+            self.0.resume();
         }
     }
 

@@ -12,15 +12,19 @@ pub mod contract;
 #[cfg(feature = "sim")]
 mod fake;
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 #[cfg(feature = "sim")]
 pub use fake::{FakeCardReader, FakeHand};
 pub use pcsc::PcscCardReader;
+use zeroize::Zeroizing;
 
 use crate::{
     domain::{CardProblem, Credential, CredentialProfile, Pepper},
-    wire::{apdu, uid::ReaderOrder},
+    wire::{
+        apdu::{Exchange, Step},
+        uid::{ReaderOrder, Uid},
+    },
 };
 
 /// One place for a card, of one reader or one slot of it. Stays the same for a reader that comes back.
@@ -70,6 +74,16 @@ pub enum CardError {
         /// The cause.
         source: ::pcsc::Error,
     },
+    /// A call into the PC/SC service does not return.
+    #[error(
+        "the PC/SC service (pcscd) hangs: it has not answered for {:.0} s; unplug the reader and plug it in, then \
+         `systemctl restart pcscd`",
+        waited.as_secs_f32()
+    )]
+    Hung {
+        /// How long was waited.
+        waited: Duration,
+    },
     /// The service runs, but knows no reader.
     #[error("no card reader is attached; plug it in, or see `journalctl -u pcscd` for why its driver refuses it")]
     NoReader,
@@ -98,10 +112,30 @@ impl CardError {
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
         match self {
-            Self::Service { .. } | Self::NoReader | Self::Overrun { .. } => true,
+            Self::Service { .. } | Self::Hung { .. } | Self::NoReader | Self::Overrun { .. } => true,
             Self::StartThread { .. } | Self::Stuck { .. } | Self::Closed => false,
         }
     }
+
+    /// Whether no tap can be seen until [`CardEvent::Ready`]. Lost events are over when they are told.
+    #[must_use]
+    pub const fn is_outage(&self) -> bool {
+        !matches!(self, Self::Overrun { .. })
+    }
+}
+
+/// How the readers are as a whole.
+#[derive(Clone, Debug)]
+pub enum ReaderView {
+    /// Nothing is known yet.
+    Starting,
+    /// Taps are seen.
+    Ready {
+        /// At how many slots, at least one.
+        slots: usize,
+    },
+    /// No tap can be seen.
+    Faulted(Arc<CardError>),
 }
 
 /// Sees cards come and go.
@@ -135,12 +169,29 @@ struct Naming {
 }
 
 impl Naming {
-    /// Judges the response to [`apdu::GET_UID`].
-    fn credential(&self, response: &[u8]) -> Result<Credential, CardProblem> {
-        let uid = apdu::uid(response, self.order).map_err(|problem| {
-            tracing::debug!(%problem, "no identifier in the answer");
-            CardProblem::Unreadable
-        })?;
+    /// Asks a card for its identifier by `transmit`, which sends a command and returns the response.
+    ///
+    /// # Errors
+    /// What `transmit` gave; what the card answered is judged within.
+    fn ask<E>(
+        &self,
+        mut transmit: impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
+    ) -> Result<Result<Credential, CardProblem>, E> {
+        let mut exchange = Exchange::new(self.order);
+        loop {
+            let response = transmit(exchange.command())?;
+            match exchange.answered(&response) {
+                Step::Send => {}
+                Step::Done(Ok(uid)) => return Ok(self.credential(&uid)),
+                Step::Done(Err(problem)) => {
+                    tracing::debug!(%problem, "no identifier in the answer");
+                    return Ok(Err(CardProblem::Unreadable));
+                }
+            }
+        }
+    }
+
+    fn credential(&self, uid: &Uid) -> Result<Credential, CardProblem> {
         if uid.is_random() {
             return Err(CardProblem::Unstable);
         }
@@ -170,7 +221,8 @@ mod tests {
         ];
         for (order, response, expected) in table {
             let response = hex::decode(response).unwrap();
-            assert_eq!(naming(order).credential(&response), expected, "{response:02x?} {order:?}");
+            let answer = |_: &[u8]| Ok::<_, std::convert::Infallible>(Zeroizing::new(response.clone()));
+            assert_eq!(naming(order).ask(answer), Ok(expected), "{response:02x?} {order:?}");
         }
     }
 }

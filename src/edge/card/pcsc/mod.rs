@@ -1,12 +1,13 @@
 //! Real readers over PC/SC: one thread watches all of them and their coming and going, others read cards.
 //!
-//! It outlives a restart of the PC/SC service, readers that are unplugged, and cards that never answer. It never waits
-//! for a card itself (`reading.rs` does, with a watchdog), and never sees an identifier.
+//! It outlives a restart of the PC/SC service, a service that hangs (`pulse.rs` notices), readers that are unplugged, and cards
+//! that never answer. It never waits for a card itself (`reading.rs` does, with a watchdog), and never sees an identifier.
 
+mod pulse;
 mod reading;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
     ffi::{CStr, CString},
     sync::{
@@ -19,7 +20,10 @@ use std::{
 
 use ::pcsc::{Context, Error, PNP_NOTIFICATION, ReaderState, Scope, State};
 
-use self::reading::Reading;
+use self::{
+    pulse::{GivenUp, Pulse, Watch},
+    reading::Reading,
+};
 use super::{
     CardError, CardEvent, CardReader, Naming, Slot,
     queue::{Abandoned, Events, Feed, queue},
@@ -39,6 +43,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 #[derive(Debug)]
 pub struct PcscCardReader {
     events: Events,
+    pulse: Arc<Pulse>,
+    watch: Watch,
+    /// Slots whose card was reported and not yet its removal.
+    held: BTreeSet<Slot>,
+    /// What is to be told before the next event: what follows from a service that hangs.
+    due: VecDeque<Result<CardEvent, CardError>>,
     /// Nothing is ever sent: dropping it stops the thread. It is not waited for, as the service may hang.
     _running: SyncSender<Infallible>,
 }
@@ -52,18 +62,55 @@ impl PcscCardReader {
         let (feed, events) = queue();
         let (running, stopped) = sync_channel(0);
         let reading = Reading::over_pcsc(Arc::new(Naming { order, pepper }));
-        let watcher = Watcher { feed, stopped, reading, places: BTreeMap::new(), health: Health::Unknown };
+        let pulse = Arc::<Pulse>::default();
+        let watcher = Watcher {
+            feed,
+            stopped,
+            reading,
+            pulse: Arc::clone(&pulse),
+            places: BTreeMap::new(),
+            health: Health::Unknown,
+        };
         thread::Builder::new()
             .name("examgate-card".into())
             .spawn(move || watcher.run())
             .map_err(|source| CardError::StartThread { source })?;
-        Ok(Self { events, _running: running })
+        let (watch, held, due) = (Watch::default(), BTreeSet::new(), VecDeque::new());
+        Ok(Self { events, pulse, watch, held, due, _running: running })
+    }
+
+    /// What follows when the service hangs: every card is gone, for whoever listens, and the outage is told.
+    fn hang(&mut self, waited: Duration) {
+        let gone = std::mem::take(&mut self.held).into_iter().map(|slot| Ok(CardEvent::Removed { slot }));
+        self.due.extend(gone.chain([Err(CardError::Hung { waited })]));
     }
 }
 
 impl CardReader for PcscCardReader {
     fn next(&mut self, patience: Duration) -> Result<Option<CardEvent>, CardError> {
-        self.events.next(patience)
+        let mut left = patience;
+        loop {
+            if let Some(due) = self.due.pop_front() {
+                return due.map(Some);
+            }
+            let wait = left.min(pulse::LOOK_EVERY);
+            if let Some(event) = self.events.next(wait)? {
+                match &event {
+                    CardEvent::Tapped { slot, .. } => drop(self.held.insert(*slot)),
+                    CardEvent::Removed { slot } => drop(self.held.remove(slot)),
+                    CardEvent::Ready { .. } => {}
+                }
+                return Ok(Some(event));
+            }
+            if let Some(waited) = self.watch.look(&self.pulse, wait) {
+                self.hang(waited);
+                continue;
+            }
+            left -= wait;
+            if left.is_zero() {
+                return Ok(None);
+            }
+        }
     }
 }
 
@@ -74,6 +121,8 @@ enum Health {
     Ready,
     NoReader,
     NoService,
+    /// It hung: this was reported by the side that takes the events.
+    Hung,
 }
 
 /// One reader, present or not.
@@ -88,8 +137,16 @@ struct Place {
 enum End {
     /// Nobody wants the events any more.
     Stopped,
+    /// A call came back that was given up: everything is looked at anew.
+    Hung,
     Service(Error),
     Fatal(CardError),
+}
+
+impl From<GivenUp> for End {
+    fn from(_: GivenUp) -> Self {
+        Self::Hung
+    }
 }
 
 impl From<Abandoned> for End {
@@ -102,6 +159,7 @@ struct Watcher {
     feed: Feed,
     stopped: Receiver<Infallible>,
     reading: Reading,
+    pulse: Arc<Pulse>,
     places: BTreeMap<CString, Place>,
     health: Health,
 }
@@ -110,12 +168,17 @@ impl Watcher {
     fn run(mut self) {
         let mut pause = PAUSES.0;
         loop {
-            let end = match Context::establish(Scope::System) {
-                Ok(context) => self.watch(&context, &mut pause),
-                Err(error) => End::Service(error),
+            let end = match self.pulse.during(|| Context::establish(Scope::System)) {
+                (_, Err(given_up)) => given_up.into(),
+                (Ok(context), Ok(())) => self.watch(&context, &mut pause),
+                (Err(error), Ok(())) => End::Service(error),
             };
             let reported = match end {
                 End::Stopped => return,
+                End::Hung => {
+                    self.come_back();
+                    Ok(())
+                }
                 End::Service(source) => self.outage(Health::NoService, CardError::Service { source }),
                 End::Fatal(error) => {
                     // Whoever listens learns it; if nobody does, there is nobody to tell.
@@ -153,13 +216,17 @@ impl Watcher {
             Ok(never) => match never {},
         }
         self.feed.confess()?;
-        let readers = match context.list_readers_owned() {
+        let (listed, kept) = self.pulse.during(|| context.list_readers_owned());
+        kept?;
+        let readers = match listed {
             Ok(readers) => readers,
             Err(Error::NoReadersAvailable) => Vec::new(),
             Err(error) => return Err(End::Service(error)),
         };
         self.reconcile(&readers, states)?;
-        match context.get_status_change(TICK, states) {
+        let (changed, kept) = self.pulse.during(|| context.get_status_change(TICK, states));
+        kept?;
+        match changed {
             Ok(()) => {}
             // Nothing happened, or a reader went between the two calls: the next turn lists again.
             Err(Error::Timeout | Error::UnknownReader) => return Ok(()),
@@ -198,6 +265,15 @@ impl Watcher {
             self.feed.tell(Ok(CardEvent::Ready { slots: readers.len() }))
         } else {
             Ok(())
+        }
+    }
+
+    /// Begins anew after a call that was given up: whoever listens has been told of the outage and holds no card any more.
+    fn come_back(&mut self) {
+        tracing::info!("the call to the PC/SC service has returned");
+        self.health = Health::Hung;
+        for place in self.places.values_mut() {
+            place.card = None;
         }
     }
 

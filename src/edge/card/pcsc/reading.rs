@@ -20,7 +20,6 @@ use zeroize::Zeroizing;
 use crate::{
     domain::{CardProblem, Credential},
     edge::card::{CardError, Naming},
-    wire::apdu,
 };
 
 /// What a card may take to answer: it takes milliseconds when all is well.
@@ -183,7 +182,10 @@ fn exchange(context: &Context, reader: &CStr, naming: &Naming) -> Result<Result<
     let mut buffer = Zeroizing::new([0_u8; 258]);
     let mut card = context.connect(reader, ShareMode::Shared, Protocols::ANY)?;
     let transaction = card.transaction()?;
-    let read = naming.credential(transaction.transmit(&apdu::GET_UID, &mut *buffer)?);
+    let read = naming.ask(|command| {
+        let response = transaction.transmit(command, &mut *buffer)?;
+        Ok::<_, Error>(Zeroizing::new(response.to_vec()))
+    })?;
     // The answer is there; what is left only tidies up, and may fail because the card is gone already.
     let _ = transaction.end(Disposition::LeaveCard);
     let _ = card.disconnect(Disposition::LeaveCard);
