@@ -30,7 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ort", &["vision"]),
     ("rusqlite", &["store"]),
     ("pcsc", &["edge/card"]),
-    ("nokhwa", &["edge/camera"]),
+    ("v4l", &["edge/camera"]),
     ("rumqttc", &["mqtt"]),
     ("native_tls", &["mqtt", "edge/mqtt"]),
     ("gpiocdev", &["edge/light"]),

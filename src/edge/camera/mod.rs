@@ -1,6 +1,7 @@
 //! The camera: frames, captured when they say they were, or a fault that says what is wrong.
 //!
-//! A [`FrameSource`] is one opened device. [`Camera`] keeps one open, watches over it, and publishes the latest frame.
+//! A [`FrameSource`] is one opened device: it hands on every buffer, as a picture or as torn. [`Camera`] keeps one open, watches
+//! over it, and publishes the latest frame.
 
 mod brightness;
 mod health;
@@ -85,7 +86,7 @@ pub struct Frame {
     pub bytes: Arc<[u8]>,
     /// When the sensor took it, not when it was read.
     pub captured_at: MonoTime,
-    /// Counts the frames of one opening of a source, from 1.
+    /// The source's count of frames: rises strictly within one opening, by more than one where frames were lost.
     pub sequence: u64,
 }
 
@@ -104,18 +105,67 @@ impl fmt::Debug for Frame {
     }
 }
 
+/// What a source has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shot {
+    /// A whole picture.
+    Picture(Frame),
+    /// A buffer without one.
+    Torn(Torn),
+}
+
+/// Why a buffer holds no picture. USB loses a packet now and then; many in a row are a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Torn {
+    /// The driver says that the data is damaged.
+    Flagged,
+    /// The driver has put nothing into it.
+    Empty,
+    /// A JPEG without its beginning or its end.
+    Cut {
+        /// Bytes it has.
+        used: usize,
+    },
+    /// Less than a whole picture.
+    Short {
+        /// Bytes it has.
+        used: usize,
+        /// Bytes a picture has.
+        whole: usize,
+    },
+    /// More than fits: the driver is wrong.
+    Overlong {
+        /// Bytes it is said to have.
+        used: usize,
+        /// Bytes that fit.
+        room: usize,
+    },
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flagged => f.write_str("its driver flags the data as damaged"),
+            Self::Empty => f.write_str("it is empty"),
+            Self::Cut { used } => write!(f, "its {used} bytes are no whole JPEG picture"),
+            Self::Short { used, whole } => write!(f, "it has {used} bytes, a picture has {whole}"),
+            Self::Overlong { used, room } => write!(f, "it is said to have {used} bytes, {room} fit"),
+        }
+    }
+}
+
 /// One opened camera. Lives on the thread that opened it.
 pub trait FrameSource {
-    /// What it delivers. Every frame is as declared here.
+    /// What it delivers. Every picture is as declared here.
     fn format(&self) -> StreamFormat;
 
-    /// The next frame. Blocks until there is one; a real driver may block for ever, so [`Camera`] watches.
+    /// The next picture or torn buffer. Blocks until there is one; a driver may block for ever, so [`Camera`] watches.
     ///
-    /// `captured_at` rises strictly from frame to frame.
+    /// `captured_at` and `sequence` are as the driver says; in a healthy source both rise strictly.
     ///
     /// # Errors
     /// The source is of no more use: open another.
-    fn next(&mut self) -> Result<Frame, CameraError>;
+    fn next(&mut self) -> Result<Shot, CameraError>;
 }
 
 /// Opens a source, again and again, on whatever thread will read it.
@@ -171,13 +221,43 @@ pub enum CameraError {
         /// What came back.
         got: String,
     },
+    /// Another program has it.
+    #[error(
+        "{device} is busy: it is used{by}; end that program. If that is this box's own service, stop it first, or ask the \
+         console how the camera is"
+    )]
+    Busy {
+        /// The camera's name.
+        device: String,
+        /// ` by NAME (process N)`, or empty if that cannot be seen.
+        by: String,
+    },
+    /// Its USB bus is full.
+    #[error(
+        "the USB bus has no room left for {device}; plug it into another port, not through a hub with other cameras"
+    )]
+    NoBandwidth {
+        /// The camera's name.
+        device: String,
+    },
     /// It cannot be opened.
-    #[error("cannot open {device}: {why}; check that no other program uses it and that this user is in group video")]
+    #[error("cannot open {device}: {why}; check that this user is in group video")]
     Open {
         /// The camera's name.
         device: String,
         /// In the driver's words.
         why: String,
+    },
+    /// No frame comes.
+    #[error(
+        "no frame came from {device} for {:.1} s; it is opened again; if that does not help, replug it",
+        waited.as_secs_f32()
+    )]
+    Silent {
+        /// The camera's name.
+        device: String,
+        /// How long was waited.
+        waited: Duration,
     },
     /// It cannot be read.
     #[error("cannot read a frame from {device}: {why}; it is opened again")]
@@ -225,7 +305,10 @@ impl CameraError {
             Self::NotFound { .. }
             | Self::Ambiguous { .. }
             | Self::List { .. }
+            | Self::Busy { .. }
+            | Self::NoBandwidth { .. }
             | Self::Open { .. }
+            | Self::Silent { .. }
             | Self::Read { .. }
             | Self::Unplugged { .. }
             | Self::ReaderEnded

@@ -1,8 +1,8 @@
 //! A camera that replays pictures: folders of JPEG frames, stills, and the ways in which a camera fails.
 //!
-//! Feature `sim` only. Everything is rendered when a scene is chosen, so that playing costs nothing: each picture is
-//! fitted to the stream's size, and stills are made into several variants with a sensor's noise, since no sensor ever
-//! repeats itself.
+//! Feature `sim` only. Everything is rendered when a scene is chosen, so that playing costs nothing: each picture is fitted to
+//! the stream's size, and stills are made into several variants with a sensor's noise. No sensor ever repeats itself: what its
+//! noise does to the bytes of a picture that is played again, a comment in the JPEG does here.
 
 mod render;
 
@@ -15,7 +15,7 @@ use std::{
 
 use render::Reel;
 
-use super::{CameraError, Frame, FrameSource, MonoClock, Opener, PixelFormat, StreamFormat};
+use super::{CameraError, Frame, FrameSource, MonoClock, Opener, PixelFormat, Shot, StreamFormat, Torn};
 use crate::domain::MonoTime;
 
 /// What stands before the camera.
@@ -41,6 +41,10 @@ pub enum Scene {
     Black,
     /// A driver that repeats one picture.
     Frozen(PathBuf),
+    /// A driver that hands out the pictures of a folder, in turn and for ever, as new.
+    Ring(PathBuf),
+    /// A cable that damages every picture.
+    Torn,
     /// A driver that delivers nothing: a read blocks until the scene changes.
     Mute,
     /// A pulled cable.
@@ -60,6 +64,8 @@ struct Playing {
     reel: Arc<Reel>,
     /// The next frame's place in the reel.
     at: usize,
+    /// Frames played of any reel.
+    played: u64,
 }
 
 impl Playback {
@@ -82,7 +88,10 @@ impl ReplayControl {
     /// A picture is missing or no JPEG. What was shown goes on.
     pub fn play(&self, scene: &Scene) -> Result<(), CameraError> {
         let reel = self.render(scene)?;
-        *self.stage.lock() = Playing { reel, at: 0 };
+        let mut playing = self.stage.lock();
+        playing.reel = reel;
+        playing.at = 0;
+        drop(playing);
         self.stage.changed.notify_all();
         Ok(())
     }
@@ -122,12 +131,12 @@ pub fn replay(format: StreamFormat, clock: MonoClock) -> Result<(Opener, ReplayC
         }
     }
     let reel = Arc::new(render::reel(&Scene::Empty, format)?);
-    let playing = Mutex::new(Playing { reel, at: 0 });
+    let playing = Mutex::new(Playing { reel, at: 0, played: 0 });
     let stage = Arc::new(Playback { format, playing, changed: Condvar::new() });
     let control = ReplayControl { stage: Arc::clone(&stage), rendered: Mutex::default() };
     let opener: Opener = Arc::new(move || match &*stage.lock().reel {
         Reel::Unplugged => Err(unplugged()),
-        Reel::Frames { .. } | Reel::Mute => {
+        Reel::Frames { .. } | Reel::Torn | Reel::Mute => {
             Ok(Box::new(ReplaySource { stage: Arc::clone(&stage), clock: Arc::clone(&clock), last: None, sequence: 0 }))
         }
     });
@@ -150,17 +159,18 @@ impl FrameSource for ReplaySource {
         self.stage.format
     }
 
-    fn next(&mut self) -> Result<Frame, CameraError> {
+    fn next(&mut self) -> Result<Shot, CameraError> {
         let interval = self.stage.format.interval();
         let mut playing = self.stage.lock();
         loop {
-            let frames = match &*playing.reel {
+            let picture = match &*playing.reel {
                 Reel::Unplugged => return Err(unplugged()),
                 Reel::Mute => {
                     playing = self.stage.changed.wait(playing).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 }
-                Reel::Frames { frames, .. } => frames,
+                Reel::Torn => None,
+                Reel::Frames { frames, repeats, .. } => Some((Arc::clone(&frames[playing.at]), *repeats)),
             };
             let now = (self.clock)();
             let left = self.last.map(|last| last.after(interval).since(now)).filter(|left| !left.is_zero());
@@ -168,14 +178,31 @@ impl FrameSource for ReplaySource {
                 (playing, _) = self.stage.changed.wait_timeout(playing, left).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let bytes = Arc::clone(&frames[playing.at]);
-            playing.at = playing.reel.after(playing.at);
             self.last = Some(now);
             self.sequence += 1;
+            let Some((picture, repeats)) = picture else { return Ok(Shot::Torn(Torn::Flagged)) };
+            playing.at = playing.reel.after(playing.at);
+            playing.played += 1;
+            let bytes = if repeats { picture } else { commented(&picture, playing.played) };
             let StreamFormat { pixels, width, height, rate: _ } = self.stage.format;
-            return Ok(Frame { format: pixels, width, height, bytes, captured_at: now, sequence: self.sequence });
+            return Ok(Shot::Picture(Frame {
+                format: pixels,
+                width,
+                height,
+                bytes,
+                captured_at: now,
+                sequence: self.sequence,
+            }));
         }
     }
+}
+
+/// The JPEG `picture` with `number` in a comment behind its first marker (COM, ITU-T T.81, B.2.4.5): the same to every decoder,
+/// and other bytes than ever before.
+fn commented(picture: &[u8], number: u64) -> Arc<[u8]> {
+    const COMMENT: [u8; 4] = [0xFF, 0xFE, 0, 10];
+    let (start, rest) = picture.split_at(picture.len().min(2));
+    [start, &COMMENT, &number.to_be_bytes(), rest].concat().into()
 }
 
 #[cfg(test)]

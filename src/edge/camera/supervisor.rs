@@ -19,8 +19,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Ailment, CameraError, Frame, MonoClock, Opener,
-    health::Health,
+    Ailment, CameraError, Frame, MonoClock, Opener, Shot,
+    health::{Health, Verdict},
     view::{CameraFault, CameraSettings, CameraView, Pace},
 };
 use crate::domain::MonoTime;
@@ -38,7 +38,7 @@ pub struct Camera {
 
 enum Message {
     /// Of the reader with this number.
-    Read(u64, Result<Frame, CameraError>),
+    Read(u64, Result<Shot, CameraError>),
     Pace(Pace),
     Stop,
 }
@@ -60,6 +60,7 @@ impl Camera {
             publish,
             pace: Pace::Idle,
             published: None,
+            health: Health::default(),
             readers: 0,
             abandoned: Vec::new(),
         };
@@ -103,6 +104,7 @@ struct Keeper {
     publish: watch::Sender<CameraView>,
     pace: Pace,
     published: Option<MonoTime>,
+    health: Health,
     readers: u64,
     /// Readers that nobody waits for, as far as they still run.
     abandoned: Vec<JoinHandle<()>>,
@@ -168,7 +170,7 @@ impl Keeper {
 
     /// Publishes the frames of the reader with this `number`.
     fn watch(&mut self, number: u64, reader: &JoinHandle<()>) -> Result<Ended, Stopped> {
-        let mut health = Health::default();
+        self.health.start_over();
         let (mut well_since, mut ill_since) = (None, None);
         let mut heard = (self.clock)();
         let mut within = self.settings.open_within;
@@ -180,9 +182,9 @@ impl Keeper {
                 }
                 return Ok(self.ended(CameraFault::Stalled { waited }, true, well_since));
             };
-            let frame = match self.inbox.recv_timeout(left) {
+            let shot = match self.inbox.recv_timeout(left) {
                 Ok(Message::Read(from, _)) if from != number => continue,
-                Ok(Message::Read(_, Ok(frame))) => frame,
+                Ok(Message::Read(_, Ok(shot))) => shot,
                 Ok(Message::Read(_, Err(why))) => return Ok(self.failed(why, well_since)),
                 Ok(Message::Pace(pace)) => {
                     self.pace = pace;
@@ -194,13 +196,14 @@ impl Keeper {
             };
             let now = (self.clock)();
             (heard, within) = (now, self.settings.stalled_after);
-            match health.judge(&frame, now) {
-                Ok(()) => {
+            match self.health.judge(shot, now) {
+                Verdict::Refused => {}
+                Verdict::Good(frame) => {
                     ill_since = None;
                     well_since.get_or_insert(now);
                     self.show(frame, now);
                 }
-                Err(ailment) => {
+                Verdict::Ill(ailment) => {
                     let since = *ill_since.get_or_insert(now);
                     if ailment == Ailment::Frozen || now.since(since) >= self.settings.patience {
                         return Ok(self.ended(CameraFault::Ailing(ailment), true, well_since));
@@ -269,14 +272,14 @@ fn read(number: u64, opener: &Opener, messages: &SyncSender<Message>, lease: &We
         Err(why) => return tell_end(why),
     };
     loop {
-        let frame = match source.next() {
-            Ok(frame) => frame,
+        let shot = match source.next() {
+            Ok(shot) => shot,
             Err(why) => return tell_end(why),
         };
         if lease.strong_count() == 0 {
             return;
         }
-        match messages.try_send(Message::Read(number, Ok(frame))) {
+        match messages.try_send(Message::Read(number, Ok(shot))) {
             Ok(()) | Err(TrySendError::Full(_)) => {}
             Err(TrySendError::Disconnected(_)) => return,
         }

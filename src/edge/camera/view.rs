@@ -13,7 +13,7 @@ pub struct CameraSettings {
     pub open_within: Duration,
     /// How long any later frame may take.
     pub stalled_after: Duration,
-    /// How long black, old or torn pictures are borne before the camera is opened again. Frozen ones are not borne.
+    /// How long black, late or torn pictures are borne before the camera is opened again. Frozen ones are not borne.
     pub patience: Duration,
     /// The first pause before opening again; doubled each time.
     pub first_pause: Duration,

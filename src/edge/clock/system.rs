@@ -73,10 +73,12 @@ impl SystemClock {
         Self { path, holdover, past: Mutex::new(Past { file, written: None, believed: None }) }
     }
 
-    /// Both clocks, read together.
+    /// Both monotonic clocks, read together: the box's, and the kernel's, by which drivers stamp what they capture
+    /// (CLOCK_MONOTONIC, which stands still while a machine sleeps).
     #[must_use]
-    pub fn both(&self) -> (MonoTime, Timestamp) {
-        (boottime(), realtime())
+    pub fn both(&self) -> (MonoTime, Duration) {
+        let kernels = clock_gettime(ClockId::Monotonic);
+        (boottime(), Duration::try_from(kernels).expect("time since boot is not negative"))
     }
 
     /// What is believed, and why: for `doctor` and the alarm. Its `Display` says how to mend.

@@ -15,7 +15,7 @@ use std::{
 use super::*;
 use crate::{
     domain::{ArtifactId, Embedding, EmbeddingSpaceId},
-    edge::camera::{CameraError, CameraSettings, FrameSource, MonoClock, StreamFormat},
+    edge::camera::{CameraError, CameraSettings, FrameSource, MonoClock, Shot, StreamFormat},
     vision::{Manifest, Options},
 };
 
@@ -47,7 +47,7 @@ impl FrameSource for Puppet {
         FORMAT
     }
 
-    fn next(&mut self) -> Result<Frame, CameraError> {
+    fn next(&mut self) -> Result<Shot, CameraError> {
         let (_keep, never) = channel::<()>();
         let _ = never.recv_timeout(FORMAT.interval());
         self.sequence += 1;
@@ -58,7 +58,7 @@ impl FrameSource for Puppet {
             Arc::clone(&self.pictures[n % self.pictures.len()])
         };
         let StreamFormat { pixels: format, width, height, .. } = FORMAT;
-        Ok(Frame { format, width, height, bytes, captured_at: mono()(), sequence: self.sequence })
+        Ok(Shot::Picture(Frame { format, width, height, bytes, captured_at: mono()(), sequence: self.sequence }))
     }
 }
 
@@ -78,7 +78,8 @@ impl WatchedRoom {
             let path = clip.join(format!("{n:04}.jpg"));
             std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run `make pictures`", path.display()))
         };
-        let pictures: Arc<[Arc<[u8]>]> = (1..=20).map(|n| picture(n).into()).collect();
+        // More than are remembered, so that none is known when it comes again.
+        let pictures: Arc<[Arc<[u8]>]> = (1..=40).map(|n| picture(n).into()).collect();
         let broken = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&broken);
         let opener = Arc::new(move || {

@@ -40,11 +40,13 @@ const GREY: u8 = 118;
 /// A scene, ready to play.
 #[derive(Debug)]
 pub(super) enum Reel {
-    /// JPEG pictures, never none, and the one that follows the last.
+    /// JPEG pictures, never none, the one that follows the last, and whether they come again without a sensor's noise.
     Frames {
         frames: Vec<Arc<[u8]>>,
         resume_at: usize,
+        repeats: bool,
     },
+    Torn,
     Mute,
     Unplugged,
 }
@@ -53,9 +55,9 @@ impl Reel {
     /// The place after `at`.
     pub(super) fn after(&self, at: usize) -> usize {
         match self {
-            Self::Frames { frames, resume_at } if at + 1 >= frames.len() => *resume_at,
+            Self::Frames { frames, resume_at, .. } if at + 1 >= frames.len() => *resume_at,
             Self::Frames { .. } => at + 1,
-            Self::Mute | Self::Unplugged => 0,
+            Self::Torn | Self::Mute | Self::Unplugged => 0,
         }
     }
 }
@@ -63,7 +65,8 @@ impl Reel {
 /// Renders `scene`.
 pub(super) fn reel(scene: &Scene, format: StreamFormat) -> Result<Reel, CameraError> {
     let (width, height) = (format.width, format.height);
-    let looped = |frames| Reel::Frames { frames, resume_at: 0 };
+    let looped = |frames| Reel::Frames { frames, resume_at: 0, repeats: false };
+    let ring = |frames| Reel::Frames { frames, resume_at: 0, repeats: true };
     Ok(match scene {
         Scene::Empty => looped(variants(&wall(width, height))),
         Scene::Still(path) => looped(variants(&fit(&load(path)?, width, height))),
@@ -87,12 +90,20 @@ pub(super) fn reel(scene: &Scene, format: StreamFormat) -> Result<Reel, CameraEr
             if !looping || frames.len() == 1 {
                 frames.extend(variants(&fit(&load(last)?, width, height)));
             }
-            Reel::Frames { frames, resume_at }
+            Reel::Frames { frames, resume_at, repeats: false }
         }
         Scene::Black => {
             looped((0..VARIANTS).map(|seed| encode(&noisy(&RgbImage::new(width, height), 1, seed))).collect())
         }
-        Scene::Frozen(path) => looped(vec![encode(&fit(&load(path)?, width, height))]),
+        Scene::Frozen(path) => ring(vec![encode(&fit(&load(path)?, width, height))]),
+        Scene::Ring(folder) => {
+            let paths = pictures(folder)?;
+            if paths.is_empty() {
+                return Err(refused(folder, "no picture is in it"));
+            }
+            ring(paths.iter().map(|path| frame(path, width, height)).collect::<Result<Vec<_>, _>>()?)
+        }
+        Scene::Torn => Reel::Torn,
         Scene::Mute => Reel::Mute,
         Scene::Unplugged => Reel::Unplugged,
     })
