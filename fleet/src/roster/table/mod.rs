@@ -129,7 +129,8 @@ impl Table {
 fn stated(text: &str) -> (usize, Option<u8>) {
     let end = text.find(['\r', '\n']).unwrap_or(text.len());
     let first = text[..end].trim_matches(['"', ' ']);
-    match first.get(..4).filter(|start| start.eq_ignore_ascii_case("sep=")).map(|_| first[4..].as_bytes()) {
+    let stated = first.split_at_checked(4).filter(|(start, _)| start.eq_ignore_ascii_case("sep="));
+    match stated.map(|(_, rest)| rest.as_bytes()) {
         Some(&[separator]) if separator.is_ascii_punctuation() || separator == b'\t' => (end, Some(separator)),
         Some(_) | None => (0, None),
     }
