@@ -29,7 +29,9 @@ fn store(here: &Path) -> RosterStore {
     Key::generate().unwrap().write_new(&here.join("keys/pepper.key")).unwrap();
     let (exam, layout) = (ExamId::new("MATH-1").unwrap(), Layout::new(here.join("state")));
     layout.make().unwrap();
-    let key = KeyFolder::new(here.join("keys"), None).make(KeyName::Exam(&exam)).unwrap();
+    let keys = KeyFolder::new(here.join("keys"), None);
+    keys.provision().unwrap();
+    let key = keys.make(KeyName::Exam(&exam)).unwrap();
     let mut roster = RosterStore::create(&layout.exam(&exam), &key).unwrap();
     let exam = Exam {
         id: exam,
