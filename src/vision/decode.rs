@@ -2,12 +2,12 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
 use super::{Colour, Image, PictureError};
-use crate::wire::jpeg;
+use crate::wire::{exif, jpeg};
 
 /// Longest side of a picture that is decoded, pixels: any ID photo or camera, no decompression bomb.
 const MAX_SIDE: u32 = 8192;
@@ -85,9 +85,11 @@ pub fn decode_file(bytes: &[u8]) -> Result<Image, DecodeError> {
     if decoder.total_bytes() > MAX_ALLOC {
         return Err(DecodeError::TooLarge { width, height });
     }
-    let orientation = decoder.orientation().map_err(DecodeError::File)?;
+    // Broken EXIF data are no reason to refuse a photo whose pixels can be read.
+    let exif = decoder.exif_metadata().ok().flatten();
+    let held = exif.and_then(|exif| exif::orientation(&exif)).and_then(Orientation::from_exif);
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(DecodeError::File)?;
-    decoded.apply_orientation(orientation);
+    decoded.apply_orientation(held.unwrap_or(Orientation::NoTransforms));
     let rgb = decoded.into_rgb8();
     let (width, height) = rgb.dimensions();
     Ok(Image::new(rgb.into_raw(), width as usize, height as usize, Colour::Rgb)?)
@@ -209,14 +211,23 @@ mod tests {
         bytes
     }
 
-    /// A JPEG that says with EXIF tag 0x0112 how the camera was held.
-    fn held(orientation: u8) -> Vec<u8> {
-        let exif =
-            [b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
-                .concat();
+    /// A JPEG with these EXIF data.
+    fn with_exif(exif: &[u8]) -> Vec<u8> {
         let bytes = jpeg(32, 16);
-        let length = (exif.len() + 2) as u16;
-        [&bytes[..2], &[0xff, 0xe1], &length.to_be_bytes(), &exif, &bytes[2..]].concat()
+        let length = (exif.len() + 8) as u16;
+        [&bytes[..2], &[0xff, 0xe1], &length.to_be_bytes(), b"Exif\0\0", exif, &bytes[2..]].concat()
+    }
+
+    /// A JPEG that says with EXIF tag 0x0112, as a SHORT, how the camera was held.
+    fn held(orientation: u8) -> Vec<u8> {
+        let entry = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0";
+        with_exif(&[&entry[..], &[orientation, 0, 0, 0, 0, 0, 0, 0]].concat())
+    }
+
+    /// The same as a LONG, most significant byte first, behind another entry.
+    fn held_long(orientation: u8) -> Vec<u8> {
+        let entries = b"MM\0*\0\0\0\x08\0\x02\x01\x00\0\x04\0\0\0\x01\0\0\0\x20\x01\x12\0\x04\0\0\0\x01\0\0\0";
+        with_exif(&[&entries[..], &[orientation, 0, 0, 0, 0]].concat())
     }
 
     /// A PNG whose header claims `width` x `height`.
@@ -250,6 +261,13 @@ mod tests {
             (held(3), (32, 16), (29, 8)),
             (held(6), (16, 32), (8, 2)),
             (held(8), (16, 32), (8, 29)),
+            (held_long(3), (32, 16), (29, 8)),
+            (held_long(6), (16, 32), (8, 2)),
+            // Broken EXIF data: as it lies.
+            (held(9), (32, 16), (2, 8)),
+            (with_exif(b""), (32, 16), (2, 8)),
+            (with_exif(b"II*\0\xff\xff\xff\xff\x01"), (32, 16), (2, 8)),
+            (with_exif(&[0xff; 40]), (32, 16), (2, 8)),
             (followed(32, 16, b"SEFH and a clip"), (32, 16), (2, 8)),
             (followed(32, 16, &jpeg(8, 64)), (32, 16), (2, 8)),
         ] {

@@ -1,4 +1,5 @@
-//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, a broker's host, where a JPEG ends. Parsers that survive anything.
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, a broker's host, where a JPEG ends and how its camera was held.
+//! Parsers that survive anything.
 //!
 //! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
 //! the only randomness in this room.
@@ -8,6 +9,7 @@ mod signed;
 
 pub mod apdu;
 pub mod envelope;
+pub mod exif;
 pub mod host;
 pub mod jpeg;
 pub mod keys;
