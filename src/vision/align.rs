@@ -139,6 +139,20 @@ fn between_four_or_black(view: &ImageView<'_>, x: f64, y: f64) -> [f32; 3] {
     pixel
 }
 
+/// How far apart two sets of landmarks of one face align it: root mean square over the five places, pixels of the aligned face.
+#[cfg(test)]
+pub(crate) fn apart(one: &Landmarks, other: &Landmarks) -> f64 {
+    let forth = |landmarks: &Landmarks| Similar::estimate(&landmarks.0, &TEMPLATE).expect("landmarks with an extent");
+    let (back, forth) = (forth(one).inverse(), forth(other));
+    let square = |place: &Point| {
+        let (x, y) = (f64::from(place.x), f64::from(place.y));
+        let (u, v) = back.apply(x, y);
+        let (u, v) = forth.apply(u, v);
+        (u - x).powi(2) + (v - y).powi(2)
+    };
+    (TEMPLATE.iter().map(square).sum::<f64>() / 5.0).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,6 +55,16 @@ impl Landmarks {
         (right.x - left.x).hypot(right.y - left.y)
     }
 
+    /// Distance between the eyes over the distance from the middle of the eyes to that of the mouth: about 0.87 of a frontal face. Not a
+    /// number if all points are one.
+    #[must_use]
+    pub fn proportion(&self) -> f32 {
+        let [left, right, _, mouth_left, mouth_right] = self.0;
+        let down =
+            (left.x + right.x - mouth_left.x - mouth_right.x).hypot(left.y + right.y - mouth_left.y - mouth_right.y);
+        2.0 * self.eye_distance() / down
+    }
+
     /// The same points, drawn together (below 1) or apart around their middle.
     pub(crate) fn scaled(&self, scale: f32) -> Self {
         let (x, y) = self.0.iter().fold((0.0, 0.0), |(x, y), point| (x + point.x / 5.0, y + point.y / 5.0));

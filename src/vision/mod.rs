@@ -43,7 +43,7 @@ pub use manifest::{
     Tuning, TuningError, VerifiedModels, VerifyError,
 };
 pub use pad::has_backdrop;
-pub use picture::{Image, ImageView, PictureError};
+pub use picture::{Image, ImageView, PictureError, Turn};
 pub use pipeline::{Options, Pipeline, VisionError};
 pub use probe::Probe;
 pub use quality::{Best, Component, Quality, QualityLimits};

@@ -99,6 +99,17 @@ impl<'a> ImageView<'a> {
     }
 }
 
+/// A turn of a picture by right angles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A quarter clockwise: what lay at the left is at the top.
+    Right,
+    /// A half.
+    Half,
+    /// A quarter anticlockwise: what lay at the right is at the top.
+    Left,
+}
+
 /// An owned picture without gaps between rows. Wiped when dropped: it may show a face.
 #[derive(Clone)]
 pub struct Image {
@@ -129,6 +140,27 @@ impl Image {
         self.data.resize(width * height * 3, 0);
         (self.width, self.height, self.colour) = (width, height, colour);
         &mut self.data
+    }
+
+    /// The picture, turned.
+    #[must_use]
+    pub fn turned(&self, turn: Turn) -> Self {
+        let (width, height) = match turn {
+            Turn::Half => (self.width, self.height),
+            Turn::Right | Turn::Left => (self.height, self.width),
+        };
+        let mut data = Vec::with_capacity(self.data.len());
+        for y in 0..height {
+            for x in 0..width {
+                let (column, row) = match turn {
+                    Turn::Right => (y, width - 1 - x),
+                    Turn::Half => (width - 1 - x, height - 1 - y),
+                    Turn::Left => (height - 1 - y, x),
+                };
+                data.extend_from_slice(&self.data[(row * self.width + column) * 3..][..3]);
+            }
+        }
+        Self { data, width, height, colour: self.colour }
     }
 
     /// Pixels a row; 0 if nothing was decoded into it.
@@ -179,6 +211,24 @@ impl Drop for Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turns_bring_each_side_to_the_top() {
+        // Two rows of three pixels, numbered as they are read.
+        let bytes = (1..=6).flat_map(|n| [n; 3]).collect();
+        let image = Image::new(bytes, 3, 2, Colour::Rgb).unwrap();
+        for (turn, size, wanted) in [
+            (Turn::Right, (2, 3), [4, 1, 5, 2, 6, 3]),
+            (Turn::Half, (3, 2), [6, 5, 4, 3, 2, 1]),
+            (Turn::Left, (2, 3), [3, 6, 2, 5, 1, 4]),
+        ] {
+            let turned = image.turned(turn);
+            assert_eq!((turned.width(), turned.height()), size, "{turn:?}");
+            let first: Vec<u8> = turned.as_bytes().chunks(3).map(|pixel| pixel[0]).collect();
+            assert_eq!(first, wanted, "{turn:?}");
+        }
+        assert!(Image::empty().turned(Turn::Right).as_bytes().is_empty());
+    }
 
     #[test]
     fn dimensions_and_bytes_must_agree() {

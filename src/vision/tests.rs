@@ -17,7 +17,7 @@ fn manifest() -> Manifest {
         .unwrap_or_else(|error| panic!("{error}: {:?}", error.source().map(ToString::to_string)))
 }
 
-fn pipeline() -> Pipeline {
+pub(super) fn pipeline() -> Pipeline {
     let models = manifest().verify(&root()).unwrap_or_else(|error| panic!("{error}"));
     Pipeline::open(&models, Options::default()).expect("the nets open")
 }
@@ -27,7 +27,7 @@ fn read(path: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: run `make models`", path.display()))
 }
 
-fn photo(name: &str) -> Image {
+pub(super) fn photo(name: &str) -> Image {
     decode_file(&read(&format!("photos/{name}.jpg"))).expect("a sound photo")
 }
 
