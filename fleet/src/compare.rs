@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use crate::{
     exit::Refusal,
-    faces::{Choice, Enrolled, enrol},
+    faces::{Enrolled, PhotoDefect, enrol, turn_code, turn_words},
     models::{self, ModelArgs},
 };
 
 /// Says how alike the faces of two photos are, and what that means at the door.
 ///
 /// The similarity is a cosine from -1 to 1, no probability. At the door several frames are fused, so one photo against another is
-/// only a hint.
+/// only a hint. What is wrong with a photo is said, too: a similarity of a poor photo says little.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  examgate-fleet compare card.jpg door.jpg")]
 pub(crate) struct Args {
@@ -75,6 +75,31 @@ struct Comparison<'a> {
     refer: f32,
     model: &'a str,
     space: &'a str,
+    photos: [Photo<'a>; 2],
+}
+
+/// What is to be said of one photo.
+#[derive(Serialize)]
+struct Photo<'a> {
+    photo: String,
+    defect: Option<PhotoDefect>,
+    /// The defect in words.
+    words: Option<&'a str>,
+    eyes_may_be_closed: bool,
+    /// How it was turned to be upright.
+    turned: Option<&'a str>,
+}
+
+impl Photo<'_> {
+    fn new(path: &Path, enrolled: &Enrolled) -> Self {
+        Self {
+            photo: path.display().to_string(),
+            defect: enrolled.defect,
+            words: enrolled.defect.map(PhotoDefect::words),
+            eyes_may_be_closed: enrolled.look_at_eyes,
+            turned: enrolled.turned.map(turn_code),
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -95,17 +120,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             refer,
             model: &embedder.net.name,
             space: embedder.space.as_str(),
+            photos: [Photo::new(&args.a, &a), Photo::new(&args.b, &b)],
         };
         writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
     } else {
         writeln!(out, "similarity {similarity:.3}\n{}", verdict.words())?;
         writeln!(out, "(cosine, -1 to 1; admit from {admit:.3}, refer from {refer:.3}; {})", embedder.net.name)?;
+        for (path, enrolled) in [(&args.a, &a), (&args.b, &b)] {
+            for remark in remarks(enrolled) {
+                writeln!(out, "{}: {remark}", path.display())?;
+            }
+        }
     }
     Ok(())
 }
 
+/// What a person should know of a photo.
+fn remarks(enrolled: &Enrolled) -> impl Iterator<Item = String> + use<> {
+    let turned = enrolled.turned.map(|turn| format!("it was not upright and was {}", turn_words(turn)));
+    let poor = enrolled.defect.map(|defect| format!("a poor photo: {}", defect.words()));
+    let eyes =
+        enrolled.look_at_eyes.then(|| "the eyes may be closed: look, and take another photo if they are".to_owned());
+    turned.into_iter().chain(poor).chain(eyes)
+}
+
 fn face(pipeline: &mut Pipeline, path: &Path) -> anyhow::Result<Enrolled> {
-    enrol(pipeline, path, Choice::Prominent)
+    enrol(pipeline, path)
         .map_err(|fault| Refusal::Data(format!("{}: {fault}; {}", path.display(), fault.mend())).into())
 }
 

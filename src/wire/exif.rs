@@ -1,6 +1,6 @@
 //! How a picture's EXIF data say the camera was held, read without believing any byte of them.
 //!
-//! What is broken says nothing: a picture with torn EXIF data is decoded as it lies. Never knows what a picture shows.
+//! What is broken says nothing: a picture with torn EXIF data is decoded as it lies.
 
 /// The tag `Orientation` (EXIF 2.32, 4.6.4).
 const ORIENTATION: u16 = 0x0112;

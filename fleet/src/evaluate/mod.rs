@@ -8,6 +8,7 @@ mod metrics;
 mod plots;
 mod precision;
 mod quality;
+mod steadiness;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.
@@ -15,6 +16,7 @@ mod verification;
 pub(crate) enum Command {
     Verification(verification::Args),
     Quality(quality::Args),
+    Steadiness(steadiness::Args),
     Liveness(liveness::Args),
     Precision(precision::Args),
     Fusion(fusion::Args),
@@ -24,6 +26,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Verification(args) => verification::run(&args),
         Command::Quality(args) => quality::run(&args),
+        Command::Steadiness(args) => steadiness::run(&args),
         Command::Liveness(args) => liveness::run(&args),
         Command::Precision(args) => precision::run(&args),
         Command::Fusion(args) => fusion::run(&args),

@@ -1,5 +1,9 @@
 //! A photo's file to one face's template, or the reason why not and how to mend it.
 
+mod fault;
+mod stretch;
+mod upright;
+
 use std::{
     fs::File,
     io::{self, Read},
@@ -8,10 +12,13 @@ use std::{
 
 use examgate::{
     domain::{Embedding, QualityDefect, Template},
-    vision::{DecodeError, Face, Image, ImageView, Pipeline, VerifiedModels, VisionError, decode_file},
+    vision::{DecodeError, Face, Image, ImageView, Pipeline, Turn, VerifiedModels, VisionError, decode_file},
 };
+use stretch::is_stretched;
+use upright::{Signs, Upright, upright};
 
-use serde::{Serialize, Serializer};
+pub(crate) use fault::{PhotoDefect, PhotoFault};
+pub(crate) use upright::{code as turn_code, words as turn_words};
 
 use crate::models;
 
@@ -19,128 +26,6 @@ use crate::models;
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// A second face is a rival when it is at least this share as prominent as the first: then it is not certain whom the photo is of.
 const RIVAL: f32 = 0.6;
-
-/// Why a photo gives no template.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PhotoFault {
-    #[error("the file is not there")]
-    Missing,
-    #[error("the file cannot be read: {0}")]
-    Unreadable(io::Error),
-    #[error("the file has no bytes")]
-    Empty,
-    #[error("the file has more than {} MiB", LARGEST_FILE / 1024 / 1024)]
-    HugeFile,
-    #[error("{0}")]
-    HugePicture(DecodeError),
-    #[error("{}", chain(.0))]
-    Undecodable(DecodeError),
-    #[error("no face was found")]
-    NoFace,
-    #[error("{0} faces of similar size and place: it is not certain whom the photo is of")]
-    SeveralFaces(usize),
-    #[error("the face is too small: {0:.0} pixels between the eyes")]
-    TooSmall(f32),
-    #[error("{}", chain(.0))]
-    Vision(VisionError),
-}
-
-impl PhotoFault {
-    /// The stable name in reports.
-    pub(crate) const fn code(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Unreadable(_) => "unreadable",
-            Self::Empty => "empty",
-            Self::HugeFile | Self::HugePicture(_) => "too_large",
-            Self::Undecodable(_) => "undecodable",
-            Self::NoFace => "no_face",
-            Self::SeveralFaces(_) => "several_faces",
-            Self::TooSmall(_) => "face_too_small",
-            Self::Vision(_) => "vision",
-        }
-    }
-
-    /// How to mend it.
-    pub(crate) const fn mend(&self) -> &'static str {
-        match self {
-            Self::Missing => "add the file to the photo folder, or correct its name in the CSV",
-            Self::Unreadable(_) => "check the file's permissions and the disk",
-            Self::Empty => {
-                "save or export the photo again as JPEG or PNG, and copy all of it; if it is in a cloud folder, download it first"
-            }
-            Self::Undecodable(_) => "save or export the photo again as JPEG or PNG, and copy all of it",
-            Self::HugeFile | Self::HugePicture(_) => "scale it down to at most 2000 pixels a side",
-            Self::NoFace => {
-                "use a frontal photo, upright, in even light, with the whole face in view and at least a tenth of the picture"
-            }
-            Self::SeveralFaces(_) => "crop it to the student",
-            Self::TooSmall(_) => "use a larger photo, or one taken from nearer",
-            Self::Vision(_) => "try another photo of the student",
-        }
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// Which face of a picture is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// The most prominent (large, and near the picture's middle), if no other rivals it: photos of one person.
-    Prominent,
-    /// The one nearest to the picture's middle, however many there are: cropped data sets.
-    Central,
-}
-
-/// What makes a photo a poor one, though it can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PhotoDefect {
-    /// A measured property.
-    Quality(QualityDefect),
-    /// The embedding is short, and the eyes are what may be wrong.
-    EyesUnseen,
-    /// The embedding is short: something is wrong with the face that no property tells.
-    Unsure,
-}
-
-impl PhotoDefect {
-    /// What is wrong, and where it is not plain from that, how to mend it.
-    pub(crate) const fn words(self) -> &'static str {
-        match self {
-            Self::Quality(QualityDefect::TooFar) => "the face is small",
-            Self::Quality(QualityDefect::TooClose) => "the face fills the picture",
-            Self::Quality(QualityDefect::AtBorder) => {
-                "part of the face is outside the picture; take another with the whole head in view"
-            }
-            Self::Quality(QualityDefect::TurnedAway) => {
-                "the head is turned away; take another that looks straight into the camera"
-            }
-            Self::Quality(QualityDefect::TooDark) => "the face is too dark; take another with more light on it",
-            Self::Quality(QualityDefect::TooBright) => "the face is too bright; take another with less light on it",
-            Self::Quality(QualityDefect::Blurred) => "blurred; take another, held still and in focus",
-            Self::EyesUnseen => {
-                "the eyes seem closed or behind dark glass, and the net is unsure of this face, so the door will often be, too; take \
-                 another with open eyes, without them, and upright"
-            }
-            Self::Unsure => {
-                "the net is unsure of this face, so the door will often be, too: something may cover it (sunglasses, hair, a hand), or it is \
-                 blurred, turned, not upright or odd; take another"
-            }
-        }
-    }
-}
-
-impl Serialize for PhotoDefect {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Quality(defect) => defect.serialize(to),
-            Self::EyesUnseen => to.serialize_str("eyes_unseen"),
-            Self::Unsure => to.serialize_str("unsure"),
-        }
-    }
-}
 
 /// A photo's face.
 #[derive(Debug)]
@@ -151,45 +36,74 @@ pub(crate) struct Enrolled {
     /// Nothing is wrong that could be measured, but somebody should look whether the eyes are closed: by itself no defect, since narrow
     /// eyes look the same to the net.
     pub(crate) look_at_eyes: bool,
+    /// What brought the photo upright; none where it was.
+    pub(crate) turned: Option<Turn>,
 }
 
-/// Reads, decodes, detects, chooses, aligns and embeds.
-pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path, choice: Choice) -> Result<Enrolled, PhotoFault> {
-    let image = decode(&read(path)?)?;
+/// Reads, decodes, turns upright, detects, chooses, aligns and embeds.
+pub(crate) fn enrol(pipeline: &mut Pipeline, path: &Path) -> Result<Enrolled, PhotoFault> {
+    let image = open(path)?;
+    let unsure = pipeline.embedder().spec().thresholds.unsure;
+    let (as_it_lies, found) = look(pipeline, &image)?;
+    match unsure.map(|unsure| upright(pipeline, &image, as_it_lies, unsure)).transpose().map_err(PhotoFault::Vision)? {
+        None | Some(Upright::AsItLies) => found,
+        Some(Upright::Turned(turn)) => {
+            let (_, found) = look(pipeline, &image.turned(turn))?;
+            Ok(Enrolled { turned: Some(turn), ..found? })
+        }
+        Some(Upright::Unclear) => Err(PhotoFault::NotUpright),
+    }
+}
+
+/// What `image` gives as it lies. Fails outright only where no turn could help.
+fn look(pipeline: &mut Pipeline, image: &Image) -> Result<(Signs, Result<Enrolled, PhotoFault>), PhotoFault> {
     let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
-    let face = find(pipeline, &view, choice)?;
-    let mut closed = false;
-    let defect = match choice {
-        Choice::Central => None,
-        Choice::Prominent => {
-            let quality = pipeline.photo_quality(&view, &face).map_err(PhotoFault::Vision)?;
-            closed = quality.eyes_open.zip(pipeline.eyes_spec()).is_some_and(|(open, spec)| open < spec.closed);
-            match quality.defect {
-                Some(QualityDefect::TooFar) => return Err(PhotoFault::TooSmall(quality.eye_distance)),
-                // Only the liveness net minds a face that fills the picture, and it does not look at photos.
-                Some(QualityDefect::TooClose) => None,
-                other => other,
+    let faces = pipeline.detect_photo(&view).map_err(PhotoFault::Vision)?;
+    let face = match prominent(&faces, view.width(), view.height()) {
+        Ok(face) => face,
+        Err(fault) => {
+            // Of several faces the foremost says whether they are faces at all.
+            let mut signs = Signs::default();
+            if let Some(face) = faces.first() {
+                pipeline.embed(&view, face).map_err(PhotoFault::Vision)?;
+                signs = Signs { length: pipeline.embedder().length(), score: face.score, roll: 0.0 };
             }
+            return Ok((signs, Err(fault)));
         }
     };
+    let quality = pipeline.photo_quality(&view, &face).map_err(PhotoFault::Vision)?;
     let template = pipeline.embed_photo(&view, &face).map_err(PhotoFault::Vision)?;
-    let embedder = pipeline.embedder();
-    let unsure = embedder.spec().thresholds.unsure.is_some_and(|least| embedder.length() < least);
-    // A property says what to mend: it goes first.
-    let defect = defect.map(PhotoDefect::Quality).or(match (unsure, closed) {
+    let length = pipeline.embedder().length();
+    let signs = Signs { length, score: face.score, roll: quality.pose.roll };
+    if quality.defect == Some(QualityDefect::TooFar) {
+        return Ok((signs, Err(PhotoFault::TooSmall(quality.eye_distance))));
+    }
+    let closed = quality.eyes_open.zip(pipeline.eyes_spec()).is_some_and(|(open, spec)| open < spec.closed);
+    let unsure = pipeline.embedder().spec().thresholds.unsure.is_some_and(|least| length < least);
+    // What can be mended by its name goes first.
+    let measured = match quality.defect {
+        // Only the liveness net minds a face that fills the picture, and it does not look at photos.
+        Some(QualityDefect::TooClose) => None,
+        other => other.map(PhotoDefect::Quality),
+    };
+    let stretched = is_stretched(&face, &quality).then_some(PhotoDefect::Stretched);
+    let defect = measured.or(stretched).or(match (unsure, closed) {
         (true, true) => Some(PhotoDefect::EyesUnseen),
         (true, false) => Some(PhotoDefect::Unsure),
         (false, _) => None,
     });
-    Ok(Enrolled { template, look_at_eyes: closed && defect.is_none(), defect })
+    Ok((signs, Ok(Enrolled { template, look_at_eyes: closed && defect.is_none(), defect, turned: None })))
 }
 
-fn find(pipeline: &mut Pipeline, view: &ImageView<'_>, choice: Choice) -> Result<Face, PhotoFault> {
+/// Reads and decodes.
+pub(crate) fn open(path: &Path) -> Result<Image, PhotoFault> {
+    decode(&read(path)?)
+}
+
+/// The face of a labelled picture that is meant: the one nearest to its middle, however many there are.
+pub(crate) fn find(pipeline: &mut Pipeline, view: &ImageView<'_>) -> Result<Face, PhotoFault> {
     let faces = pipeline.detect_photo(view).map_err(PhotoFault::Vision)?;
-    match choice {
-        Choice::Prominent => prominent(&faces, view.width(), view.height()),
-        Choice::Central => central(&faces, view.width(), view.height()),
-    }
+    central(&faces, view.width(), view.height())
 }
 
 /// One face of a labelled picture, in both parts that it can play.
@@ -237,9 +151,9 @@ pub(crate) fn each_central<R: Send>(
     work: impl Fn(&mut Pipeline, &ImageView<'_>, &Face) -> Result<R, VisionError> + Sync,
 ) -> anyhow::Result<Vec<Option<R>>> {
     let look = |pipeline: &mut Pipeline, path: &Path| {
-        let image = decode(&read(path)?)?;
+        let image = open(path)?;
         let view = image.view().map_err(|e| PhotoFault::Undecodable(e.into()))?;
-        let face = find(pipeline, &view, Choice::Central)?;
+        let face = find(pipeline, &view)?;
         work(pipeline, &view, &face).map_err(PhotoFault::Vision)
     };
     models::each(models, threads, "images", paths, |pipeline, path| match look(pipeline, path) {
@@ -281,7 +195,7 @@ fn off_centre(face: &Face, width: usize, height: usize) -> f32 {
     (middle.x - half_width).hypot(middle.y - half_height) / half_width.hypot(half_height)
 }
 
-/// Side times nearness to the middle. People beside a student are as near to it as they are; passers-by are at the border.
+/// The face of a photo of one person: the most prominent, if no other rivals it. Side times nearness to the middle: people beside a student are as near to it as they are; passers-by are at the border.
 fn prominent(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
     let prominence =
         |face: &Face| face.bounds.width().max(face.bounds.height()) * (1.0 - off_centre(face, width, height)).max(0.0);
@@ -292,7 +206,7 @@ fn prominent(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoF
     }
 }
 
-fn central(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
+pub(crate) fn central(faces: &[Face], width: usize, height: usize) -> Result<Face, PhotoFault> {
     let off = |face: &Face| off_centre(face, width, height);
     faces.iter().min_by(|a, b| off(a).total_cmp(&off(b))).copied().ok_or(PhotoFault::NoFace)
 }

@@ -24,13 +24,13 @@ use super::{
     cards::{FormDoubt, pseudonym},
     check::compare_all,
     photos::{self, Claim, Claims, Folder},
-    report::{Pair, Photo, Place, Poor, Refused, Report, Without},
+    report::{Pair, Photo, Place, Poor, Refused, Report, Turned, Without},
     rows::{self, Row},
     table::{Problem, Problems, grouped},
 };
 use crate::{
     exit::Refusal,
-    faces::{Choice, Enrolled, PhotoFault, enrol},
+    faces::{Enrolled, PhotoFault, enrol},
     models::{self, ModelArgs},
     similarities::Faces,
 };
@@ -159,11 +159,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let models = args.models.load()?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
     let enrolled = models::each(&models, threads, "photos", &claims.claimed, |pipeline, claim| {
-        Ok(if claim.there {
-            enrol(pipeline, &args.photos.join(&claim.photo), Choice::Prominent)
-        } else {
-            Err(PhotoFault::Missing)
-        })
+        Ok(if claim.there { enrol(pipeline, &args.photos.join(&claim.photo)) } else { Err(PhotoFault::Missing) })
     })?;
     let embedder = &models.manifest().embedder;
     let mut report = judge(&rows, &claims, &enrolled, embedder, threads);
@@ -223,6 +219,7 @@ fn judge(
                 with_template[claim.row] = true;
                 report.templates += 1;
                 report.poor.extend(enrolled.defect.map(|defect| Poor { photo: photo(claim), defect }));
+                report.turned.extend(enrolled.turned.map(|turn| Turned::new(photo(claim), turn)));
                 report.look_at_eyes.extend(enrolled.look_at_eyes.then(|| photo(claim)));
             }
             Err(fault) => report.refused.push(Refused::new(photo(claim), fault)),

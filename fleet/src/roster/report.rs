@@ -9,9 +9,10 @@ use std::{
     path::Path,
 };
 
+use examgate::vision::Turn;
 use serde::Serialize;
 
-use crate::faces::{PhotoDefect, PhotoFault};
+use crate::faces::{PhotoDefect, PhotoFault, turn_code, turn_words};
 
 /// Lines of one kind shown on the terminal; the JSON has all.
 const SHOWN: usize = 20;
@@ -36,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) refused: Vec<Refused>,
     /// Photos that gave one, but poor.
     pub(crate) poor: Vec<Poor>,
+    /// Photos that were turned to be upright.
+    pub(crate) turned: Vec<Turned>,
     /// Photos that gave a good one, on which the eyes may be closed.
     pub(crate) look_at_eyes: Vec<Photo>,
     /// Photos of one student that do not look like one person.
@@ -94,6 +97,22 @@ pub(crate) struct Poor {
     pub(crate) defect: PhotoDefect,
 }
 
+/// A photo that lay on its side or upside down.
+#[derive(Debug, Serialize)]
+pub(crate) struct Turned {
+    #[serde(flatten)]
+    pub(crate) photo: Photo,
+    pub(crate) turned: &'static str,
+    #[serde(skip)]
+    words: &'static str,
+}
+
+impl Turned {
+    pub(crate) fn new(photo: Photo, turn: Turn) -> Self {
+        Self { photo, turned: turn_code(turn), words: turn_words(turn) }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Pair {
     pub(crate) first: Photo,
@@ -141,6 +160,12 @@ impl Report {
         section(out, "Poor photos: usable, a better one would help", &self.poor, |Poor { photo, defect }| {
             format!("{}: {}", named(photo), defect.words())
         })?;
+        section(
+            out,
+            "Photos that were not upright: turned, look whether that is right",
+            &self.turned,
+            |Turned { photo, words, .. }| format!("{}: {words}", named(photo)),
+        )?;
         section(
             out,
             "The eyes may be closed: look, and take another photo if they are (narrow eyes and dark glasses are named too)",

@@ -25,7 +25,7 @@ use crate::{
         liveness::{self, Clip, find, need_decoder},
     },
     exit::Refusal,
-    faces::{Choice, enrol},
+    faces::{enrol, turn_words},
     measuring::MeasuringArgs,
     models,
     roster::photos,
@@ -177,9 +177,7 @@ fn enrol_all(
         .enumerate()
         .flat_map(|(at, person)| person.photos.iter().map(move |photo| (at, photo.as_path())))
         .collect();
-    let enrolled = models::each(models, threads, "photos", &all, |pipeline, (_, photo)| {
-        Ok(enrol(pipeline, photo, Choice::Prominent))
-    })?;
+    let enrolled = models::each(models, threads, "photos", &all, |pipeline, (_, photo)| Ok(enrol(pipeline, photo)))?;
     let mut templates = vec![Vec::new(); people.len()];
     for ((person, path), enrolled) in all.iter().zip(enrolled) {
         let photo = format!("{}/{}", people[*person].name, path.file_name().unwrap_or_default().to_string_lossy());
@@ -189,7 +187,8 @@ fn enrol_all(
                 let eyes = || {
                     enrolled.look_at_eyes.then(|| "the eyes may be closed: look, and take another if they are".into())
                 };
-                enrolled.defect.map(|defect| format!("poor: {}", defect.words())).or_else(eyes)
+                let turned = || enrolled.turned.map(|turn| format!("it was not upright and was {}", turn_words(turn)));
+                enrolled.defect.map(|defect| format!("poor: {}", defect.words())).or_else(turned).or_else(eyes)
             }
             Err(fault) => Some(format!("not used: {fault}; {}", fault.mend())),
         };

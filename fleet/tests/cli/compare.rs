@@ -31,6 +31,34 @@ fn a_photo_that_cannot_be_compared_is_named_with_the_reason() {
 }
 
 #[test]
+fn what_is_wrong_with_a_photo_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let obama = picture("obama.jpg").display().to_string();
+    let whole = image::open(&obama).unwrap();
+    whole.rotate90().save(here.join("turned.png")).unwrap();
+    let cut = picture("obama_partial_face.jpg").display().to_string();
+    let words = fleet(here, &["compare", &cut, "turned.png"]).expect(0).stdout;
+    for remark in [
+        "obama_partial_face.jpg: a poor photo: part of the face is outside the picture",
+        "turned.png: it was not upright and was turned a quarter to the left",
+    ] {
+        assert!(words.contains(remark), "{words}");
+    }
+    let json = fleet(here, &["compare", &obama, "turned.png", "--json"]).expect(0).json();
+    assert_eq!(json["verdict"], "admit", "{json}");
+    let [upright, turned] = [0, 1].map(|which| &json["photos"][which]);
+    assert_eq!(
+        (&upright["defect"], &upright["turned"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null),
+        "{json}"
+    );
+    assert_eq!((&turned["photo"], &turned["turned"]), (&"turned.png".into(), &"quarter_left".into()), "{json}");
+    let poor = fleet(here, &["compare", &cut, &obama, "--json"]).expect(0).json();
+    assert_eq!(poor["photos"][0]["defect"], "at_border", "{poor}");
+}
+
+#[test]
 fn models_that_are_not_there_are_64() {
     let folder = tempfile::tempdir().unwrap();
     bare(folder.path(), &["compare", "a.jpg", "b.jpg"]).expect(64).says(&["models", "manifest.toml"]);

@@ -281,3 +281,17 @@ fn corrupt_clips_are_named_and_the_others_are_played() {
     assert_eq!(remark("still/him"), None);
     assert_eq!(json["attacks_admitted"], 0);
 }
+
+#[test]
+fn photos_are_compared_with_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    copy("obama.jpg", folder.path().join("people/obama/1.jpg"));
+    make_bad_photos(&folder.path().join("people"));
+    let args = ["evaluate", "steadiness", "--images", "people", "--threads", "2"];
+    let json = fleet(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&json["pictures"], &json["variants"]), (&2.into(), &38.into()), "{json}");
+    assert_eq!((&json["unreadable"], &json["faceless"]), (&7.into(), &1.into()), "{json}");
+    assert!(json["below_0_8"].is_number() && json["below_0_5"].is_number(), "{json}");
+    assert!(json["worst"][0]["picture"].is_string() && json["worst"][0]["similarity"].is_number(), "{json}");
+    fleet(folder.path(), &["evaluate", "steadiness", "--images", "absent"]).expect(64).says(&["cannot list", "absent"]);
+}
