@@ -15,7 +15,7 @@ use std::{
 };
 
 use examgate::{
-    domain::{EventHash, EventId, chain_hash},
+    domain::{Epoch, EventHash, EventId, chain_hash},
     rig::certificates::{Issued, Validity},
     wire::{envelope::EventEnvelope, keys::SigningKey},
 };
@@ -397,16 +397,21 @@ async fn a_gap_that_stays_is_said_and_listed_until_it_is_filled() {
     let world = World::new();
     let desk = CollectorRig::new(&world);
     let _collector = desk.collect_with(&world, &["--gap-after", "1"]);
+    // A door that is served shows that the collector listens.
+    let mut door = Door::open(&world, 1).await;
+    door.until_receipted(1).await;
+    door.close().await;
+    let epoch = Epoch(uuid::Uuid::from_u128(77));
     let mut prev = EventHash::START;
     let events: Vec<_> = (1..=4)
         .map(|seq| {
             let (body, seq) = (format!("{{\"n\":{seq}}}").into_bytes(), examgate::domain::Seq(seq));
-            let hash = chain_hash(EPOCH, seq, &prev, &body);
+            let hash = chain_hash(epoch, seq, &prev, &body);
             let envelope = EventEnvelope {
                 device: device(),
-                epoch: EPOCH,
+                epoch,
                 seq,
-                event_id: EventId(uuid::Uuid::from_u128(u128::from(seq.0))),
+                event_id: EventId(uuid::Uuid::from_u128(700 + u128::from(seq.0))),
                 prev,
                 hash,
                 body: zeroize::Zeroizing::new(body),
