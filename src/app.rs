@@ -103,6 +103,17 @@ pub struct Environment {
 
 /// Runs the box until SIGTERM or SIGINT.
 ///
+/// ```no_run
+/// use examgate::{
+///     app::{Environment, run},
+///     config::Config,
+/// };
+///
+/// let config = Config::parse(&std::fs::read_to_string("/etc/examgate/examgate.toml")?)?;
+/// run(&config, &Environment::default())?;
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+///
 /// # Errors
 /// What could not be built, with its cause and how to mend it; nothing was started then.
 pub fn run(config: &Config, environment: &Environment) -> Result<()> {

@@ -323,7 +323,7 @@ impl Default for Outbox {
 
 impl Config {
     /// Reads and validates.
-    ///
+    #[doc = include_str!("config/example.md")]
     /// # Errors
     /// When the text is not TOML of this shape, or a value is outside its range.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {

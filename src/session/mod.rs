@@ -95,6 +95,7 @@ impl Session {
     }
 
     /// Takes one input at `now`; says what is to be done.
+    #[doc = include_str!("step.md")]
     pub fn step(&mut self, now: Now, input: Input) -> Outputs {
         let mut out = Outputs::default();
         match input {

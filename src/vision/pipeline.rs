@@ -68,6 +68,23 @@ pub struct Pipeline {
 impl Pipeline {
     /// Loads the runtime and all nets, side by side.
     ///
+    /// ```no_run
+    /// use std::path::Path;
+    ///
+    /// use examgate::vision::{Manifest, Options, Pipeline, decode_file};
+    ///
+    /// // The folder that holds models/ and runtime/, as models/fetch makes them.
+    /// let folder = Path::new("/usr/share/examgate");
+    /// let models = Manifest::load(&folder.join("models/manifest.toml"))?.verify(folder)?;
+    /// let mut pipeline = Pipeline::open(&models, Options::default())?;
+    ///
+    /// let photo = decode_file(&std::fs::read("ada.jpg")?)?;
+    /// let faces = pipeline.detect_photo(&photo.view()?)?;
+    /// let template = pipeline.embed_photo(&photo.view()?, faces.first().ok_or("there is no face")?)?;
+    /// println!("{} numbers of {:?}", template.embedding.as_slice().len(), template.space);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the runtime does not load, or a net runs on none of its providers or is not as the manifest says.
     pub fn open(models: &VerifiedModels, options: Options) -> Result<Self, RuntimeError> {

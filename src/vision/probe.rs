@@ -27,6 +27,28 @@ impl Probe {
     /// A defective frame is no evidence: neither likeness, liveness nor a change of face is judged, all stay as the frames before
     /// left them; whoever steps in during it is noticed at the next fit frame.
     ///
+    /// ```no_run
+    /// # fn example(pipeline: &mut examgate::vision::Pipeline) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use examgate::{
+    ///     domain::MonoTime,
+    ///     vision::{Probe, decode_file},
+    /// };
+    ///
+    /// // Of one student; a door has them from its roster.
+    /// let templates = Vec::new();
+    /// let mut probe = Probe::new(templates);
+    /// for number in 0..25 {
+    ///     let frame = decode_file(&std::fs::read(format!("frame-{number:04}.jpg"))?)?;
+    ///     let captured_at = MonoTime::from_start(Duration::from_millis(40 * number));
+    ///     let seen = probe.observe(pipeline, &frame.view()?, captured_at)?;
+    ///     println!("{} faces; {:?}", seen.faces, seen.face.map(|face| (face.similarity, face.liveness, face.cue)));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When a net fails, or the templates belong to another space than the pipeline's embedder.
     pub fn observe(

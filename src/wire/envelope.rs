@@ -131,6 +131,29 @@ impl EventEnvelope {
     /// Reads an envelope that came on `device`'s topic: first the signature by that box's enrolled `key`, then the
     /// rest. That the chain continues from the event before is for the collector's ledger to judge.
     ///
+    /// ```
+    /// use examgate::{
+    ///     domain::{DeviceId, Epoch, EventHash, EventId, Seq, chain_hash},
+    ///     wire::{envelope::EventEnvelope, keys::SigningKey, seal::Identity},
+    /// };
+    /// use uuid::Uuid;
+    ///
+    /// let (door, box_key, collector) = (DeviceId::new("door-7")?, SigningKey::from_seed(&[7; 32]), Identity::generate());
+    /// let (epoch, seq, prev, body) = (Epoch(Uuid::from_u128(1)), Seq(1), EventHash::START, b"{}".to_vec());
+    /// let envelope = EventEnvelope {
+    ///     device: door.clone(),
+    ///     epoch,
+    ///     seq,
+    ///     event_id: EventId(Uuid::from_u128(2)),
+    ///     prev,
+    ///     hash: chain_hash(epoch, seq, &prev, &body),
+    ///     body: body.into(),
+    /// };
+    /// let bytes = envelope.encode(&box_key, &collector.recipient())?;
+    /// assert_eq!(EventEnvelope::decode(&bytes, &door, &box_key.public(), &collector)?, envelope);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When anything about it is not as [`Self::encode`] makes it.
     pub fn decode(

@@ -79,6 +79,24 @@ impl Receipt {
 
     /// Reads a receipt for `device`, signed by the collector's `key`. Epoch and hash are for the event store to judge.
     ///
+    /// ```
+    /// use examgate::{
+    ///     domain::{DeviceId, Epoch, EventHash, Seq},
+    ///     wire::{keys::SigningKey, receipt::{Receipt, ReceiptError}},
+    /// };
+    ///
+    /// let collector = SigningKey::from_seed(&[9; 32]);
+    /// let door = DeviceId::new("door-7")?;
+    /// let hash = EventHash::from_bytes([3; 32]);
+    /// let receipt = Receipt { device: door.clone(), epoch: Epoch(uuid::Uuid::from_u128(1)), seq: Seq(41), hash };
+    /// let bytes = receipt.encode(&collector);
+    /// assert_eq!(Receipt::decode(&bytes, &door, &collector.public()), Ok(receipt));
+    ///
+    /// let somebody_else = SigningKey::from_seed(&[8; 32]).public();
+    /// assert_eq!(Receipt::decode(&bytes, &door, &somebody_else), Err(ReceiptError::NotSigned));
+    /// # Ok::<(), examgate::domain::NotAnIdentifier>(())
+    /// ```
+    ///
     /// # Errors
     /// When anything about it is not as [`Self::encode`] makes it, or it is for another box.
     pub fn decode(bytes: &[u8], device: &DeviceId, key: &PublicKey) -> Result<Self, ReceiptError> {

@@ -117,6 +117,16 @@ pub struct UnknownUidForm {
 impl Uid {
     /// Takes what a reader gave.
     ///
+    /// ```
+    /// use examgate::wire::uid::{ReaderOrder, Uid};
+    ///
+    /// let uid = Uid::from_reader(&[0x04, 0xA2, 0x2B, 0x91, 0x5C, 0x66, 0x80], ReaderOrder::AsSent)?;
+    /// assert_eq!(uid.as_bytes()[0], 0x04);
+    /// let backwards = Uid::from_reader(&[0x80, 0x66, 0x5C, 0x91, 0x2B, 0xA2, 0x04], ReaderOrder::Reversed)?;
+    /// assert_eq!(uid, backwards);
+    /// # Ok::<(), examgate::wire::uid::NotAUidLength>(())
+    /// ```
+    ///
     /// # Errors
     /// When `bytes` are not 4, 7, 8 or 10.
     pub fn from_reader(bytes: &[u8], order: ReaderOrder) -> Result<Self, NotAUidLength> {
@@ -247,6 +257,16 @@ impl UidForm {
     /// Hexadecimal text carries its length. Decimal text does not, as leading zeros get lost: without a stated `length`
     /// it is told from the number's size (below 2^32: 4 bytes; 2^48 to 2^56: 7; 2^56 to 2^64: 8; 2^72 to 2^80: 10) and refused
     /// elsewhere. State the length where an export holds reversed numbers of seven or eight bytes: one card in 256 ends in a zero byte.
+    ///
+    /// ```
+    /// use examgate::wire::uid::{ReaderOrder, Uid, UidForm, UidLength};
+    ///
+    /// let tapped = Uid::from_reader(&[0xC0, 0xFF, 0xEE, 0x01], ReaderOrder::AsSent)?;
+    /// assert_eq!(UidForm::Hex.parse(" C0:FF:EE:01 ", None)?, tapped);
+    /// assert_eq!(UidForm::Decimal.parse("3237998081", None)?, tapped);
+    /// assert!(UidForm::Hex.parse("C0:FF:EE:01", Some(UidLength::Seven)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the text is not of this form, has another length than stated, or is ambiguous.

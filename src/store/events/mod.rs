@@ -166,6 +166,27 @@ impl EventStore {
     /// Opens the store of the box `device` at `path`. If there is none it is made, in the epoch `fresh`; otherwise `fresh` is
     /// not used.
     ///
+    /// ```
+    /// use examgate::{
+    ///     domain::{DeviceId, Epoch, Seq},
+    ///     store::{EventStore, Key, Limits},
+    /// };
+    /// use uuid::Uuid;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let (path, key, door) = (folder.path().join("events.db"), Key::generate()?, DeviceId::new("door-7")?);
+    /// let first = Epoch(Uuid::from_u128(1));
+    /// let store = EventStore::open(&path, &key, &door, first, Limits::default())?;
+    /// assert_eq!((store.epoch()?, store.ends()?.last, store.outbox_len()?), (first, Seq(0), 0));
+    /// drop(store);
+    ///
+    /// // Opened again it is in the epoch it was made in; with another key it is refused.
+    /// let again = EventStore::open(&path, &key, &door, Epoch(Uuid::from_u128(2)), Limits::default())?;
+    /// assert_eq!(again.epoch()?, first);
+    /// assert!(EventStore::open(&path, &Key::generate()?, &door, first, Limits::default()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// What [`Sealed::open_or_create`] refuses; [`EventError::Reserve`]; [`EventError::OtherDevice`] when the events are
     /// those of a box with another id.
