@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{ClockTrust, Pepper, Timestamp},
+    domain::{ClockTrust, Pepper, Timestamp, WithSources},
     edge::{
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
@@ -108,22 +108,11 @@ pub(super) fn finding(part: impl Into<String>, state: State, found: impl Into<St
     PartHealth { part: part.into(), state, found: found.into() }
 }
 
-fn of(part: &str, result: Result<String, impl Error>) -> PartHealth {
+fn of(part: &str, result: Result<String, impl Error + 'static>) -> PartHealth {
     match result {
         Ok(found) => finding(part, State::Well, found),
-        Err(error) => finding(part, State::Unwell, chain(&error)),
+        Err(error) => finding(part, State::Unwell, WithSources(&error).to_string()),
     }
-}
-
-/// The error and its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 fn clock(config: &Config, findings: &mut Vec<PartHealth>) -> Arc<SystemClock> {
@@ -159,7 +148,7 @@ fn models(config: &Config, findings: &mut Vec<PartHealth>) -> Option<VerifiedMod
     }
     findings.push(thresholds(config, manifest));
     match Pipeline::open(&models, Options::default()) {
-        Err(error) => findings.push(finding("runtime", State::Unwell, chain(&error))),
+        Err(error) => findings.push(finding("runtime", State::Unwell, WithSources(&error).to_string())),
         Ok(pipeline) => {
             findings.push(finding(
                 "runtime",
@@ -232,7 +221,7 @@ fn store(
 /// The events and their outbox, and whether their chain is whole.
 fn events(events: &EventStore) -> PartHealth {
     match events.verify_chain() {
-        Err(error) => finding("events", State::Unwell, chain(&error)),
+        Err(error) => finding("events", State::Unwell, WithSources(&error).to_string()),
         Ok(_) => {
             let recorded = recorded(events);
             PartHealth { found: format!("their chain is whole; {}", recorded.found), ..recorded }
@@ -244,7 +233,7 @@ fn events(events: &EventStore) -> PartHealth {
 pub(super) fn recorded(events: &EventStore) -> PartHealth {
     let look = || Ok::<_, crate::store::EventError>((events.ends()?.last, events.outbox_len()?, events.room()?));
     match look() {
-        Err(error) => finding("events", State::Unwell, chain(&error)),
+        Err(error) => finding("events", State::Unwell, WithSources(&error).to_string()),
         Ok((last, waiting, room)) => {
             let found = format!("{last} recorded, {waiting} wait for a receipt");
             match room {
@@ -271,7 +260,7 @@ const NAME_SET_BACK: Duration = Duration::from_hours(7 * 24);
 pub(super) fn set_back(events: &EventStore, now: Timestamp) -> Option<PartHealth> {
     let look = || Ok::<_, crate::store::EventError>((events.epochs()?, events.outbox_len()?));
     let (epochs, waiting) = match look() {
-        Err(error) => return Some(finding("epoch", State::Unwell, chain(&error))),
+        Err(error) => return Some(finding("epoch", State::Unwell, WithSources(&error).to_string())),
         Ok(found) => found,
     };
     let EpochInfo { epoch, began, .. } = epochs.last()?;
@@ -289,7 +278,7 @@ pub(super) fn set_back(events: &EventStore, now: Timestamp) -> Option<PartHealth
 
 pub(super) fn disk(state: &Path, findings: &mut Vec<PartHealth>) {
     findings.push(match free_space(state) {
-        Err(error) => finding("disk", State::Unwell, chain(&error)),
+        Err(error) => finding("disk", State::Unwell, WithSources(&error).to_string()),
         Ok(space) => {
             let found = format!("{} of {} MiB free at {}", space.available >> 20, space.total >> 20, state.display());
             let state = if space.available < LEAST_DISK { State::Impaired } else { State::Well };
@@ -322,8 +311,10 @@ fn reader(config: &Config, findings: &mut Vec<PartHealth>) {
     let pepper = match read_secret(&config.keys.join("pepper.key")) {
         Ok(pepper) => Pepper::from_bytes(*pepper),
         Err(error) => {
-            let found =
-                format!("the fleet's pepper, which turns card numbers into pseudonyms, is missing: {}", chain(&error));
+            let found = format!(
+                "the fleet's pepper, which turns card numbers into pseudonyms, is missing: {}",
+                WithSources(&error)
+            );
             findings.push(finding("reader", State::Unwell, found));
             return;
         }
@@ -339,7 +330,7 @@ fn reader(config: &Config, findings: &mut Vec<PartHealth>) {
 fn light(config: &Config, findings: &mut Vec<PartHealth>) {
     let kind = light_kind(&config.light);
     findings.push(match light::open(&kind) {
-        Err(error) => finding("light", State::Unwell, chain(&error)),
+        Err(error) => finding("light", State::Unwell, WithSources(&error).to_string()),
         Ok(_) if matches!(kind, LightKind::Simulated) => finding("light", State::Impaired, kind.to_string()),
         Ok(_) => finding("light", State::Well, kind.to_string()),
     });

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    domain::{ClockTrust, Exam, Invitation, MonoTime, Seq, Timestamp},
+    domain::{ClockTrust, Exam, Invitation, MonoTime, Seq, Timestamp, WithSources},
     edge::{
         camera::CameraView,
         card::ReaderView,
@@ -184,7 +184,7 @@ fn readers(view: &ReaderView) -> doctor::PartHealth {
     match view {
         ReaderView::Starting => doctor::finding("reader", State::Impaired, "starting"),
         ReaderView::Ready { slots } => doctor::finding("reader", State::Well, format!("{slots} slots are watched")),
-        ReaderView::Faulted(fault) => doctor::finding("reader", State::Unwell, doctor::chain(&**fault)),
+        ReaderView::Faulted(fault) => doctor::finding("reader", State::Unwell, WithSources(&**fault).to_string()),
     }
 }
 

@@ -5,17 +5,14 @@
 
 mod sending;
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub use self::sending::{Judged, Next, Pace, Sending};
 use crate::{
-    domain::{DeviceId, Epoch, Seq},
+    domain::{DeviceId, Epoch, Seq, WithSources},
     edge::{
         clock::Clock,
         mqtt::{Acked, BrokerAnswer, Line, Link, Uplink},
@@ -155,7 +152,7 @@ impl Deliver {
         let rows = match self.with_store(move |store| store.outgoing(after, limit as usize)).await {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::error!(error = %Sources(&error), "the outbox cannot be read");
+                tracing::error!(error = %WithSources(&error), "the outbox cannot be read");
                 self.stands(Standing::StorageFault);
                 return false;
             }
@@ -229,7 +226,7 @@ impl Deliver {
             },
             Ok(Acknowledged::Contradicts(how)) => self.begin_epoch(how).await,
             Err(error) => {
-                tracing::error!(error = %Sources(&error), "receipted events cannot be deleted");
+                tracing::error!(error = %WithSources(&error), "receipted events cannot be deleted");
                 self.stands(Standing::StorageFault);
             }
         }
@@ -251,7 +248,7 @@ impl Deliver {
                 self.delivery.send_modify(|delivery| delivery.receipted = Seq(0));
             }
             Err(error) => {
-                tracing::error!(%how, error = %Sources(&error), "a new epoch is needed and cannot begin");
+                tracing::error!(%how, error = %WithSources(&error), "a new epoch is needed and cannot begin");
                 self.stands(Standing::StorageFault);
             }
         }
@@ -268,20 +265,5 @@ impl Deliver {
         tokio::task::spawn_blocking(move || work(&mut store.lock().expect("nobody panics while holding it")))
             .await
             .expect("the store does not panic")
-    }
-}
-
-/// An error with its sources on one line, for the log.
-struct Sources<'a, E>(&'a E);
-
-impl<E: Error> std::fmt::Display for Sources<'_, E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(source) = next {
-            write!(f, ": {source}")?;
-            next = source.source();
-        }
-        Ok(())
     }
 }

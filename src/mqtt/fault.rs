@@ -1,11 +1,11 @@
 //! What goes wrong with a connection to the broker, in words that tell how to mend it.
 
-use std::{error::Error, io};
+use std::io;
 
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 
 use super::NEEDED_PACKET;
-use crate::wire::refusal::TlsRefusal;
+use crate::{domain::WithSources, wire::refusal::TlsRefusal};
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
@@ -92,23 +92,11 @@ pub enum LinkFault {
     },
 }
 
-/// The error and all its sources in one text, for the log; OpenSSL's reason may sit anywhere in it.
-#[must_use]
-pub fn whole_text(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
-
 impl LinkFault {
     /// What an error of a connection that stood before means. With TLS 1.3 a broker refuses a certificate only then.
     pub(super) fn broken(broker: &str, source: io::Error) -> Self {
         let broker = broker.to_owned();
-        match TlsRefusal::read(&whole_text(&source)) {
+        match TlsRefusal::read(&WithSources(&source).to_string()) {
             Some(refusal) => Self::Tls { broker, refusal },
             None => Self::Broken { broker, source },
         }
@@ -116,7 +104,7 @@ impl LinkFault {
 
     /// What a failed handshake means.
     pub(super) fn handshake(broker: &str, error: native_tls::Error) -> Self {
-        let (broker, text) = (broker.to_owned(), whole_text(&error));
+        let (broker, text) = (broker.to_owned(), WithSources(&error).to_string());
         if let Some(refusal) = TlsRefusal::read(&text) {
             return Self::Tls { broker, refusal };
         }

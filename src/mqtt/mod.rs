@@ -12,7 +12,7 @@ mod welcome;
 
 pub use connection::{Connection, Greeting, MAX_PACKET, NEEDED_PACKET, Patience, Session};
 pub use dial::try_tls;
-pub use fault::{LinkFault, whole_text};
+pub use fault::LinkFault;
 pub use trust::{Authorities, AuthoritiesError, TrustError, common_name, connector};
 pub use welcome::Welcome;
 

@@ -14,10 +14,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use examgate::{
+    domain::WithSources,
     mqtt::{
         Authorities, Connection, Greeting, LinkFault, Patience, Session, connector,
         packet::{Filter, Packet, PubAck, PubAckReason, Publish, QoS, Subscribe, SubscribeReasonCode},
-        whole_text,
     },
     wire::{host::Host, topic::DeviceTopic},
 };
@@ -113,7 +113,7 @@ impl Broker {
         for number in 1.. {
             let mut up_since = None;
             let fault = self.connection(number, &mut answers, &mut up_since).await;
-            tracing::warn!(broker = self.name, fault = whole_text(&fault), "no connection to the broker");
+            tracing::warn!(broker = self.name, fault = %WithSources(&fault), "no connection to the broker");
             if up_since.is_some_and(|up: Instant| up.elapsed() > pause) {
                 pause = PAUSES.0;
             }

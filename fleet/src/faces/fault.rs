@@ -3,7 +3,7 @@
 use std::io;
 
 use examgate::{
-    domain::QualityDefect,
+    domain::{QualityDefect, WithSources},
     vision::{DecodeError, VisionError},
 };
 use serde::{Serialize, Serializer};
@@ -23,7 +23,7 @@ pub(crate) enum PhotoFault {
     HugeFile,
     #[error("{0}")]
     HugePicture(DecodeError),
-    #[error("{}", chain(.0))]
+    #[error("{}", WithSources(.0))]
     Undecodable(DecodeError),
     #[error("no face was found")]
     NoFace,
@@ -33,7 +33,7 @@ pub(crate) enum PhotoFault {
     TooSmall(f32),
     #[error("it cannot be told which side of the photo is up")]
     NotUpright,
-    #[error("{}", chain(.0))]
+    #[error("{}", WithSources(.0))]
     Vision(VisionError),
 }
 
@@ -73,10 +73,6 @@ impl PhotoFault {
             Self::Vision(_) => "try another photo of the student",
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What makes a photo a poor one, though it can be used.

@@ -1,10 +1,10 @@
 //! Asks the broker as the box would.
 
-use super::{PartHealth, State, chain, finding};
+use super::{PartHealth, State, finding};
 use crate::{
     app::Broker,
     config::Config,
-    domain::Timestamp,
+    domain::{Timestamp, WithSources},
     edge::{
         mqtt::{self, Asked},
         system::Running,
@@ -46,9 +46,9 @@ fn ask(config: &Config, settings: &mqtt::Settings, now: Timestamp) -> PartHealth
     let running = Running::claim(&config.state);
     let asked = if matches!(running, Ok(Some(_))) { Asked::Everything } else { Asked::Trust };
     let found = match mqtt::probe(settings, asked) {
-        Err(error) => return finding("broker", State::Unwell, chain(&error)),
+        Err(error) => return finding("broker", State::Unwell, WithSources(&error).to_string()),
         Ok(Err(fault)) => {
-            return finding("broker", State::Impaired, format!("{}; events wait in the outbox", chain(&fault)));
+            return finding("broker", State::Impaired, format!("{}; events wait in the outbox", WithSources(&fault)));
         }
         Ok(Ok(())) => match asked {
             Asked::Everything => {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::{
     super::settings::{camera_settings, mono},
-    PATIENCE, PartHealth, State, chain, finding,
+    PATIENCE, PartHealth, State, finding,
 };
 use crate::{
     config::Config,
+    domain::WithSources,
     edge::{
         camera::{Camera, CameraSettings, CameraView, Frame, v4l_opener},
         clock::{Clock, SystemClock},
@@ -25,7 +26,7 @@ pub(super) fn look(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec
     let camera = match Camera::start(opener, mono(Arc::clone(clock) as Arc<dyn Clock>), CameraSettings::default()) {
         Ok(camera) => camera,
         Err(error) => {
-            findings.push(finding("camera", State::Unwell, chain(&error)));
+            findings.push(finding("camera", State::Unwell, WithSources(&error).to_string()));
             return;
         }
     };
@@ -53,8 +54,8 @@ pub(super) fn look(config: &Config, clock: &Arc<SystemClock>, findings: &mut Vec
 fn backdrop(frame: &Frame) -> PartHealth {
     let mut picture = Image::empty();
     let (state, found) = match flow::decode(frame, &mut picture).map(|()| picture.view()) {
-        Err(error) => (State::Unwell, chain(&error)),
-        Ok(Err(error)) => (State::Unwell, chain(&error)),
+        Err(error) => (State::Unwell, WithSources(&error).to_string()),
+        Ok(Err(error)) => (State::Unwell, WithSources(&error).to_string()),
         Ok(Ok(view)) if has_backdrop(&view) => (State::Well, "has texture, so that a face can be seen to move before it".into()),
         Ok(Ok(_)) => (
             State::Impaired,

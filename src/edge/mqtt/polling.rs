@@ -17,14 +17,13 @@ use tokio::{
 
 use super::{Acked, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW};
 use crate::{
-    domain::{MonoTime, Seq},
+    domain::{MonoTime, Seq, WithSources},
     edge::clock::Clock,
     mqtt::{
         Authorities, Connection, Greeting, LinkFault, Session, Welcome, connector,
         packet::{
             Filter, LastWill, Packet, PubAck, PubAckReason, Publish, QoS, SubAck, Subscribe, SubscribeReasonCode,
         },
-        whole_text,
     },
     wire::{state::Status, topic::DeviceTopic},
 };
@@ -131,7 +130,7 @@ impl UplinkLoop {
             }
             let since: MonoTime = *down_since.get_or_insert_with(|| self.clock.mono());
             self.link.send_replace(Link::Down { cause: Arc::clone(&fault), since });
-            tracing::warn!(fault = whole_text(&*fault), retry_in = ?pause, "uplink down");
+            tracing::warn!(fault = %WithSources(&*fault), retry_in = ?pause, "uplink down");
             tokio::select! {
                 () = stop.as_mut() => break,
                 () = tokio::time::sleep(pause) => {}

@@ -14,7 +14,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, WithSources};
 
 /// Lines kept, and faults kept apart so that chatter does not push them out.
 const LINES: usize = 60;
@@ -117,13 +117,7 @@ impl Visit for Words {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut next = Some(value);
-        let mut chain = String::new();
-        while let Some(error) = next {
-            let _ = write!(chain, "{}{error}", if chain.is_empty() { "" } else { ": " });
-            next = error.source();
-        }
-        self.add(field, &chain);
+        self.add(field, &WithSources(value));
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use super::*;
 use crate::{
-    domain::{EventId, Hint, MonoTime, sample},
+    domain::{EventId, Hint, MonoTime, WithSources, sample},
     edge::screen::{Plate, ScreenError},
 };
 
@@ -136,12 +136,7 @@ fn a_folder_of_messages_goes_first_and_a_torn_file_is_refused_by_name() {
     for (tag, text, told) in cases {
         fs::write(folder.path().join(format!("{tag}.toml")), text).expect("it can be written");
         let refused = Words::of(&[tag], Some(folder.path())).expect_err("it is torn");
-        let mut all = refused.to_string();
-        let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&refused);
-        while let Some(error) = cause {
-            all += &format!(": {error}");
-            cause = error.source();
-        }
+        let all = WithSources(&refused).to_string();
         for word in told {
             assert!(all.contains(word), "without {word:?}: {all}");
         }
