@@ -85,10 +85,14 @@ fn defect(text: &str, numbers: &BTreeSet<String>, own: &str) -> Option<String> {
     if status == "accepted" {
         return None;
     }
-    let successors = ["superseded by ", "accepted, changed by "].iter().find_map(|words| status.strip_prefix(words));
-    let Some(successors) = successors else { return Some(format!("knows no status {status:?}")) };
-    let unknown = |number: &&str| !numbers.contains(*number) || *number <= own;
-    successors.split(", ").find(unknown).map(|number| format!("names {number:?}, which is no later decision"))
+    // What a later decision took over, in whole or in part, names it; what took over may name what it changes.
+    let named = [("superseded by ", true), ("accepted, changed by ", true), ("accepted, changes ", false)]
+        .into_iter()
+        .find_map(|(words, later)| Some((status.strip_prefix(words)?, later)));
+    let Some((others, later)) = named else { return Some(format!("knows no status {status:?}")) };
+    let wrong = |number: &&str| !numbers.contains(*number) || *number == own || (*number > own) != later;
+    let which = if later { "later" } else { "earlier" };
+    others.split(", ").find(wrong).map(|number| format!("names {number:?}, which is no {which} decision"))
 }
 
 #[test]
@@ -122,6 +126,9 @@ fn the_head_of_a_decision_is_read() {
     assert_eq!(of("Date: 2026-11-24\nStatus: accepted"), None);
     assert_eq!(of("Date: 2026-11-24\nStatus: superseded by 0041, 0045"), None);
     assert_eq!(of("Date: 2026-11-24\nStatus: accepted, changed by 0041"), None);
+    let newer = "# A title\n\nDate: 2026-11-24\nStatus: accepted, changes 0002\n";
+    assert_eq!(defect(newer, &numbers, "0041"), None);
+    assert!(defect(newer, &numbers, "0002").is_some());
     for wrong in [
         "Status: accepted",
         "Date: 2026-11-24",
