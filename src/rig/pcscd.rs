@@ -3,9 +3,11 @@
 //!
 //! pcscd's own socket is a fixed path that takes root; handed a listening socket in systemd's way (sd_listen_fds(3)) it
 //! serves that instead. So every rig has a pcscd of its own, beside the machine's, and runs it as a plain user, who cannot
-//! take the machine's real readers away either. It still ends at once where [`STATE`] is missing and it may not make it:
+//! take the machine's real readers away either. It still ends at once where `/run/pcscd` is missing and it may not make it:
 //! the rig makes that folder, or gives its pcscd a /run of its own. Clients find it by [`SOCKET`] in their environment.
 //! vpcd listens on all addresses: not for machines on a hostile network.
+
+mod state;
 
 use std::{
     fs::{self, File, Permissions},
@@ -28,16 +30,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use state::{is_root, knows_nobody, way_to_state};
+
 /// The variable by which `libpcsclite` finds a pcscd that is not the machine's. It is read once a process.
 pub const SOCKET: &str = "PCSCLITE_CSOCK_NAME";
 
 const PCSCD: &str = "/usr/sbin/pcscd";
 
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
-
-/// The folder that pcscd 1.9 to 2.5 make before anything else, and end if they cannot. Whose it is does not matter: its pid
-/// file in there is only of use to `pcscd --hotplug`, and a socket that was handed over lies elsewhere.
-const STATE: &str = "/run/pcscd";
 
 /// Runs its arguments with its standard input as the one socket handed over (the fourth descriptor, for this process), and
 /// with the folder that comes first as the fifth.
@@ -46,12 +46,6 @@ const HAND_OVER: &str = "exec 3<&0 4<\"$1\" 0</dev/null; shift; export LISTEN_FD
 /// The folder that was handed over. A path would not do: `nobody` may not pass through a private temporary folder, and
 /// one below /run is out of sight in a namespace.
 const READERS: &str = "/proc/self/fd/4";
-
-/// In a mount namespace of its own: runs its arguments with a /run that holds nothing but [`STATE`].
-const OWN_RUN: &str = "mount -t tmpfs -o mode=755,size=1m examgate /run && mkdir /run/pcscd && exec \"$@\"";
-
-/// `nobody` and `nogroup`, whom every Linux knows by this number.
-const NOBODY: u64 = 65_534;
 
 /// What pcscd logs when it serves.
 const READY: &str = "daemon ready";
@@ -78,7 +72,7 @@ pub enum PcscdError {
         /// What is missing.
         path: String,
     },
-    /// [`STATE`] is missing, and this user can neither make it nor have a mount namespace with one.
+    /// `/run/pcscd` is missing, and this user can neither make it nor have a mount namespace with one.
     #[error(
         "there is no /run/pcscd, which pcscd needs, and this user may make neither it nor a mount namespace that has one; \
          until the next boot this helps: sudo install --directory /run/pcscd"
@@ -340,41 +334,6 @@ impl Drop for Pcscd {
 
 fn folder() -> Result<TempDir, PcscdError> {
     tempfile::tempdir().map_err(|source| PcscdError::Prepare { path: std::env::temp_dir(), source })
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Whether `nobody` is somebody here: the root of a user namespace often is a plain user outside and can become no other.
-fn knows_nobody() -> bool {
-    ["/proc/self/uid_map", "/proc/self/gid_map"].iter().all(|map| {
-        fs::read_to_string(map).unwrap_or_default().lines().any(|line| {
-            let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-            matches!(numbers[..], [first, _, count] if (first..first.saturating_add(count)).contains(&NOBODY))
-        })
-    })
-}
-
-/// Sees to it that pcscd will find [`STATE`]: what it has to be started by, which is nothing where the folder is there.
-fn way_to_state() -> Result<Vec<&'static str>, PcscdError> {
-    let source = match fs::create_dir(STATE) {
-        // Whatever the umask says: libpcsclite of any user looks there for the machine's pcscd.
-        Ok(()) => {
-            let readable = fs::set_permissions(STATE, Permissions::from_mode(0o755));
-            return readable.map(|()| Vec::new()).map_err(|source| PcscdError::Prepare { path: STATE.into(), source });
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Vec::new()),
-        Err(error) => error,
-    };
-    let mut way = vec!["unshare"];
-    if !is_root() {
-        way.extend(["--user", "--map-root-user"]);
-    }
-    way.extend(["--mount", "/bin/sh", "-c", OWN_RUN, "pcscd"]);
-    let mut probe = Command::new(way[0]);
-    probe.args(&way[1..]).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if probe.status().is_ok_and(|status| status.success()) { Ok(way) } else { Err(PcscdError::NoFolder { source }) }
 }
 
 /// Whether this build of pcscd asks polkit who may use cards. polkit, where it runs, knows nothing of a rig.
