@@ -41,6 +41,11 @@ impl Faces {
         (self.found[a] && self.found[b]).then(|| self.rows.row(a).dot(&self.rows.row(b)))
     }
 
+    /// Cosine of face `a` of these with face `b` of `others`; `None` if either was not found.
+    pub(crate) fn cosine_with(&self, a: usize, others: &Self, b: usize) -> Option<f32> {
+        (self.found[a] && others.found[b]).then(|| self.rows.row(a).dot(&others.rows.row(b)))
+    }
+
     /// Cosines of the faces from `start` to `end` with all from `start` on.
     pub(crate) fn product(&self, start: usize, end: usize) -> Array2<f32> {
         self.rows.slice(s![start..end, ..]).dot(&self.rows.slice(s![start.., ..]).t())

@@ -109,6 +109,8 @@ pub(crate) enum Accuracy {
     KFold {
         /// Mean of the folds' accuracies, 0..=1.
         mean: f64,
+        /// Sample standard deviation of the folds' accuracies.
+        spread: f64,
         /// Number of folds.
         folds: usize,
     },
@@ -140,14 +142,17 @@ pub(crate) fn accuracy(pairs: &[LabelledPair]) -> Option<Accuracy> {
     if folds.len() < 2 || folds.contains(&None) {
         return Some(Accuracy::BestThreshold { accuracy: accuracy_at(pairs, best_threshold(pairs)) });
     }
-    let sum: f64 = folds
+    let each: Vec<f64> = folds
         .iter()
         .map(|fold| {
             let (held_out, others): (Vec<_>, Vec<_>) = pairs.iter().partition(|pair| pair.fold == *fold);
             accuracy_at(&held_out, best_threshold(&others))
         })
-        .sum();
-    Some(Accuracy::KFold { mean: sum / folds.len() as f64, folds: folds.len() })
+        .collect();
+    let n = each.len() as f64;
+    let mean = each.iter().sum::<f64>() / n;
+    let spread = (each.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+    Some(Accuracy::KFold { mean, spread, folds: folds.len() })
 }
 
 fn accuracy_at(pairs: &[LabelledPair], threshold: f32) -> f64 {
@@ -286,7 +291,18 @@ mod tests {
             (0.05, false, Some(2)),
             (0.05, false, Some(2)),
         ]);
-        assert_eq!(accuracy(&table), Some(Accuracy::KFold { mean: 0.75, folds: 2 }));
+        assert_eq!(accuracy(&table), Some(Accuracy::KFold { mean: 0.75, spread: 0.0, folds: 2 }));
+        // Fold 1 all right, fold 2 half: 0.25 to either side of the mean.
+        let table = pairs(&[
+            (0.9, true, Some(1)),
+            (0.1, false, Some(1)),
+            (0.9, true, Some(2)),
+            (0.2, true, Some(2)),
+            (0.1, false, Some(2)),
+            (0.8, false, Some(2)),
+        ]);
+        let Some(Accuracy::KFold { mean, spread, folds: 2 }) = accuracy(&table) else { panic!("two folds") };
+        assert!(spread > 0.0 && mean < 1.0, "{mean} {spread}");
     }
 
     proptest::proptest! {

@@ -9,7 +9,10 @@ use examgate::domain::QualityDefect;
 use serde::Serialize;
 
 use crate::{
-    evaluate::{fusion::Seen, liveness::Line},
+    evaluate::{
+        fusion::Seen,
+        liveness::{Line, Outcome},
+    },
     exact::clopper_pearson,
 };
 
@@ -75,8 +78,7 @@ pub(super) struct TapRow {
     look: String,
     /// Whether it is the first of its person (of its kind of attack): these are independent.
     first: bool,
-    /// `admitted`, `undecided` or `refused`.
-    outcome: &'static str,
+    outcome: Outcome,
     decision: String,
     challenged: bool,
     /// First usable frame to decision.
@@ -129,7 +131,7 @@ const fn words(defect: QualityDefect) -> &'static str {
 }
 
 fn admitted(look: &TapRow) -> bool {
-    look.outcome == "admitted"
+    look.outcome == Outcome::Admitted
 }
 
 impl Report {
@@ -227,7 +229,7 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn look(first: bool, outcome: &'static str, challenged: bool) -> TapRow {
+    fn look(first: bool, outcome: Outcome, challenged: bool) -> TapRow {
         TapRow {
             look: "p001/1".into(),
             first,
@@ -243,12 +245,12 @@ mod tests {
         let report = Report {
             people: 3,
             looks: vec![
-                look(true, "admitted", false),
-                look(false, "admitted", false),
-                look(true, "undecided", true),
-                look(true, "undecided", false),
+                look(true, Outcome::Admitted, false),
+                look(false, Outcome::Admitted, false),
+                look(true, Outcome::Asked, true),
+                look(true, Outcome::NotLookedAt, false),
             ],
-            attacks: BTreeMap::from([("print".into(), Attack { taps: vec![look(true, "refused", false)] })]),
+            attacks: BTreeMap::from([("print".into(), Attack { taps: vec![look(true, Outcome::Refused, false)] })]),
             ..Report::default()
         };
         let mut out = Vec::new();

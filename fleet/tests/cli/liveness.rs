@@ -34,14 +34,25 @@ fn clips_are_played_counted_and_those_that_cannot_be_are_named() {
     for (key, wanted) in [("live_sessions", 1), ("attack_sessions", 2), ("attacks_admitted", 0)] {
         assert_eq!(json[key], wanted, "{key} in {json:#}");
     }
-    for key in ["live_admitted", "live_undecided", "attacks_undecided", "apcer", "bpcer"] {
-        assert!(json[key].is_number(), "{key} in {json:#}");
+    let count = |keys: &[&str]| keys.iter().map(|key| json[*key].as_u64().expect(key)).sum::<u64>();
+    assert_eq!(count(&["live_admitted", "live_asked", "live_refused", "live_not_looked_at"]), 1, "{json:#}");
+    assert_eq!(
+        count(&["attacks_admitted", "attacks_asked", "attacks_refused", "attacks_not_looked_at"]),
+        2,
+        "{json:#}"
+    );
+    // Rates are over sessions that were judged: `null` where all were asked.
+    for (rate, judged) in
+        [("apcer", ["attacks_admitted", "attacks_refused"]), ("bpcer", ["live_admitted", "live_refused"])]
+    {
+        assert_eq!(json[rate].is_null(), count(&judged) == 0, "{rate} in {json:#}");
     }
+    assert_eq!(json["ask_rate"].as_f64(), Some(count(&["live_asked"]) as f64), "{json:#}");
     // Whether this clip is admitted or asked to turn is not the point: it is not taken for an attack.
-    assert_eq!((&json["bpcer"], &json["live_clips"][0]["outcome"] != "refused"), (&0.0.into(), true), "{json:#}");
+    assert_eq!(json["live_refused"], 0, "{json:#}");
     assert_eq!(json["decide_ms_p50"].is_null(), json["live_admitted"] == 0, "{json:#}");
     assert_eq!(json["decide_ms_p95"].is_null(), json["live_admitted"] == 0, "{json:#}");
-    // None of two proves at most 84 %.
+    // None of two that were looked at proves at most 84 %.
     let upper = json["attacks_admitted_interval_95"][1].as_f64().unwrap();
     assert!((upper - 0.8419).abs() < 1e-3, "{upper}");
     let kinds: Vec<_> = json["attacks"].as_object().unwrap().keys().map(String::as_str).collect();

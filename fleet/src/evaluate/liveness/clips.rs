@@ -5,6 +5,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -19,6 +20,8 @@ const SECONDS_IN_PIECES: u32 = 60;
 const SIDE: u32 = 640;
 /// Frames per second where the source does not say.
 const RATE: f64 = 30.0;
+/// Longest time between two frames, seconds: beyond it the timestamps are not believed.
+const LONGEST_GAP: f64 = 10.0;
 /// Numbered pictures from which on a folder is one clip and not several stills.
 const CLIP_FROM: usize = 5;
 
@@ -54,7 +57,9 @@ pub(super) struct Cut {
 /// The frames of a clip, in order; a still has one.
 pub(crate) struct Frames {
     pub(crate) paths: Vec<PathBuf>,
-    /// Per second.
+    /// When each frame was taken, since the first, as the container's timestamps say. Empty: one every 1 / `rate` seconds.
+    times: Vec<Duration>,
+    /// Frames per second; with `times`, their mean.
     pub(crate) rate: f64,
     /// What the decoder complained about, though frames came out.
     pub(super) damaged: Option<String>,
@@ -83,7 +88,7 @@ fn walk(root: &Path, folder: &Path, clips: &mut Vec<Clip>) -> io::Result<()> {
     let (folders, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
     let (pictures, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|path| ends_in(path, &PICTURES));
     if folder != root && are_frames(&pictures) {
-        clips.push(clip(root, folder, Source::Frames(pictures)));
+        clips.push(clip(root, folder, Source::Frames(by_number(pictures))));
     } else {
         clips.extend(pictures.into_iter().map(|path| clip(root, &path.clone(), Source::Still(path))));
     }
@@ -109,6 +114,24 @@ fn are_frames(pictures: &[PathBuf]) -> bool {
     pictures.len() >= CLIP_FROM && first.is_some() && pictures.iter().all(|path| prefix(path) == first)
 }
 
+/// The other clip to enrol the person of `clip` from: the next one, not a still, in the same folder below the one given.
+pub(super) fn neighbour<'c>(clips: &'c [Clip], clip: &Clip) -> Option<&'c Clip> {
+    let together = || clips.iter().filter(|other| !other.folders.is_empty() && other.folders == clip.folders);
+    let playable = |other: &&Clip| other.name != clip.name && !matches!(other.source, Source::Still(_));
+    together().filter(playable).find(|other| other.name > clip.name).or_else(|| together().find(playable))
+}
+
+/// Numbered frames in the order of their numbers: 2 before 10, with or without leading zeros.
+fn by_number(mut frames: Vec<PathBuf>) -> Vec<PathBuf> {
+    frames.sort_by_cached_key(|path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let digits = stem[stem.trim_end_matches(|c: char| c.is_ascii_digit()).len()..].trim_start_matches('0');
+        // A longer number is a larger one; of equally long ones the order of the digits decides.
+        (digits.len(), digits.to_owned(), path.clone())
+    });
+    frames
+}
+
 fn clip(root: &Path, path: &Path, source: Source) -> Clip {
     let below = path.strip_prefix(root).unwrap_or(path);
     let name = match source {
@@ -123,6 +146,14 @@ impl Frames {
     /// Whether there is but one, shown for as long as it takes.
     pub(super) fn are_still(&self) -> bool {
         self.paths.len() == 1
+    }
+
+    /// The time from frame `start` to the frame `more` after it. Beyond the last frame, as for a still, time goes on at the mean rate.
+    pub(super) fn since(&self, start: usize, more: usize) -> Duration {
+        match (self.times.get(start), self.times.get(start + more)) {
+            (Some(from), Some(to)) => to.saturating_sub(*from),
+            (Some(_) | None, _) => Duration::from_secs_f64(more as f64 / self.rate),
+        }
     }
 
     /// The first `played` frames, `cut`; what is too short for a piece is left out, unless it is all there is.
@@ -148,7 +179,7 @@ impl Clip {
 
     /// Its frames; more of them where it is cut `in_pieces`. The error says in one line why there are none.
     pub(crate) fn frames(&self, in_pieces: bool) -> Result<Frames, String> {
-        let ready = |paths| Frames { paths, rate: RATE, damaged: None, _folder: None };
+        let ready = |paths| Frames { paths, times: Vec::new(), rate: RATE, damaged: None, _folder: None };
         match &self.source {
             Source::Video(path) => decode(path, if in_pieces { SECONDS_IN_PIECES } else { SECONDS }),
             Source::Frames(paths) => Ok(ready(paths.clone())),
@@ -189,7 +220,40 @@ fn decode(video: &Path, seconds: u32) -> Result<Frames, String> {
     if paths.is_empty() {
         return Err(complaint.unwrap_or_else(|| "it holds no picture".into()));
     }
-    Ok(Frames { paths, rate: rate(video).unwrap_or(RATE), damaged: complaint, _folder: Some(folder) })
+    let times = times(video, paths.len());
+    let mean = match times.as_slice() {
+        [_, .., last] if !last.is_zero() => Some((times.len() - 1) as f64 / last.as_secs_f64()),
+        _ => None,
+    };
+    let rate = mean.or_else(|| rate(video)).unwrap_or(RATE);
+    Ok(Frames { paths, times, rate, damaged: complaint, _folder: Some(folder) })
+}
+
+/// The timestamps of the first `count` frames, since the first; none where the container has no usable ones.
+fn times(video: &Path, count: usize) -> Vec<Duration> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+        .arg(video)
+        .output();
+    let Ok(output) = output else { return Vec::new() };
+    parse_times(&String::from_utf8_lossy(&output.stdout), count)
+}
+
+/// Packets come in decoding order, so they are sorted. Every frame has to have a time of its own, and a plausible one.
+fn parse_times(text: &str, count: usize) -> Vec<Duration> {
+    let seconds: Option<Vec<f64>> = text
+        .lines()
+        .map(|line| line.trim().trim_end_matches(',').parse().ok().filter(|at: &f64| at.is_finite()))
+        .collect();
+    let Some(mut seconds) = seconds.filter(|seconds| seconds.len() >= count) else { return Vec::new() };
+    seconds.sort_by(f64::total_cmp);
+    seconds.truncate(count);
+    let Some(&first) = seconds.first() else { return Vec::new() };
+    let rises = seconds.windows(2).all(|two| two[1] > two[0] && two[1] - two[0] < LONGEST_GAP);
+    if !rises {
+        return Vec::new();
+    }
+    seconds.into_iter().map(|at| Duration::from_secs_f64(at - first)).collect()
 }
 
 /// Frames per second, as the container says.
@@ -249,8 +313,13 @@ mod tests {
 
     #[test]
     fn pieces_are_of_one_length() {
-        let of =
-            |frames: usize| Frames { paths: vec![PathBuf::new(); frames], rate: 30.0, damaged: None, _folder: None };
+        let of = |frames: usize| Frames {
+            paths: vec![PathBuf::new(); frames],
+            times: Vec::new(),
+            rate: 30.0,
+            damaged: None,
+            _folder: None,
+        };
         for (frames, played, seconds, wanted) in [
             (100, 75, None, &[(0, 75)][..]),
             (300, 225, Some((3.0, 3.0)), &[(0, 90), (90, 180)]),
@@ -269,6 +338,67 @@ mod tests {
             let pieces: Vec<_> = of(frames).pieces(played, cut).iter().map(|one| (one.start, one.end)).collect();
             assert_eq!(pieces, wanted, "{frames} {seconds:?}");
         }
+    }
+
+    #[test]
+    fn frames_are_ordered_by_their_numbers() {
+        for (names, wanted) in [
+            (
+                ["f10.jpg", "f9.jpg", "f1.jpg", "f2.jpg", "f100.jpg"],
+                ["f1.jpg", "f2.jpg", "f9.jpg", "f10.jpg", "f100.jpg"],
+            ),
+            (
+                ["0010.jpg", "0009.jpg", "0001.jpg", "1.jpg", "11.jpg"],
+                ["0001.jpg", "1.jpg", "0009.jpg", "0010.jpg", "11.jpg"],
+            ),
+            // Longer than any integer type.
+            (
+                ["t20261129000000000002.png", "t9.png", "t20261129000000000010.png", "t0.png", "t00.png"],
+                ["t0.png", "t00.png", "t9.png", "t20261129000000000002.png", "t20261129000000000010.png"],
+            ),
+        ] {
+            assert_eq!(by_number(names.map(PathBuf::from).to_vec()), wanted.map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn timestamps_are_used_where_every_frame_has_one() {
+        let ms = |times: &[u64]| times.iter().copied().map(Duration::from_millis).collect::<Vec<_>>();
+        for (text, count, wanted) in [
+            ("1.000000\n1.500000\n1.250000\n", 3, ms(&[0, 250, 500])),
+            // More packets than frames: decoding stopped earlier.
+            ("0.0,\n0.1,\n0.2,\n", 2, ms(&[0, 100])),
+            ("0.0\n0.1\n", 3, ms(&[])),
+            ("N/A\nN/A\n", 2, ms(&[])),
+            ("0.0\nnan\n", 2, ms(&[])),
+            ("0.0\n0.0\n", 2, ms(&[])),
+            ("0.0\n40.0\n", 2, ms(&[])),
+            ("", 0, ms(&[])),
+        ] {
+            assert_eq!(parse_times(text, count), wanted, "{text:?}");
+        }
+        let frames = |times| Frames { paths: Vec::new(), times, rate: 10.0, damaged: None, _folder: None };
+        assert_eq!(frames(ms(&[0, 250, 500])).since(1, 1), Duration::from_millis(250));
+        assert_eq!(frames(ms(&[])).since(1, 2), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_person_is_enrolled_from_another_clip_of_the_folder() {
+        let one = |folder: &[&str], name: &str, source: fn(PathBuf) -> Source| Clip {
+            name: [folder, &[name]].concat().join("/"),
+            folders: folder.iter().map(|part| (*part).to_owned()).collect(),
+            source: source(PathBuf::from(name)),
+        };
+        let clips = [
+            one(&[], "x", Source::Video),
+            one(&[], "y", Source::Video),
+            one(&["ada"], "1", Source::Video),
+            one(&["ada"], "2", Source::Video),
+            one(&["ada"], "3", Source::Still),
+            one(&["ben"], "1", Source::Video),
+        ];
+        let name = |at: usize| neighbour(&clips, &clips[at]).map(|clip| clip.name.as_str());
+        assert_eq!([0, 1, 2, 3, 4, 5].map(name), [None, None, Some("ada/2"), Some("ada/1"), Some("ada/1"), None]);
     }
 
     #[test]

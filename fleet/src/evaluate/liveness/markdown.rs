@@ -7,6 +7,7 @@ use std::fmt::{Result, Write};
 use super::{
     curve::Moment,
     name,
+    rates::Tally,
     report::{Kind, Line, Pieces, Report, Unplayable},
 };
 
@@ -31,6 +32,12 @@ fn millis(ms: Option<u64>) -> String {
     ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"))
 }
 
+/// The cells of five columns.
+fn counts(tally: &Tally) -> String {
+    let Tally { sessions, admitted, asked, refused, not_looked_at } = tally;
+    format!("{sessions} | {admitted} | {asked} | {refused} | {not_looked_at}")
+}
+
 fn sums(report: &Report, out: &mut String) -> Result {
     if let (Some(piece), Some(every)) = (report.piece_s, report.every_s) {
         writeln!(
@@ -39,21 +46,25 @@ fn sums(report: &Report, out: &mut String) -> Result {
              scene: they are not independent, so there are no intervals.\n"
         )?;
     }
-    writeln!(out, "| | sessions | admitted | undecided | admitted, 95 % |\n|---|---|---|---|---|")?;
-    for (name, [of, admitted, undecided], interval) in [
-        ("live", [report.live_sessions, report.live_admitted, report.live_undecided], report.live_admitted_interval_95),
-        (
-            "attacks",
-            [report.attack_sessions, report.attacks_admitted, report.attacks_undecided],
-            report.attacks_admitted_interval_95,
-        ),
+    writeln!(
+        out,
+        "| | sessions | admitted | asked | refused | not looked at | unplayable | admitted of those looked at | 95 % |\n\
+         |---|---|---|---|---|---|---|---|---|"
+    )?;
+    for (name, tally, admission) in [
+        ("live", &report.live_tally, &report.live_admission),
+        ("attacks", &report.attack_tally, &report.attack_admission),
     ] {
-        let rate = per_cent((of > 0).then(|| admitted as f64 / of as f64));
-        writeln!(out, "| {name} | {of} | {admitted} ({rate}) | {undecided} | {} |", range(interval))?;
+        let unplayable = report.unplayable.iter().filter(|clip| clip.among == name).count();
+        let (counts, rate, interval) = (counts(tally), per_cent(admission.rate), range(admission.interval_95));
+        writeln!(out, "| {name} | {counts} | {unplayable} | {rate} | {interval} |")?;
     }
     writeln!(
         out,
-        "\nPAD alone: APCER {} ({}), BPCER {} ({}). Live, first usable frame to admission: p50 {}, p95 {}.",
+        "\nAsk rate {} ({}): live sessions asked for a head turn, of those looked at.\n\
+         PAD alone, of sessions that were judged: APCER {} ({}), BPCER {} ({}). Live, first usable frame to admission: p50 {}, p95 {}.",
+        per_cent(report.ask_rate),
+        range(report.ask_rate_interval_95),
         per_cent(report.apcer),
         range(report.apcer_interval_95),
         per_cent(report.bpcer),
@@ -69,12 +80,13 @@ fn by_live_clip(report: &Report, out: &mut String) -> Result {
     }
     writeln!(
         out,
-        "\n| live clip | pieces | admitted | undecided | to admission, p50 | longest |\n|---|---|---|---|---|---|"
+        "\n| live clip | pieces | admitted | asked | refused | not looked at | to admission, p50 | longest |\n\
+         |---|---|---|---|---|---|---|---|"
     )?;
     for (clip, pieces) in &report.live_pieces {
-        let Pieces { sessions, admitted, undecided, decide_ms_p50, decide_ms_max } = *pieces;
+        let Pieces { tally, decide_ms_p50, decide_ms_max } = *pieces;
         let [middle, longest] = [decide_ms_p50, decide_ms_max].map(millis);
-        writeln!(out, "| {clip} | {sessions} | {admitted} | {undecided} | {middle} | {longest} |")?;
+        writeln!(out, "| {clip} | {} | {middle} | {longest} |", counts(&tally))?;
     }
     Ok(())
 }
@@ -86,11 +98,11 @@ fn by_kind(report: &Report, out: &mut String) -> Result {
         }
         writeln!(
             out,
-            "\n| {what} | sessions | admitted | undecided | APCER | APCER, 95 % |\n|---|---|---|---|---|---|"
+            "\n| {what} | sessions | admitted | asked | refused | not looked at | APCER | APCER, 95 % |\n|---|---|---|---|---|---|---|---|"
         )?;
-        for (name, Kind { apcer, admitted, undecided }) in groups {
-            let (of, rate, interval) = (apcer.of, per_cent(apcer.rate), range(apcer.interval_95));
-            writeln!(out, "| {name} | {of} | {} | {} | {rate} | {interval} |", admitted.events, undecided.events)?;
+        for (name, Kind { tally, apcer, admission: _ }) in groups {
+            let (counts, rate, interval) = (counts(tally), per_cent(apcer.rate), range(apcer.interval_95));
+            writeln!(out, "| {name} | {counts} | {rate} | {interval} |")?;
         }
     }
     Ok(())
@@ -120,10 +132,11 @@ fn line_by_line(report: &Report, out: &mut String) -> Result {
         let cue = line.cue.map_or_else(|| "-".into(), |cue| format!("{cue:?}").to_lowercase());
         let Line { outcome, decision, frames_used, decide_ms, .. } = line;
         let (clip, took) = (name(&line.clip, line.from_s), millis(*decide_ms));
+        let outcome = outcome.words();
         writeln!(out, "| {clip} | {outcome} | {decision} | {cue} | {frames_used} | {took} |")?;
     }
-    for Unplayable { clip, why } in &report.unplayable {
-        writeln!(out, "| {clip} | not played | {why} | - | - | - |")?;
+    for Unplayable { among: _, clip, why } in &report.unplayable {
+        writeln!(out, "| {clip} | unplayable | {why} | - | - | - |")?;
     }
     Ok(())
 }

@@ -8,7 +8,10 @@ use examgate::{
 };
 use image::{Rgb, RgbImage, imageops};
 
-use super::staged::{StagedTap, picture};
+use super::{
+    play::Outcome,
+    staged::{StagedTap, picture},
+};
 
 /// A man before a door; live.
 const HIM: &str = "clips/single_face";
@@ -39,7 +42,7 @@ fn nobody_in_any_frame() {
     let templates = stage.enrolled(&picture("clips/single_face/0070.jpg"));
     let ended = stage.play(&templates, clip("clips/no_face"));
     assert_eq!((ended.decision, ended.frames_used), (REFER(Reason::NoFace), 0));
-    assert!(ended.undecided());
+    assert_eq!(ended.outcome(), Outcome::NotLookedAt);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod curve;
 mod markdown;
 mod play;
 mod plot;
+mod rates;
 mod report;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub(super) use play::{enrol_unplayed, read};
 use report::{Report, Unplayable};
 pub(crate) use {
     clips::{Clip, Frames, find, need_decoder},
+    play::Outcome,
     report::Line,
 };
 
@@ -35,16 +37,22 @@ use crate::{exit::Refusal, measuring::MeasuringArgs, models};
 
 /// Measures presentation-attack detection on clips of live people and of attacks.
 ///
-/// Played are clips (decoded by ffmpeg), folders of numbered frames (30 a second) and stills (shown without a change), at any depth.
-/// Each is one tap, through the session and the probe that run at the door, at the clip's own time. A live person is enrolled from
-/// frames that are not played; an attack is played against the live clip's person whose name one of its folders bears, else against a
-/// template made from the attack itself, the worst case. An attack's kind is the outermost folder it lies in.
+/// Played are clips (decoded by ffmpeg), folders of numbered frames (30 per second, in the order of their numbers) and stills (shown
+/// without a change), at any depth. Each is one tap, through the session and the probe that run at the door, at the times that the clip's
+/// container gives its frames. Live clips in one folder below DIR are taken for one person's: each is enrolled from another clip of the
+/// folder, if that shows the same face; a clip alone is enrolled from its last quarter, which is then not played. An attack is played
+/// against the live person whose name (of the clip or of its folder) one of the attack's folders has; without one, against a template made
+/// from the attack itself, the worst case. An attack's kind is the outermost folder it lies in.
 ///
-/// `undecided` is a session that asked for a challenge, which no clip can meet but by luck, or that saw too little (no face, several,
-/// poor pictures). APCER and BPCER are those of presentation-attack detection alone: attacks taken for live, live people taken for
-/// attacks, undecided ones not. Intervals are Clopper and Pearson's and hold for clips that are independent: other people, other days.
-/// With `--piece` there are more sessions but no more people, so there are no intervals; with `--every` the pieces overlap, and a table
-/// tells how much it matters when a look begins.
+/// A session is counted once: `admitted`; `asked` (a head turn was asked for, which a clip can follow only by chance, and nobody was
+/// admitted); `refused` (taken for an attack or for somebody else, without being asked); or `not looked at` (no face, several faces or
+/// only unusable frames). Clips that cannot be decoded are `unplayable` and no sessions. APCER and BPCER are those of presentation-attack
+/// detection alone, over the sessions that were judged, that is admitted or refused: attacks taken for live, and live people taken for
+/// attacks. The ask rate is the share of live sessions asked for a turn, over those that were looked at.
+///
+/// Intervals are Clopper and Pearson's and hold for clips that are independent: other people, other days. With `--piece` there are more
+/// sessions but no more people, so there are no intervals; with `--every` the pieces overlap, and a table shows how much it matters when
+/// a look begins.
 ///
 /// The error over time is told for the rule as it is (who is admitted by then), and for rules that would look at least so long (whom the
 /// passive evidence would admit at some moment from then to the end of the window): what a shorter look would let in, and a longer cost.
@@ -54,7 +62,7 @@ use crate::{exit::Refusal, measuring::MeasuringArgs, models};
 Looks of 2.5 seconds that begin at every fourth frame:
   examgate-fleet evaluate liveness --live live --attacks attacks --piece 2.5 --every 0.1333")]
 pub(crate) struct Args {
-    /// Clips of live people, one person each.
+    /// Clips of live people; those in one folder below it are of one person.
     #[arg(long, value_name = "DIR")]
     live: PathBuf,
     /// Clips of attacks.
@@ -99,17 +107,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut unplayable = Vec::new();
 
     let played = models::each(&models, threads, "live clips", &live, |pipeline, clip| {
-        sessions(pipeline, &policy, clip, play::enrol_unplayed, None, cut)
+        let enrol = |pipeline: &mut Pipeline, frames: &Frames| {
+            play::enrol_live(pipeline, frames, clips::neighbour(&live, clip), policy.thresholds.refer)
+        };
+        sessions(pipeline, &policy, clip, enrol, None, cut)
     })?;
     let mut people = BTreeMap::new();
     let mut live_lines = Vec::new();
     for (clip, played) in live.iter().zip(played) {
         match played {
             Ok((lines, templates)) => {
+                if let Some(folder) = clip.folders.last() {
+                    people.entry(folder.clone()).or_insert_with(|| templates.clone());
+                }
                 people.insert(clip.name.clone(), templates);
                 live_lines.extend(lines);
             }
-            Err(why) => unplayable.push(skipped(clip, why)),
+            Err(why) => unplayable.push(skipped("live", clip, why)),
         }
     }
     let played = models::each(&models, threads, "attacks", &attacks, |pipeline, clip| {
@@ -124,7 +138,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 let kind = clip.folders.first().cloned().unwrap_or_else(|| "attack".into());
                 attack_lines.extend(lines.into_iter().map(|line| Line { kind: Some(kind.clone()), ..line }));
             }
-            Err(why) => unplayable.push(skipped(clip, why)),
+            Err(why) => unplayable.push(skipped("attacks", clip, why)),
         }
     }
     if live_lines.is_empty() && attack_lines.is_empty() {
@@ -162,9 +176,9 @@ pub(crate) fn against(
     Ok(played.map(|(mut lines, _)| lines.pop().expect("a clip that is not cut is one session")))
 }
 
-fn skipped(clip: &Clip, why: String) -> Unplayable {
+fn skipped(among: &'static str, clip: &Clip, why: String) -> Unplayable {
     tracing::warn!(clip = clip.name, "not played: {why}");
-    Unplayable { clip: clip.name.clone(), why }
+    Unplayable { among, clip: clip.name.clone(), why }
 }
 
 type Played = Result<(Vec<Line>, Vec<Template>), String>;
@@ -175,7 +189,7 @@ fn sessions(
     pipeline: &mut Pipeline,
     policy: &Policy,
     clip: &Clip,
-    enrol: fn(&mut Pipeline, &clips::Frames) -> anyhow::Result<play::Enrolment>,
+    enrol: impl FnOnce(&mut Pipeline, &Frames) -> anyhow::Result<play::Enrolment>,
     victim: Option<(&String, &Vec<Template>)>,
     cut: Option<Cut>,
 ) -> anyhow::Result<Played> {
@@ -185,7 +199,9 @@ fn sessions(
     };
     let at = || format!("at {}", clip.name);
     let enrolment = match victim {
-        Some((_, templates)) => play::Enrolment { templates: templates.clone(), played: frames.paths.len() },
+        Some((_, templates)) => {
+            play::Enrolment { templates: templates.clone(), played: frames.paths.len(), from: None }
+        }
         None => enrol(pipeline, &frames).with_context(at)?,
     };
     let mut remark = frames.damaged.as_ref().map(|complaint| format!("damaged: {complaint}"));
@@ -197,10 +213,11 @@ fn sessions(
     }
     let mut lines = Vec::new();
     for part in frames.pieces(enrolment.played, cut) {
-        let from_s = cut.map(|_| part.start as f64 / frames.rate);
+        let from_s = cut.map(|_| frames.since(0, part.start).as_secs_f64());
         let name = name(&clip.name, from_s);
         let ended = play::play(pipeline, policy, &name, &frames, part, &enrolment.templates).with_context(at)?;
-        lines.push(line(clip.name.clone(), from_s, victim.map(|(name, _)| name.clone()), remark.clone(), ended));
+        let (victim, enrolled_from) = (victim.map(|(name, _)| name.clone()), enrolment.from.clone());
+        lines.push(Line { victim, enrolled_from, remark: remark.clone(), ..line(clip.name.clone(), from_s, ended) });
     }
     Ok(Ok((lines, enrolment.templates)))
 }
@@ -213,12 +230,7 @@ fn name(clip: &str, from_s: Option<f64>) -> String {
     }
 }
 
-fn line(clip: String, from_s: Option<f64>, victim: Option<String>, remark: Option<String>, ended: Ended) -> Line {
-    let outcome = match (ended.admitted(), ended.undecided()) {
-        (true, _) => "admitted",
-        (false, true) => "undecided",
-        (false, false) => "refused",
-    };
+fn line(clip: String, from_s: Option<f64>, ended: Ended) -> Line {
     let decision = match ended.decision {
         Decision::Admit => "admit".into(),
         Decision::Deny(reason) | Decision::Refer(reason) => format!("{} ({})", ended.decision.outcome(), reason.code()),
@@ -227,14 +239,15 @@ fn line(clip: String, from_s: Option<f64>, victim: Option<String>, remark: Optio
         clip,
         from_s,
         kind: None,
-        victim,
-        outcome,
+        victim: None,
+        enrolled_from: None,
+        outcome: ended.outcome(),
         decision,
         challenged: ended.challenged,
         cue: ended.cue(),
         frames_used: ended.frames_used,
         decide_ms: ended.decided_in.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-        remark,
+        remark: None,
         ended: Some(ended),
     }
 }

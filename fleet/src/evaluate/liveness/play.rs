@@ -4,22 +4,49 @@ use std::{fs, ops::Range, time::Duration};
 
 use examgate::{
     domain::{
-        Continuity, Cue, Decision, EventId, EventKind, Hint, Liveness, MonoTime, Observation, Reason, Template,
-        Timestamp, Verification,
+        Continuity, Cue, Decision, EventId, EventKind, Hint, Liveness, MonoTime, Observation, Reason, Similarity,
+        Template, Timestamp, Verification,
     },
     session::{Input, Now, Output, Outputs, Policy, Session, WakeReason},
     vision::{Image, Pipeline, Probe, decode_file},
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::clips::Frames;
+use super::clips::{Clip, Frames};
 use crate::calibrate::rule;
 
 /// Pictures an attack or a person is enrolled from, at most.
 const ENROLLED: usize = 3;
 /// Pictures looked at to find them.
 const CANDIDATES: usize = 12;
+
+/// How a session counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// Admitted, with or without having been asked for a head turn.
+    Admitted,
+    /// Asked for a head turn, and not admitted. A clip cannot follow such a request except by chance.
+    Asked,
+    /// Taken for an attack or for somebody else, without having been asked for anything.
+    Refused,
+    /// No judgement was made: no face, several faces, or only unusable frames.
+    NotLookedAt,
+}
+
+impl Outcome {
+    /// As the tables print it; the JSON has underscores for the spaces.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::NotLookedAt => "not looked at",
+        }
+    }
+}
 
 /// What a session came to.
 #[derive(Clone, Debug)]
@@ -51,11 +78,18 @@ impl Ended {
         self.decision == Decision::Admit
     }
 
-    /// Neither admitted nor taken for an attack or for somebody else: asked for what a clip cannot do, or saw too little.
-    pub(super) fn undecided(&self) -> bool {
-        let saw_too_little =
-            matches!(self.decision.reason(), Some(Reason::NoFace | Reason::SeveralFaces | Reason::PoorQuality(_)));
-        !self.admitted() && (self.challenged || saw_too_little)
+    /// How it counts.
+    pub(super) fn outcome(&self) -> Outcome {
+        if self.admitted() {
+            Outcome::Admitted
+        } else if self.challenged {
+            Outcome::Asked
+        } else if matches!(self.decision.reason(), Some(Reason::NoFace | Reason::SeveralFaces | Reason::PoorQuality(_)))
+        {
+            Outcome::NotLookedAt
+        } else {
+            Outcome::Refused
+        }
     }
 
     /// Whether it was taken for live, whoever it is.
@@ -86,19 +120,45 @@ pub(in crate::evaluate) struct Enrolment {
     pub(in crate::evaluate) templates: Vec<Template>,
     /// Frames played: from the first, so many.
     pub(in crate::evaluate) played: usize,
+    /// The other clip that the templates come from, if not from this one.
+    pub(in crate::evaluate) from: Option<String>,
 }
 
-/// Enrols from the last quarter, which is then not played.
+/// Enrols from the last quarter of the clip, which is then not played.
 pub(in crate::evaluate) fn enrol_unplayed(pipeline: &mut Pipeline, frames: &Frames) -> anyhow::Result<Enrolment> {
     let all = frames.paths.len();
     let played = all - all / 4;
-    Ok(Enrolment { templates: enrol(pipeline, frames, played..all)?, played })
+    Ok(Enrolment { templates: enrol(pipeline, frames, played..all)?, played, from: None })
 }
 
 /// Enrols from the clip itself, all of which is played.
 pub(super) fn enrol_from_itself(pipeline: &mut Pipeline, frames: &Frames) -> anyhow::Result<Enrolment> {
     let played = frames.paths.len();
-    Ok(Enrolment { templates: enrol(pipeline, frames, 0..played)?, played })
+    Ok(Enrolment { templates: enrol(pipeline, frames, 0..played)?, played, from: None })
+}
+
+/// Enrols a live person from `other`, another clip of the same folder, if it shows the same face (at least `refer` alike): then all of this
+/// clip is played. Otherwise from the clip's own last quarter.
+pub(super) fn enrol_live(
+    pipeline: &mut Pipeline,
+    frames: &Frames,
+    other: Option<&Clip>,
+    refer: Similarity,
+) -> anyhow::Result<Enrolment> {
+    let own = enrol_unplayed(pipeline, frames)?;
+    let Some((other, theirs)) = other.and_then(|other| Some((other, other.frames(false).ok()?))) else {
+        return Ok(own);
+    };
+    let templates = enrol(pipeline, &theirs, 0..theirs.paths.len())?;
+    let alike = |a: &Template, b: &Template| a.similarity(b).is_ok_and(|similarity| similarity >= refer);
+    if !own.templates.iter().any(|a| templates.iter().any(|b| alike(a, b))) {
+        tracing::warn!(
+            clip = other.name,
+            "shows another face than its neighbour in the folder, which is enrolled from itself"
+        );
+        return Ok(own);
+    }
+    Ok(Enrolment { templates, played: frames.paths.len(), from: Some(other.name.clone()) })
 }
 
 /// The most frontal of the usable frames.
@@ -148,7 +208,7 @@ pub(super) fn play(
             None if frames.are_still() => &frames.paths[0],
             None => break,
         };
-        let captured_at = Duration::from_secs_f64(1.0 + f64::from(at) / frames.rate);
+        let captured_at = Duration::from_secs(1) + frames.since(piece.start, at as usize);
         table.until(captured_at);
         if table.is_over(captured_at, policy) {
             break;

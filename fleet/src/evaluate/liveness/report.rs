@@ -8,12 +8,9 @@ use serde::Serialize;
 use super::{
     clips::Cut,
     curve::{Moment, curve},
-    play::Ended,
+    play::{Ended, Outcome},
+    rates::{Among, Rate, Tally},
 };
-use crate::exact::clopper_pearson;
-
-/// Of the intervals.
-const CONFIDENCE: f64 = 0.95;
 
 /// One clip and what became of it.
 #[derive(Debug, Serialize)]
@@ -28,8 +25,10 @@ pub(crate) struct Line {
     /// Whose template it was played against, if not its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) victim: Option<String>,
-    /// `admitted`, `undecided` or `refused`.
-    pub(crate) outcome: &'static str,
+    /// The other clip of the same person that the templates come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enrolled_from: Option<String>,
+    pub(crate) outcome: Outcome,
     pub(crate) decision: String,
     pub(crate) challenged: bool,
     /// The cue that the liveness verdict hung on.
@@ -46,64 +45,37 @@ pub(crate) struct Line {
 /// A clip that could not be played.
 #[derive(Debug, Serialize)]
 pub(super) struct Unplayable {
+    /// `live` or `attacks`.
+    pub(super) among: &'static str,
     pub(super) clip: String,
     pub(super) why: String,
-}
-
-/// A share of independent clips, with its Clopper-Pearson interval.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Rate {
-    pub(super) events: u64,
-    pub(super) of: u64,
-    pub(super) rate: Option<f64>,
-    pub(super) interval_95: Option<[f64; 2]>,
-}
-
-impl Rate {
-    fn of<'l>(lines: impl IntoIterator<Item = &'l Line>, are_independent: bool, is: impl Fn(&Ended) -> bool) -> Self {
-        let (mut events, mut of) = (0, 0);
-        for ended in lines.into_iter().filter_map(|line| line.ended.as_ref()) {
-            of += 1;
-            events += u64::from(is(ended));
-        }
-        Self {
-            events,
-            of,
-            rate: (of > 0).then(|| events as f64 / of as f64),
-            interval_95: are_independent.then(|| clopper_pearson(events, of, CONFIDENCE)),
-        }
-    }
 }
 
 /// How one kind of attack fared.
 #[derive(Debug, Serialize)]
 pub(super) struct Kind {
-    /// The presentation-attack detection alone took it for live.
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+    /// Of those that were judged: the presentation-attack detection alone took them for live.
     pub(super) apcer: Rate,
-    /// The whole system let it in.
-    pub(super) admitted: Rate,
-    /// It was asked for a challenge, or too little was seen.
-    pub(super) undecided: Rate,
+    /// Of those that were looked at: the whole system admitted them.
+    pub(super) admission: Rate,
 }
 
 /// How the pieces of one live clip fared.
 #[derive(Debug, Serialize)]
 pub(super) struct Pieces {
-    pub(super) sessions: u64,
-    pub(super) admitted: u64,
-    pub(super) undecided: u64,
+    #[serde(flatten)]
+    pub(super) tally: Tally,
     pub(super) decide_ms_p50: Option<u64>,
     pub(super) decide_ms_max: Option<u64>,
 }
 
 impl Pieces {
     fn of(lines: &[&Line]) -> Self {
-        let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), false, is);
-        let (admitted, decided) = (rate(Ended::admitted), admitted_in(lines.iter().copied()));
+        let decided = admitted_in(lines.iter().copied());
         Self {
-            sessions: admitted.of,
-            admitted: admitted.events,
-            undecided: rate(Ended::undecided).events,
+            tally: Tally::of(lines.iter().copied()),
             decide_ms_p50: quantile(&decided, 50),
             decide_ms_max: quantile(&decided, 100),
         }
@@ -115,11 +87,19 @@ impl Pieces {
 pub(super) struct Report {
     pub(super) live_sessions: u64,
     pub(super) live_admitted: u64,
-    pub(super) live_undecided: u64,
+    pub(super) live_asked: u64,
+    pub(super) live_refused: u64,
+    pub(super) live_not_looked_at: u64,
+    /// Of the live sessions that were looked at, the share that was asked for a head turn, admitted after it or not.
+    pub(super) ask_rate: Option<f64>,
     pub(super) attack_sessions: u64,
     pub(super) attacks_admitted: u64,
-    pub(super) attacks_undecided: u64,
+    pub(super) attacks_asked: u64,
+    pub(super) attacks_refused: u64,
+    pub(super) attacks_not_looked_at: u64,
+    /// Of the attacks that were judged (admitted or refused), the share taken for live.
     pub(super) apcer: Option<f64>,
+    /// Of the live sessions that were judged, the share taken for an attack.
     pub(super) bpcer: Option<f64>,
     pub(super) decide_ms_p50: Option<u64>,
     pub(super) decide_ms_p95: Option<u64>,
@@ -127,9 +107,12 @@ pub(super) struct Report {
     pub(super) piece_s: Option<f64>,
     /// Seconds from where one of them begins to where the next does.
     pub(super) every_s: Option<f64>,
+    pub(super) ask_rate_interval_95: Option<[f64; 2]>,
     pub(super) apcer_interval_95: Option<[f64; 2]>,
     pub(super) bpcer_interval_95: Option<[f64; 2]>,
+    /// Of those that were looked at.
     pub(super) live_admitted_interval_95: Option<[f64; 2]>,
+    /// Of those that were looked at.
     pub(super) attacks_admitted_interval_95: Option<[f64; 2]>,
     pub(super) attacks: BTreeMap<String, Kind>,
     /// Of attacks that lie in KIND/PICTURE/MOVEMENT.
@@ -138,7 +121,18 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) live_pieces: BTreeMap<String, Pieces>,
     pub(super) curve: Vec<Moment>,
+    /// Clips that gave no session. They count in no rate.
     pub(super) unplayable: Vec<Unplayable>,
+    #[serde(skip)]
+    pub(super) live_tally: Tally,
+    #[serde(skip)]
+    pub(super) attack_tally: Tally,
+    /// Admitted live sessions, of those looked at.
+    #[serde(skip)]
+    pub(super) live_admission: Rate,
+    /// Admitted attacks, of those looked at.
+    #[serde(skip)]
+    pub(super) attack_admission: Rate,
     pub(super) live_clips: Vec<Line>,
     pub(super) attack_clips: Vec<Line>,
 }
@@ -155,13 +149,16 @@ impl Report {
         let kinds = grouped(&attacks, independent, |line| Some(line.kind.clone().unwrap_or_default()));
         let mut movements = grouped(&attacks, independent, |line| movement(&line.clip).map(str::to_owned));
         // Where no two attacks share their last name, it names no movement.
-        if movements.values().all(|kind| kind.apcer.of < 2) {
+        if movements.values().all(|kind| kind.tally.sessions < 2) {
             movements.clear();
         }
-        let (live_in, attacks_in) =
-            (Rate::of(&live, independent, Ended::admitted), Rate::of(&attacks, independent, Ended::admitted));
-        let apcer = Rate::of(&attacks, independent, Ended::taken_for_live);
-        let bpcer = Rate::of(&live, independent, Ended::taken_for_an_attack);
+        let rate = |lines, among, is: fn(&Ended) -> bool| Rate::of(lines, among, independent, is);
+        let live_in = rate(&live, Among::LookedAt, Ended::admitted);
+        let attacks_in = rate(&attacks, Among::LookedAt, Ended::admitted);
+        let asked = rate(&live, Among::LookedAt, |ended| ended.challenged);
+        let apcer = rate(&attacks, Among::Judged, Ended::taken_for_live);
+        let bpcer = rate(&live, Among::Judged, Ended::taken_for_an_attack);
+        let (live_tally, attack_tally) = (Tally::of(&live), Tally::of(&attacks));
         let mut clips: BTreeMap<String, Vec<&Line>> = BTreeMap::new();
         for line in live.iter().filter(|line| line.from_s.is_some()) {
             clips.entry(line.clip.clone()).or_default().push(line);
@@ -169,20 +166,30 @@ impl Report {
         let live_pieces = clips.into_iter().map(|(clip, lines)| (clip, Pieces::of(&lines))).collect();
         let decided = admitted_in(&live);
         Self {
-            live_sessions: live_in.of,
-            live_admitted: live_in.events,
-            live_undecided: Rate::of(&live, independent, Ended::undecided).events,
-            attack_sessions: attacks_in.of,
-            attacks_admitted: attacks_in.events,
-            attacks_undecided: Rate::of(&attacks, independent, Ended::undecided).events,
+            live_sessions: live_tally.sessions,
+            live_admitted: live_tally.admitted,
+            live_asked: live_tally.asked,
+            live_refused: live_tally.refused,
+            live_not_looked_at: live_tally.not_looked_at,
+            ask_rate: asked.rate,
+            attack_sessions: attack_tally.sessions,
+            attacks_admitted: attack_tally.admitted,
+            attacks_asked: attack_tally.asked,
+            attacks_refused: attack_tally.refused,
+            attacks_not_looked_at: attack_tally.not_looked_at,
             apcer: apcer.rate,
             bpcer: bpcer.rate,
             decide_ms_p50: quantile(&decided, 50),
             decide_ms_p95: quantile(&decided, 95),
+            ask_rate_interval_95: asked.interval_95,
             apcer_interval_95: apcer.interval_95,
             bpcer_interval_95: bpcer.interval_95,
             live_admitted_interval_95: live_in.interval_95,
             attacks_admitted_interval_95: attacks_in.interval_95,
+            live_tally,
+            attack_tally,
+            live_admission: live_in,
+            attack_admission: attacks_in,
             attacks: kinds,
             attacks_by_movement: movements,
             piece_s: cut.map(|cut| cut.piece),
@@ -205,8 +212,12 @@ fn grouped(attacks: &[Line], independent: bool, group: impl Fn(&Line) -> Option<
         }
     }
     let kind = |lines: Vec<&Line>| {
-        let rate = |is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), independent, is);
-        Kind { apcer: rate(Ended::taken_for_live), admitted: rate(Ended::admitted), undecided: rate(Ended::undecided) }
+        let rate = |among, is: fn(&Ended) -> bool| Rate::of(lines.iter().copied(), among, independent, is);
+        Kind {
+            tally: Tally::of(lines.iter().copied()),
+            apcer: rate(Among::Judged, Ended::taken_for_live),
+            admission: rate(Among::LookedAt, Ended::admitted),
+        }
     };
     groups.into_iter().map(|(name, lines)| (name, kind(lines))).collect()
 }
@@ -279,7 +290,8 @@ pub(super) mod tests {
             from_s: None,
             kind: Some("replay".into()),
             victim: None,
-            outcome: "refused",
+            enrolled_from: None,
+            outcome: ended.outcome(),
             decision: String::new(),
             challenged,
             cue: None,
@@ -303,28 +315,38 @@ pub(super) mod tests {
         let attacks = vec![
             waved("ada", line(spoof, true, 0.6)),
             waved("ben", line(Decision::Deny(Reason::FaceMismatch), false, 0.95)),
+            waved("eve", line(Decision::Refer(Reason::SeveralFaces), false, 0.95)),
         ];
         let report = Report::new(live, attacks, Vec::new(), &policy(), None);
         let json = serde_json::to_value(&report).unwrap();
         for (key, wanted) in [
             ("live_sessions", 4.0),
             ("live_admitted", 1.0),
-            ("live_undecided", 2.0),
-            ("attack_sessions", 2.0),
+            ("live_asked", 1.0),
+            ("live_refused", 1.0),
+            ("live_not_looked_at", 1.0),
+            ("attack_sessions", 3.0),
             ("attacks_admitted", 0.0),
-            ("attacks_undecided", 1.0),
-            // the PAD alone took one attack for live, though its face was somebody else's
-            ("apcer", 0.5),
-            ("bpcer", 0.25),
+            ("attacks_asked", 1.0),
+            ("attacks_refused", 1.0),
+            ("attacks_not_looked_at", 1.0),
+            // One of the three that were looked at.
+            ("ask_rate", 1.0 / 3.0),
+            // Of the one attack that was judged the PAD alone took one for live: its face was somebody else's.
+            ("apcer", 1.0),
+            // One of the two that were judged.
+            ("bpcer", 0.5),
             ("decide_ms_p50", 700.0),
             ("decide_ms_p95", 700.0),
         ] {
             assert_eq!(json[key].as_f64(), Some(wanted), "{key} in {json:#}");
         }
         let markdown = markdown(&report);
-        for wanted in
-            ["| replay | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |", "| waved | 2 | 0 | 1 | 50.0 % | 1.3 to 98.7 % |"]
-        {
+        for wanted in [
+            "| attacks | 3 | 0 | 1 | 1 | 1 | 0 | 0.0 % | 0.0 to 84.2 % |",
+            "| replay | 3 | 0 | 1 | 1 | 1 | 100.0 % | 2.5 to 100.0 % |",
+            "| waved | 3 | 0 | 1 | 1 | 1 | 100.0 % | 2.5 to 100.0 % |",
+        ] {
             assert!(markdown.contains(wanted), "{markdown}");
         }
     }
@@ -358,10 +380,10 @@ pub(super) mod tests {
         let markdown = markdown(&report);
         for wanted in [
             "pieces of 1 s, one beginning every 0.1333 s",
-            "| ada | 3 | 2 | 1 | 700 ms | 700 ms |",
-            "| ben | 1 | 0 | 0 | - | - |",
-            "| ada | refused |",
-            "| ada from 0.27 s | refused |",
+            "| ada | 3 | 2 | 1 | 0 | 0 | 700 ms | 700 ms |",
+            "| ben | 1 | 0 | 0 | 1 | 0 | - | - |",
+            "| ada | admitted |",
+            "| ada from 0.27 s | admitted |",
         ] {
             assert!(markdown.contains(wanted), "{wanted} in {markdown}");
         }
