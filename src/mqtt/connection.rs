@@ -155,24 +155,23 @@ impl Connection {
 
     /// The CONNACK.
     async fn first(&mut self, clean_start: bool) -> Result<Welcome, LinkFault> {
-        match self.any().await? {
-            Packet::ConnAck(connack) if connack.code == ConnectReturnCode::Success => {
-                let welcome = Welcome::read(connack, clean_start).map_err(|what| self.surprise(what))?;
-                self.largest = welcome.maximum_packet_size;
-                // A broker that wants to hear more often is told more often; ours is the longest in any case.
-                let asked = welcome.server_keep_alive.filter(|&seconds| seconds > 0);
-                let asked = asked.map_or(KEEP_ALIVE, |seconds| Duration::from_secs(seconds.into()));
-                self.ping_after = asked.min(KEEP_ALIVE) * 2 / 3;
-                Ok(welcome)
-            }
-            Packet::ConnAck(connack) => {
-                Err(LinkFault::Refused { broker: self.broker.clone(), reason: connect_reason(connack.code) })
-            }
-            other => match self.lawful(other) {
+        let packet = self.any().await?;
+        let Packet::ConnAck(connack) = packet else {
+            return match self.lawful(packet) {
                 Ok(_) => Err(self.surprise("it sent something else before its CONNACK")),
                 Err(fault) => Err(fault),
-            },
+            };
+        };
+        if connack.code != ConnectReturnCode::Success {
+            return Err(LinkFault::Refused { broker: self.broker.clone(), reason: connect_reason(connack.code) });
         }
+        let welcome = Welcome::read(connack, clean_start).map_err(|what| self.surprise(what))?;
+        self.largest = welcome.maximum_packet_size;
+        // A broker that wants to hear more often is told more often; ours is the longest in any case.
+        let asked = welcome.server_keep_alive.filter(|&seconds| seconds > 0);
+        let asked = asked.map_or(KEEP_ALIVE, |seconds| Duration::from_secs(seconds.into()));
+        self.ping_after = asked.min(KEEP_ALIVE) * 2 / 3;
+        Ok(welcome)
     }
 
     /// The next packet that says something: PUBACK, SUBACK or PUBLISH (of QoS 0 or 1, with a topic). Keeps the connection

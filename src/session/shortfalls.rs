@@ -21,6 +21,9 @@ enum Seen {
 
 use Seen::{Another, Covered, Face, Nobody, Several};
 
+/// Parts of a tap: so many frames of what is seen.
+type Shown<'s> = &'s [(u64, Seen)];
+
 const WRONG: (f32, f32) = (0.1, 0.9);
 const SPOOF: (f32, f32) = (0.9, 0.2);
 const NEAR: (f32, f32) = (0.4, 0.9);
@@ -94,7 +97,7 @@ const SUSPECTED: Decision = Decision::Refer(Reason::SpoofSuspected);
 
 #[test]
 fn no_trick_hides_a_failed_match() {
-    let cases: [(&str, &[(u64, Seen)], Decision, u32); 15] = [
+    let cases: [(&str, Shown<'_>, Decision, u32); 15] = [
         (
             "a wrong face, then another for a frame",
             &[(22, shown(WRONG)), (1, another(WRONG)), (1, Nobody)],
@@ -156,7 +159,7 @@ fn no_trick_hides_a_failed_match() {
 
 #[test]
 fn somebody_who_walks_through_the_picture_is_nobodys_attempt() {
-    let cases: [(&str, &[(u64, Seen)], Decision); 7] = [
+    let cases: [(&str, Shown<'_>, Decision); 7] = [
         ("a friend for a frame", &[(4, shown(STUDENT)), (1, another(WRONG)), (1, another(STUDENT))], Decision::Admit),
         (
             "a friend for half a second",

@@ -202,7 +202,9 @@ mod tests {
 
     #[test]
     fn answers_in_several_steps_are_put_together() {
-        let table: &[(&[(&str, &str)], Result<&str, ApduError>)] = &[
+        /// Commands with their answers.
+        type Exchange<'e> = &'e [(&'e str, &'e str)];
+        let table: &[(Exchange<'_>, Result<&str, ApduError>)] = &[
             (&[(GET, "6c04"), ("ffca000004", "deadbeef 9000")], Ok("deadbeef")),
             (&[(GET, "6c08"), ("ffca000008", "01fe0123456789ab 6282")], Ok("01fe0123456789ab")),
             (&[(GET, "6107"), ("ffc0000007", "04112233445566 9000")], Ok("04112233445566")),

@@ -87,7 +87,7 @@ impl Host {
         let (host, port) = match text.rsplit_once(':') {
             _ if is_v6 => return Err(HostError::NoPort { host: format!("[{text}]") }),
             Some((host, port)) if !host.is_empty() && !port.ends_with(']') => (host, port),
-            Some((host, _)) if host.is_empty() => return Err(HostError::Empty),
+            Some(("", _)) => return Err(HostError::Empty),
             Some(_) | None => {
                 let host: Self = text.parse()?;
                 return Err(HostError::NoPort { host: host.bracketed() });

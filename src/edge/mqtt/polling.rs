@@ -77,7 +77,7 @@ impl Unanswered {
     /// A packet id that nothing unanswered has. There are far more than `most`.
     fn place(&mut self, seq: Option<Seq>) -> u16 {
         loop {
-            self.last = if self.last + 1 >= SUBSCRIPTION { 1 } else { self.last + 1 };
+            self.last = if self.last + 1 == SUBSCRIPTION { 1 } else { self.last + 1 };
             if !self.sent.contains_key(&self.last) {
                 self.sent.insert(self.last, (seq, Instant::now()));
                 return self.last;
@@ -93,7 +93,7 @@ impl Unanswered {
 
 pub(super) fn tls(settings: &Settings) -> Result<native_tls::TlsConnector, UplinkError> {
     let authorities = Authorities::read(&settings.tls.authority).map_err(crate::mqtt::TrustError::from)?;
-    Ok(connector(&authorities, &settings.tls.certificate, &settings.tls.key)?)
+    connector(&authorities, &settings.tls.certificate, &settings.tls.key)
 }
 
 impl UplinkLoop {

@@ -77,11 +77,12 @@ impl Office {
         let credential = Credential { pseudonym: card(n), profile: CredentialProfile::Uid };
         self.queries.send(LookupRequest { event, credential }).unwrap();
         loop {
-            match self.happened.recv().unwrap() {
-                Happened::LookedUp(answered, found) if answered == event => return *found,
-                Happened::Roster(_) => {}
-                other => panic!("{other:?}"),
+            let happened = self.happened.recv().unwrap();
+            if let Happened::LookedUp(answered, found) = happened {
+                assert_eq!(answered, event);
+                return *found;
             }
+            assert!(matches!(happened, Happened::Roster(_)), "{happened:?}");
         }
     }
 }

@@ -175,9 +175,12 @@ impl Editions {
 }
 
 fn trace(path: &Path, live: &RosterStore) -> Result<Trace, RosterError> {
-    let file = fs::metadata(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Fault::Missing { path: path.into() },
-        _ => Fault::File { path: path.into(), source },
+    let file = fs::metadata(path).map_err(|source| {
+        if source.kind() == io::ErrorKind::NotFound {
+            Fault::Missing { path: path.into() }
+        } else {
+            Fault::File { path: path.into(), source }
+        }
     })?;
     let changes = live.sealed.connection().query_row("PRAGMA data_version", [], |row| row.get(0));
     Ok(Trace { file: (file.dev(), file.ino()), changes: changes.map_err(live.sealed.fault("look for changes"))? })
