@@ -55,7 +55,7 @@ use crate::{
     },
     flow::{Acts, Happened, Observe, Record, Verify, listen, mirror, show},
     session::{Door, Policy, Session},
-    store::read_secret,
+    store::{Credentials, KeyFolder, Secret},
     vision::{Options, Pipeline},
 };
 
@@ -95,10 +95,19 @@ mod limit {
 /// What the process was started with, beside its configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// systemd's `$CREDENTIALS_DIRECTORY`.
-    pub credentials: Option<PathBuf>,
+    /// What systemd handed over.
+    pub credentials: Credentials,
+    /// The file that the configuration was read from.
+    pub configuration: Option<PathBuf>,
     /// The end of the log, for the console.
     pub log: Option<Tail>,
+}
+
+impl Environment {
+    /// The box's keys.
+    fn keys(&self, config: &Config) -> KeyFolder {
+        KeyFolder::with(&config.keys, self.credentials.clone())
+    }
 }
 
 /// Runs the box until SIGTERM or SIGINT.
@@ -132,13 +141,14 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     let Some(_running) = Running::claim(&config.state)? else {
         bail!("another examgate runs on the state folder {}: stop it first", config.state.display());
     };
-    let edges = Edges::set(config)?;
-    let stores = Stores::open(config, environment, &models)?;
+    let keys = environment.keys(config);
+    let edges = Edges::set(config, &keys)?;
+    let stores = Stores::open(config, &keys, &models)?;
     if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
         tracing::error!("{shortage}");
     }
     let uplink = match &config.uplink {
-        Some(uplink) => Some(Broker::prepare(config, uplink, &stores.exam, &models, Arc::clone(&edges.clock))?),
+        Some(uplink) => Some(Broker::prepare(config, &keys, uplink, &stores.exam, &models, Arc::clone(&edges.clock))?),
         None => None,
     };
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
@@ -169,9 +179,8 @@ struct Edges {
 }
 
 impl Edges {
-    fn set(config: &Config) -> Result<Self> {
-        let pepper =
-            Pepper::from_bytes(*read_secret(&config.keys.join("pepper.key")).context("the pepper cannot be read")?);
+    fn set(config: &Config, keys: &KeyFolder) -> Result<Self> {
+        let pepper = Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?);
         let order = config.card.uid_order;
         #[cfg(feature = "sim")]
         if let Some(sim) = &config.sim {
@@ -299,7 +308,7 @@ impl Appliance<'_> {
                     log: environment.log.clone(),
                 };
                 let stop = Arc::clone(&close);
-                Some(office.open(&parts, config, console, stop).await?)
+                Some(office.open(&parts, config, &environment.keys(config), console, stop).await?)
             }
             (Some(_) | None, None) | (None, Some(_)) => {
                 // Whoever records ends when nobody submits any more.

@@ -3,7 +3,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -14,6 +14,7 @@ use examgate::{
     config::{Config, ConfigError},
     domain::{DeviceId, Timestamp},
     edge::system::Tail,
+    store::Credentials,
 };
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -48,6 +49,10 @@ enum Command {
         /// The box's configuration (TOML).
         #[arg(long)]
         config: PathBuf,
+        /// As whom to look, where root asks: only what the service's user can open serves the box [default: examgate, or the owner of the
+        /// key folder where there is no such user].
+        #[arg(long, value_name = "NAME", conflicts_with = "tune")]
+        user: Option<String>,
         /// One JSON array instead of lines.
         #[arg(long)]
         json: bool,
@@ -102,19 +107,22 @@ fn main() -> ExitCode {
 
 fn obey(command: Command, log: Tail) -> Result<ExitCode> {
     match command {
-        Command::Run { config } => app::run(&read(&config)?, &environment(log)).map(|()| ExitCode::SUCCESS),
-        Command::Doctor { config, json: _, tune: true } => {
+        Command::Run { config } => app::run(&read(&config)?, &environment(log, &config)).map(|()| ExitCode::SUCCESS),
+        Command::Doctor { config, tune: true, .. } => {
             writeln!(std::io::stdout(), "{}", tune::tune(&read(&config)?)?.join("\n"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor { config, json, tune: false } => {
-            let findings = doctor::examine(&read(&config)?, &environment(log));
+        Command::Doctor { config: path, json, user, tune: false } => {
+            let (config, mut environment) = (read(&path)?, environment(log, &path));
+            let judged = doctor::judge_as(&config, &mut environment, user.as_deref())?;
+            let mut findings = doctor::examine(&config, &environment);
+            findings.insert(0, judged);
             let text = if json { doctor::as_json(&findings) } else { doctor::as_text(&findings) };
             writeln!(std::io::stdout(), "{text}")?;
             Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::ChangeId { config, from } => {
-            writeln!(std::io::stdout(), "{}", app::change_id(&read(&config)?, &environment(log), &from)?)?;
+            writeln!(std::io::stdout(), "{}", app::change_id(&read(&config)?, &environment(log, &config), &from)?)?;
             Ok(ExitCode::SUCCESS)
         }
         #[cfg(feature = "sim")]
@@ -135,8 +143,9 @@ fn read(path: &PathBuf) -> Result<Config> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "here the environment is read, once")]
-fn environment(log: Tail) -> Environment {
-    Environment { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), log: Some(log) }
+fn environment(log: Tail, configuration: &Path) -> Environment {
+    let credentials = Credentials::new(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    Environment { credentials, configuration: Some(configuration.into()), log: Some(log) }
 }
 
 /// `RUST_LOG` chooses; without it, everything from `info` up, but the runtime's chatter only from `warn` up. What `doctor` finds

@@ -8,6 +8,7 @@ mod evaluate;
 mod exact;
 mod exit;
 mod faces;
+mod keys;
 mod measuring;
 mod models;
 mod pairs;
@@ -20,6 +21,7 @@ mod similarities_tests;
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -91,6 +93,12 @@ fn main() -> ExitCode {
             exit::code(&error).into()
         }
     }
+}
+
+/// Where systemd put this command's credentials (systemd.exec(5)).
+#[expect(clippy::disallowed_methods, reason = "here the environment is read")]
+fn credentials_directory() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the fleet's side reads the wall clock")]

@@ -10,12 +10,16 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use examgate::{
-    domain::{ExamId, Pepper, Proctor, ProctorId},
-    store::{KeyFolder, KeyName, Layout, Pin, RosterStore, read_secret},
+    domain::{ExamId, Proctor, ProctorId},
+    store::{KeyName, Layout, Pin, RosterStore},
     wire::uid::UidForm,
 };
 
-use crate::{exit::Refusal, roster::pseudonym};
+use crate::{
+    exit::Refusal,
+    keys::{self, KeyArgs},
+    roster::pseudonym,
+};
 
 /// Longest name, characters.
 const LONGEST_NAME: usize = 80;
@@ -46,9 +50,8 @@ pub(crate) struct Place {
     /// The state folder with the exam's roster.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// The folder of keys.
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Args)]
@@ -67,7 +70,7 @@ pub(crate) struct Add {
     /// How the number is written: hex, hex-reversed, decimal or decimal-reversed.
     #[arg(long, value_name = "FORM", default_value = "hex")]
     card_form: UidForm,
-    /// The fleet's pepper [default: pepper.key in --keys].
+    /// The fleet's pepper [default: pepper.key among the credentials, else in --keys].
     #[arg(long, value_name = "FILE")]
     pepper: Option<PathBuf>,
 }
@@ -102,7 +105,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 
 impl Place {
     fn open(&self) -> anyhow::Result<RosterStore> {
-        let keys = KeyFolder::new(&self.keys, None);
+        let keys = self.keys.folder()?;
         let open = || -> anyhow::Result<RosterStore> {
             let key = keys.read(KeyName::Exam(&self.exam))?;
             Ok(RosterStore::open(&Layout::new(&self.store).exam(&self.exam), &key)?)
@@ -117,11 +120,19 @@ impl Add {
         if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
             bail!(Refusal::Usage(format!("--name: 1 to {LONGEST_NAME} characters on one line")));
         }
-        let path = self.pepper.clone().unwrap_or_else(|| self.place.keys.join("pepper.key"));
-        let pepper = read_secret(&path).context(Refusal::Usage("the pepper cannot be used".into()))?;
-        let card = pseudonym(&Pepper::from_bytes(*pepper), self.card_form, &self.card)
-            .map_err(|why| Refusal::Usage(format!("--card: {why}")))?;
+        let missing = || {
+            Refusal::Usage("there is no pepper.key in --keys, nor among the credentials: name it with --pepper".into())
+        };
+        let pepper = keys::pepper(&self.place.keys.pepper(self.pepper.as_deref())?.ok_or_else(missing)?);
+        let card =
+            pseudonym(&pepper, self.card_form, &self.card).map_err(|why| Refusal::Usage(format!("--card: {why}")))?;
         let mut roster = self.place.open()?;
+        if roster.pepper()?.is_some_and(|made_with| made_with != pepper.check()) {
+            bail!(Refusal::Usage(format!(
+                "the roster of {} was made with another pepper: the box would not know the proctor's card. Name that pepper with --pepper",
+                self.place.exam
+            )));
+        }
         let pin = ask_pin()?;
         let proctor = Proctor { id: self.id.clone(), name: name.into(), card };
         roster

@@ -18,11 +18,11 @@ use crate::{
     edge::{
         clock::Clock,
         mqtt::{self, Tls},
-        system::{BootId, read_private},
+        system::BootId,
     },
     flow::deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
     mqtt::Authorities,
-    store::{EventStore, read_secret},
+    store::{EventStore, KeyFolder, Secret},
     vision::VerifiedModels,
     wire::{
         keys::SigningKey,
@@ -42,6 +42,7 @@ impl Broker {
     /// Where and as whom to connect.
     pub(super) fn settings(
         config: &Config,
+        keys: &KeyFolder,
         uplink: &config::Uplink,
         exam: Option<&Exam>,
         models: &VerifiedModels,
@@ -59,11 +60,7 @@ impl Broker {
             host: uplink.host.clone(),
             port: uplink.port,
             device: config.device.clone(),
-            tls: Tls {
-                authority,
-                certificate: read(&uplink.certificate)?,
-                key: read_private(&config.keys.join("tls.key"))?,
-            },
+            tls: Tls { authority, certificate: read(&uplink.certificate)?, key: keys.text(Secret::Tls)? },
             state: DeviceState::new(Status::Online, boot.0, versions),
             patience: mqtt::Patience::default(),
         })
@@ -71,19 +68,20 @@ impl Broker {
 
     pub(super) fn prepare(
         config: &Config,
+        keys: &KeyFolder,
         uplink: &config::Uplink,
         exam: &Exam,
         models: &VerifiedModels,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let seed = read_secret(&config.keys.join("device.key")).context("the box's signing key cannot be read")?;
+        let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
         let parties = Parties {
             device: config.device.clone(),
             key: SigningKey::from_seed(&seed),
             collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
             receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
         };
-        let settings = Self::settings(config, uplink, Some(exam), models)?;
+        let settings = Self::settings(config, keys, uplink, Some(exam), models)?;
         let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
         Ok(Self { line, polling, parties, clock })
     }

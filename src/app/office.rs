@@ -28,13 +28,13 @@ use crate::{
         card::ReaderView,
         clock::Clock,
         console::{Console, Identity, Limits, Line, PartStatus, Status},
-        system::{Tail, read_private},
+        system::Tail,
     },
     flow::{
         Oversee, Submitted,
         deliver::{Delivery, Standing},
     },
-    store::{Editions, EventStore},
+    store::{Editions, EventStore, KeyFolder, Secret},
 };
 
 /// The console's own handles of the box's databases.
@@ -68,10 +68,11 @@ impl Office {
         self,
         parts: &Parts,
         config: &Config,
+        keys: &KeyFolder,
         console: &config::Console,
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
-        let (identity, listen) = (identity(config, &console.certificate)?, console.listen);
+        let (identity, listen) = (identity(keys, &console.certificate)?, console.listen);
         let Self { in_force, clock, reading, submit, invitations, newest, camera, reader, delivery, log } = self;
         let Reading { roster, events, look } = reading;
         let pulse = Pulse {
@@ -123,11 +124,11 @@ impl Office {
 }
 
 /// The console's certificate and key.
-pub(super) fn identity(config: &Config, certificate: &Path) -> Result<Identity> {
+pub(super) fn identity(keys: &KeyFolder, certificate: &Path) -> Result<Identity> {
     Ok(Identity {
         certificate: std::fs::read(certificate)
             .with_context(|| format!("the console's certificate {} cannot be read", certificate.display()))?,
-        key: read_private(&config.keys.join("console.key")).context("the console's key cannot be used")?,
+        key: keys.text(Secret::Console).context("the console's key cannot be used")?,
     })
 }
 

@@ -11,7 +11,7 @@ use crate::{
         clock::{Clock as _, SystemClock},
         system::{Running, free_space},
     },
-    store::{Cause, EventStore, KeyFolder, KeyName, Layout, Limits},
+    store::{Cause, EventStore, KeyName, Layout, Limits},
 };
 
 /// How much may wait for the collector.
@@ -76,7 +76,7 @@ pub fn change_id(config: &Config, environment: &Environment, from: &DeviceId) ->
         "an examgate runs on the state folder {}: stop it first",
         config.state.display()
     );
-    let keys = KeyFolder::new(&config.keys, environment.credentials.clone());
+    let keys = environment.keys(config);
     let key = keys.read(KeyName::Events).context("the key of the event store cannot be had")?;
     let path = Layout::new(&config.state).events();
     anyhow::ensure!(path.exists(), "there is no event store at {}: nothing has to be changed", path.display());

@@ -28,7 +28,7 @@ pub use decision::{Decision, QualityDefect, Reason, Shortfall};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};
 pub use language::{Language, NotALanguage};
 pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
-pub use pepper::Pepper;
+pub use pepper::{Pepper, PepperCheck};
 pub use proctor::{Invitation, Proctor, SignInCode};
 pub use roster::{
     CardStanding, DeviceId, Exam, ExamId, ExamWindow, NotAnIdentifier, ProctorId, RoomId, Roster, RosterEntry,

@@ -8,6 +8,24 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{CardPseudonym, CredentialProfile};
 
+/// Tells peppers apart and says nothing of them: 128 bits of HMAC-SHA256 of a fixed text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PepperCheck([u8; 16]);
+
+impl PepperCheck {
+    /// Wraps a stored check.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
 /// 32 secret bytes shared by the fleet and its boxes. Redacted in `Debug`, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Pepper([u8; 32]);
@@ -34,6 +52,17 @@ impl Pepper {
         mac.update(identifier);
         CardPseudonym::from_bytes(mac.finalize().into_bytes().into())
     }
+
+    /// What a roster keeps of the pepper that its pseudonyms were made with.
+    #[must_use]
+    pub fn check(&self) -> PepperCheck {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(b"examgate/pepper-check\0");
+        let whole: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut check = [0; 16];
+        check.copy_from_slice(&whole[..16]);
+        PepperCheck(check)
+    }
 }
 
 impl fmt::Debug for Pepper {
@@ -54,6 +83,8 @@ mod tests {
         assert_ne!(name, pepper.pseudonym(CredentialProfile::Piv, &[1, 2, 3, 4]));
         assert_ne!(name, pepper.pseudonym(CredentialProfile::Uid, &[4, 3, 2, 1]));
         assert_ne!(name, Pepper::from_bytes([2; 32]).pseudonym(CredentialProfile::Uid, &[1, 2, 3, 4]));
+        assert_ne!(pepper.check(), Pepper::from_bytes([2; 32]).check());
+        assert_eq!(pepper.check(), PepperCheck::from_bytes(*Pepper::from_bytes([1; 32]).check().as_bytes()));
         assert_eq!(format!("{pepper:?} {name:?}"), "Pepper(redacted) CardPseudonym(redacted)");
     }
 }

@@ -83,6 +83,12 @@ pub enum Lying {
     Pulled,
 }
 
+/// What a script has set the wall clock to, for whoever asks without following; `None` before it has.
+#[must_use]
+pub fn scripted_time(sim: &Sim) -> Option<Timestamp> {
+    fs::read_to_string(sim.strings.join("clock")).ok()?.trim().parse().ok()
+}
+
 /// The near end: pulls.
 #[derive(Clone, Debug)]
 pub struct Strings(PathBuf);

@@ -3,11 +3,17 @@
 //! It never opens a database and never touches a key.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
-use super::key::sync_folder_of;
+use rustix::{
+    fs::{FlockOperation, fcntl_lock},
+    io::Errno,
+};
+
+use super::owner::{make_folder, sync_folder_of};
 use crate::domain::ExamId;
 
 /// The state folder of one box.
@@ -31,6 +37,14 @@ pub enum LayoutError {
     #[error("cannot list the exams in {}", path.display())]
     List {
         /// The folder.
+        path: PathBuf,
+        /// The underlying error.
+        source: io::Error,
+    },
+    /// It cannot be told whether an exam's database is open.
+    #[error("cannot tell whether a program has {} open", path.display())]
+    Ask {
+        /// The file.
         path: PathBuf,
         /// The underlying error.
         source: io::Error,
@@ -76,7 +90,7 @@ impl Layout {
     /// [`LayoutError::Make`].
     pub fn make(&self) -> Result<(), LayoutError> {
         let make = || {
-            fs::create_dir_all(self.folder())?;
+            make_folder(&self.folder())?;
             // The entries of both folders, so that a power cut does not take what is put into them.
             sync_folder_of(&self.folder())?;
             sync_folder_of(&self.root)
@@ -99,6 +113,26 @@ impl Layout {
         }
         exams.sort();
         Ok(exams)
+    }
+
+    /// Whether another program has an exam's database open, as a box has that serves, and one that holds it beside its own.
+    ///
+    /// # Errors
+    /// [`LayoutError::Ask`].
+    pub fn is_open(&self, exam: &ExamId) -> Result<bool, LayoutError> {
+        let path = self.exam(exam);
+        let failed = |source| LayoutError::Ask { path: path.clone(), source };
+        let file = match File::options().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(failed(source)),
+        };
+        // Whoever has a database in WAL mode open holds a shared lock on it (SQLite, "File Locking And Concurrency"). Ours goes with `file`.
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(false),
+            Err(Errno::AGAIN | Errno::ACCESS) => Ok(true),
+            Err(error) => Err(failed(error.into())),
+        }
     }
 
     /// Removes an exam's database. Erase its key first: that is what makes the content unreadable.

@@ -6,6 +6,7 @@
 mod events;
 mod key;
 mod layout;
+mod owner;
 mod pin;
 mod reserve;
 mod roster;
@@ -15,7 +16,7 @@ pub use events::{
     Acknowledged, Began, Cause, Contradiction, Ends, EpochInfo, EventError, EventStore, Headroom, Limits, Outgoing,
     Recorded, Row,
 };
-pub use key::{Key, KeyError, KeyFolder, KeyName, read_secret};
+pub use key::{Credentials, Key, KeyError, KeyFolder, KeyName, Secret, Source, read_secret};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};
-pub use roster::{Editions, Found, Replaced, RosterError, RosterStore, RosterView, proctor_mark};
+pub use roster::{Editions, Found, Replaced, RosterError, RosterStore, RosterView, Seats, proctor_mark};

@@ -13,6 +13,8 @@ use std::{
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
+use super::owner::hand_over;
+
 /// What one retry of a decision gets, bytes. A decision writes about eight 4 KiB pages to the log; a full log is moved
 /// into the database by SQLite itself and is then used again.
 const SLICE: u64 = 64 * 1024;
@@ -21,7 +23,8 @@ const SLICE: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Reserve {
     path: PathBuf,
-    file: File,
+    /// None where it is only looked at.
+    file: Option<File>,
     size: u64,
     held: u64,
 }
@@ -30,10 +33,17 @@ impl Reserve {
     /// Opens or makes the file and fills it as far as the disk allows.
     pub(super) fn open(path: &Path, size: u64) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        hand_over(&file, path)?;
         let held = file.metadata()?.blocks() * 512;
-        let mut reserve = Self { path: path.into(), file, size, held: held.min(size) };
+        let mut reserve = Self { path: path.into(), file: Some(file), size, held: held.min(size) };
         reserve.refill()?;
         Ok(reserve)
+    }
+
+    /// Looks at the file and makes nothing. One that is not there yet is taken for whole: it is made at the next start.
+    pub(super) fn look(path: &Path, size: u64) -> Self {
+        let held = std::fs::metadata(path).map_or(size, |file| file.blocks() * 512);
+        Self { path: path.into(), file: None, size, held: held.min(size) }
     }
 
     /// Whether all of it is set aside.
@@ -43,15 +53,13 @@ impl Reserve {
 
     /// Sets aside again what was given back, once the disk has twice that much free. Quick when nothing is missing.
     pub(super) fn refill(&mut self) -> io::Result<()> {
-        if self.is_whole() {
-            return Ok(());
-        }
+        let Some(file) = self.file.as_ref().filter(|_| !self.is_whole()) else { return Ok(()) };
         let disk = statvfs(&self.path)?;
         let missing = self.size - self.held;
         if disk.f_bavail.saturating_mul(disk.f_frsize) < missing.saturating_mul(2) {
             return Ok(());
         }
-        match fallocate(&self.file, FallocateFlags::empty(), 0, self.size) {
+        match fallocate(file, FallocateFlags::empty(), 0, self.size) {
             Ok(()) => self.held = self.size,
             // Another writer was quicker: try again later.
             Err(rustix::io::Errno::NOSPC) => {}
@@ -62,11 +70,9 @@ impl Reserve {
 
     /// Gives one slice back to the filesystem. Returns whether there was one.
     pub(super) fn release(&mut self) -> io::Result<bool> {
-        if self.held == 0 {
-            return Ok(false);
-        }
+        let Some(file) = self.file.as_ref().filter(|_| self.held > 0) else { return Ok(false) };
         let left = self.held.saturating_sub(SLICE);
-        self.file.set_len(left)?;
+        file.set_len(left)?;
         self.held = left;
         Ok(true)
     }

@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, bail};
 use examgate::{
     domain::{Embedding, ExamId, StudentId},
-    store::{KeyFolder, KeyName, Layout, RosterStore},
+    store::{KeyName, Layout, RosterStore},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::{exit::Refusal, measuring::MeasuringArgs, similarities::Faces};
+use crate::{exit::Refusal, keys::KeyArgs, measuring::MeasuringArgs, similarities::Faces};
 
 /// From here on two templates are of one and the same photo, perhaps saved again or scaled: photos of one person taken at different times
 /// do not come as near, twins neither.
@@ -34,9 +34,8 @@ pub(crate) struct Args {
     /// The state folder with the roster's database.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// The folder of keys.
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
     #[command(flatten)]
     measuring: MeasuringArgs,
 }
@@ -61,7 +60,7 @@ struct Findings {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let (keys, database) = (KeyFolder::new(&args.keys, None), Layout::new(&args.store).exam(&args.exam));
+    let (keys, database) = (args.keys.folder()?, Layout::new(&args.store).exam(&args.exam));
     let refused = || Refusal::Usage(format!("the roster {} cannot be opened", database.display()));
     if !database.exists() {
         bail!(Refusal::Usage(format!("there is no roster {}: import it first", database.display())));

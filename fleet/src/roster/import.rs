@@ -15,7 +15,9 @@ use examgate::{
         CardPseudonym, Exam, ExamId, ExamWindow, Pepper, ProctorId, Roster, RosterEntry, RosterVersion, Template,
         Timestamp,
     },
-    store::{Key, KeyFolder, KeyName, Layout, Replaced, RosterError, RosterStore, read_secret},
+    store::{
+        EventStore, KeyError, KeyFolder, KeyName, Layout, Limits, Replaced, RosterError, RosterStore, Secret, Source,
+    },
     vision::EmbedderSpec,
     wire::uid::UidForm,
 };
@@ -23,6 +25,7 @@ use examgate::{
 use super::{
     cards::{FormDoubt, pseudonym},
     check::compare_all,
+    pepper::PepperFile,
     photos::{self, Claim, Claims, Folder},
     report::{Pair, Photo, Place, Poor, Refused, Report, Turned, Without},
     rows::{self, Row},
@@ -31,6 +34,7 @@ use super::{
 use crate::{
     exit::Refusal,
     faces::{Enrolled, PhotoFault, enrol},
+    keys::{self, KeyArgs},
     models::{self, ModelArgs},
     similarities::Faces,
 };
@@ -71,7 +75,9 @@ use crate::{
     --opens 2026-12-14T08:30:00-05:00 --closes 2026-12-14T09:15:00-05:00 \\
     --store state --keys keys --report import.json
 
-The exam's key is made in --keys if it is not there yet. Boxes need the same pepper: it turns card numbers into pseudonyms."
+The exam's key is made in --keys if it is not there yet. Boxes need the same pepper: it turns card numbers into pseudonyms.
+On a box whose root key is a credential: examgate-with-keys examgate-fleet roster import ...
+Run by root, everything that is made goes to the owner of --store and --keys."
 )]
 pub(crate) struct Args {
     /// The students.
@@ -95,10 +101,10 @@ pub(crate) struct Args {
     /// The state folder that the roster's database goes to.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// The folder of keys.
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
-    /// The fleet's pepper, 32 bytes, mode 0600 [default: pepper.key in --keys, made if it is not there].
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// The fleet's pepper, 32 bytes, mode 0600 [default: pepper.key among the credentials, else in
+    /// --keys, made if it is not there].
     #[arg(long, value_name = "FILE")]
     pepper: Option<PathBuf>,
     /// How the CSV prints card numbers: hex, hex-reversed, decimal or decimal-reversed.
@@ -126,7 +132,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if window.opens >= window.closes {
         bail!(Refusal::Usage(format!("doors close ({}) before they open ({})", args.closes, args.opens)));
     }
-    let pepper = PepperFile::find(args)?;
+    let pepper = PepperFile::find(&args.keys, args.pepper.as_deref())?;
     let refused = || Refusal::Data(format!("{} cannot be used, nothing was written", args.csv.display()));
     let bytes = table(&args.csv)?;
     let mut shelf = Shelf::find(args)?;
@@ -167,9 +173,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
     let exam = Exam { id: args.exam.clone(), title: args.title.clone(), window, version };
     let roster = roster(exam, rows, &claims, enrolled);
-    shelf.keys.provision()?;
+    keys::settle_owner(&args.store, &args.keys.keys)?;
+    shelf.provision()?;
     pepper.keep()?;
-    report.unchanged = shelf.replace(&roster)? == Replaced::Unchanged;
+    report.unchanged = shelf.replace(&roster, &pepper.pepper())? == Replaced::Unchanged;
     (report.exam, report.version) = (args.exam.to_string(), version.0);
     if let Some(path) = &args.report {
         report.save(path).with_context(|| format!("the roster is written, but not the report {}", path.display()))?;
@@ -255,40 +262,6 @@ fn roster(exam: Exam, rows: Vec<Row>, claims: &Claims, enrolled: Vec<Result<Enro
     Roster { exam, entries: entries.collect() }
 }
 
-/// The fleet's pepper, perhaps not yet on disk.
-struct PepperFile {
-    key: Key,
-    new: Option<PathBuf>,
-}
-
-impl PepperFile {
-    /// Reads the pepper. One that was not asked for by name and is not there is made, but not written yet.
-    fn find(args: &Args) -> anyhow::Result<Self> {
-        let path = args.pepper.clone().unwrap_or_else(|| args.keys.join("pepper.key"));
-        if args.pepper.is_none() && !path.exists() {
-            return Ok(Self { key: Key::generate()?, new: Some(path) });
-        }
-        let secret = read_secret(&path).with_context(|| Refusal::Usage("the pepper cannot be used".into()))?;
-        Ok(Self { key: Key::from_bytes(*secret), new: None })
-    }
-
-    fn pepper(&self) -> Pepper {
-        Pepper::from_bytes(*self.key.expose())
-    }
-
-    /// Writes a pepper that is new, and says so.
-    fn keep(&self) -> anyhow::Result<()> {
-        let Some(path) = &self.new else { return Ok(()) };
-        self.key.write_new(path)?;
-        writeln!(
-            io::stderr(),
-            "examgate-fleet: made the fleet's pepper {}: every box of the fleet needs this very file, and later imports too",
-            path.display()
-        )?;
-        Ok(())
-    }
-}
-
 /// Where the exam's roster stands, and the key that opens it.
 struct Shelf {
     keys: KeyFolder,
@@ -300,7 +273,8 @@ struct Shelf {
 impl Shelf {
     /// Opens the roster if there is one; makes nothing.
     fn find(args: &Args) -> anyhow::Result<Self> {
-        let (keys, layout) = (KeyFolder::new(&args.keys, None), Layout::new(&args.store));
+        let (keys, layout) = (args.keys.folder()?, Layout::new(&args.store));
+        Self::check_root(&keys, &layout)?;
         let (name, database) = (KeyName::Exam(&args.exam), layout.exam(&args.exam));
         let refused = || Refusal::Usage(format!("the roster {} cannot be opened", database.display()));
         let held = match (database.exists(), keys.holds(name)) {
@@ -324,6 +298,52 @@ impl Shelf {
         Ok(held.into_iter().map(|proctor| (proctor.card, proctor.id)).collect())
     }
 
+    /// That no second root key comes to lie beside keys of another: whatever would not fit is refused before any work is done.
+    fn check_root(keys: &KeyFolder, layout: &Layout) -> anyhow::Result<()> {
+        let refused = || Refusal::Usage("the keys cannot be used, nothing was written".into());
+        if keys.lacks_root().with_context(refused)? {
+            return keys::none_is_sealed(Secret::Root);
+        }
+        if keys.is_bound() || !keys.has_shares()? {
+            return Ok(());
+        }
+        // A folder of before, which does not say whose its keys are: a database that opens does.
+        let exams = layout.exams().unwrap_or_default();
+        let rosters = exams.iter().filter_map(|exam| {
+            let key = keys.read(KeyName::Exam(exam)).ok()?;
+            Some(RosterStore::look(&layout.exam(exam), &key).is_ok())
+        });
+        let events = layout.events().exists().then(|| keys.read(KeyName::Events).ok()).flatten();
+        let events = events.map(|key| EventStore::look(&layout.events(), &key, Limits::default()).is_ok());
+        let opened: Vec<bool> = rosters.chain(events).collect();
+        if opened.contains(&true) {
+            keys.bind()?;
+        } else if !opened.is_empty() {
+            bail!(Refusal::Usage(format!(
+                "nothing in {} opens with the root key at hand ({}), so its keys were made with another one: hand that one over \
+                 (`examgate-with-keys COMMAND`, or --credentials DIR), or move state and keys aside",
+                layout.root().display(),
+                match keys.source(Secret::Root)? {
+                    Some(Source::Credential) => "a credential".to_owned(),
+                    Some(Source::Folder) | None => keys.folder().join(Secret::Root.name()).display().to_string(),
+                },
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the key folder and, where there is none, the root key, and says so.
+    fn provision(&self) -> anyhow::Result<()> {
+        if self.keys.provision().map_err(usage)? {
+            writeln!(
+                io::stderr(),
+                "examgate-fleet: made the root key {}: a plain file. Where the box's root key is a credential, its keys do not fit",
+                self.keys.folder().join(Secret::Root.name()).display()
+            )?;
+        }
+        Ok(())
+    }
+
     /// The version to write.
     fn next_version(&self, asked: Option<u64>) -> anyhow::Result<RosterVersion> {
         let held = match &self.held {
@@ -340,7 +360,7 @@ impl Shelf {
     }
 
     /// Writes the roster, with the exam's key and the database made where they are not there yet.
-    fn replace(&mut self, roster: &Roster) -> anyhow::Result<Replaced> {
+    fn replace(&mut self, roster: &Roster, pepper: &Pepper) -> anyhow::Result<Replaced> {
         let database = self.layout.exam(&self.exam);
         let store = match &mut self.held {
             Some(store) => store,
@@ -351,11 +371,18 @@ impl Shelf {
                 self.held.insert(RosterStore::create(&database, &key)?)
             }
         };
-        store.replace(roster).map_err(|error| {
+        let replaced = store.replace(roster).map_err(|error| {
             let usage = matches!(error, RosterError::Stale { .. } | RosterError::Conflicting { .. });
             let error = anyhow::Error::new(error);
             let what = format!("the roster {} was not replaced", database.display());
             if usage { error.context(Refusal::Usage(what)) } else { error.context(what) }
-        })
+        })?;
+        // The same content means the same cards, so the pepper is the same too.
+        store.set_pepper(&pepper.check())?;
+        Ok(replaced)
     }
+}
+
+fn usage(error: KeyError) -> anyhow::Error {
+    anyhow::Error::new(error).context(Refusal::Usage("the keys cannot be used".into()))
 }

@@ -4,7 +4,9 @@ mod cards;
 mod cells;
 mod check;
 mod columns;
+mod erase;
 mod import;
+mod pepper;
 pub(crate) mod photos;
 mod report;
 mod rows;
@@ -18,11 +20,13 @@ pub(crate) use cards::pseudonym;
 pub(crate) enum Command {
     Import(Box<import::Args>),
     Check(check::Args),
+    Erase(erase::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Import(args) => import::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Erase(args) => erase::run(&args),
     }
 }

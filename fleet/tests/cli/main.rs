@@ -7,6 +7,7 @@
 mod compare;
 mod evaluate;
 mod import;
+mod keys;
 mod liveness;
 mod office;
 mod proctor;

@@ -10,16 +10,23 @@ use crate::{
         system::Running,
     },
     mqtt::{Authorities, common_name},
+    store::KeyFolder,
     vision::VerifiedModels,
 };
 
 /// Looks at the line to the broker.
-pub(super) fn look(config: &Config, models: &VerifiedModels, now: Timestamp, findings: &mut Vec<PartHealth>) {
+pub(super) fn look(
+    config: &Config,
+    keys: &KeyFolder,
+    models: &VerifiedModels,
+    now: Timestamp,
+    findings: &mut Vec<PartHealth>,
+) {
     let Some(uplink) = &config.uplink else {
         findings.push(finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"));
         return;
     };
-    findings.push(match Broker::settings(config, uplink, None, models) {
+    findings.push(match Broker::settings(config, keys, uplink, None, models) {
         Err(error) => finding("broker", State::Unwell, format!("{error:#}")),
         Ok(settings) => ask(config, &settings, now),
     });
@@ -43,8 +50,8 @@ fn ask(config: &Config, settings: &mqtt::Settings, now: Timestamp) -> PartHealth
             return finding("broker", State::Unwell, found);
         }
     }
-    let running = Running::claim(&config.state);
-    let asked = if matches!(running, Ok(Some(_))) { Asked::Everything } else { Asked::Trust };
+    let free = Running::free(&config.state);
+    let asked = if matches!(free, Ok(Some(_))) { Asked::Everything } else { Asked::Trust };
     let found = match mqtt::probe(settings, asked) {
         Err(error) => return finding("broker", State::Unwell, WithSources(&error).to_string()),
         Ok(Err(fault)) => {

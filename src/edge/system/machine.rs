@@ -65,6 +65,10 @@ pub struct FreeSpace {
     pub available: u64,
     /// In all.
     pub total: u64,
+    /// Whether the file system is mounted read-only.
+    pub is_read_only: bool,
+    /// Whether no further file can be made, however much space there is: some file systems have a limit of their own.
+    pub is_out_of_files: bool,
 }
 
 /// The space of the file system that holds `path`.
@@ -77,6 +81,8 @@ pub fn free_space(path: &Path) -> Result<FreeSpace, MachineError> {
     Ok(FreeSpace {
         available: found.f_bavail.saturating_mul(found.f_frsize),
         total: found.f_blocks.saturating_mul(found.f_frsize),
+        is_read_only: found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        is_out_of_files: found.f_files > 0 && found.f_favail == 0,
     })
 }
 

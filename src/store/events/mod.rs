@@ -205,6 +205,20 @@ impl EventStore {
         Ok(Self { sealed, limits, reserve, refused: false })
     }
 
+    /// Opens the store at `path` to look at it, whosever it is: nothing is made, written or brought up to date, and nothing
+    /// can be recorded.
+    ///
+    /// # Errors
+    /// What [`Sealed::look`] refuses; [`Fault::Older`] when the store has to be brought up to date first.
+    pub fn look(path: &Path, key: &Key, limits: Limits) -> Result<Self, EventError> {
+        let sealed = Sealed::look(path, key, &EVENTS)?;
+        if !sealed.is_up_to_date(&EVENTS)? {
+            return Err(Fault::Older { path: path.into() }.into());
+        }
+        let reserve = Reserve::look(&path.with_extension("reserve"), limits.reserve);
+        Ok(Self { sealed, limits, reserve, refused: false })
+    }
+
     /// Records `event` and puts it in the outbox, in one transaction that is on the disk when this returns.
     ///
     /// # Errors

@@ -4,14 +4,18 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
-use super::{Custody, Key, KeyError, read, sync_folder_of};
-use crate::domain::ExamId;
+use super::{Credentials, Custody, Key, KeyError, LARGEST, Secret, Source, parse, read_bytes, write_new};
+use crate::{
+    domain::ExamId,
+    store::owner::{make_folder, sync_folder_of},
+};
 
 /// What a key of the box opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,44 +39,111 @@ impl KeyName<'_> {
 ///
 /// A key is HMAC-SHA256, under the box's root key, of its name and of a random *share* that lies in the folder. Without
 /// the root key (sealed to the TPM and handed over by systemd in the field) a share is worthless; without its share a
-/// key is gone: erasing the share erases what the key opened.
+/// key is gone: erasing the share erases what the key opened. `root.check` in the folder says which root key the shares
+/// belong to, so that no other one is ever used, or made, beside them.
 #[derive(Clone, Debug)]
 pub struct KeyFolder {
     folder: PathBuf,
-    credentials: Option<PathBuf>,
+    credentials: Credentials,
 }
 
 impl KeyFolder {
-    /// The root key's file: a systemd credential of this name, else in the folder itself.
-    pub const ROOT: &str = "root.key";
-
-    /// Keys with shares in `folder`. `credentials` is systemd's `$CREDENTIALS_DIRECTORY` if it holds
-    /// [`KeyFolder::ROOT`]; without it (development) the root key lies in `folder` too, as a file of mode 0600.
+    /// Keys with shares in `folder`. `credentials` is systemd's `$CREDENTIALS_DIRECTORY`: each [`Secret`] is taken from
+    /// there if it is there, else from `folder`.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, credentials: Option<PathBuf>) -> Self {
+        Self::with(folder, Credentials::new(credentials))
+    }
+
+    /// As [`KeyFolder::new`], with credentials that may have been read before.
+    #[must_use]
+    pub fn with(folder: impl Into<PathBuf>, credentials: Credentials) -> Self {
         Self { folder: folder.into(), credentials }
     }
 
-    /// Makes the folder (mode 0700) and, where no credential is used, a root key unless there is one.
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes the folder (mode 0700), and a root key if there is none anywhere and nothing in the folder was made with
+    /// one. Says whether it made one.
     ///
     /// # Errors
-    /// When the disk or the random numbers fail.
-    pub fn provision(&self) -> Result<(), KeyError> {
+    /// [`KeyError::RootMissing`] and [`KeyError::AnotherRoot`]: the folder belongs to a root key that is not at hand. When the
+    /// disk or the random numbers fail.
+    pub fn provision(&self) -> Result<bool, KeyError> {
         let failed = |source| KeyError::Write { path: self.folder.clone(), source };
-        fs::create_dir_all(&self.folder).map_err(failed)?;
+        make_folder(&self.folder).map_err(failed)?;
         fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         sync_folder_of(&self.folder).map_err(failed)?;
-        let root = self.folder.join(Self::ROOT);
-        if self.credentials.is_some() || root.exists() {
-            return Ok(());
+        let makes = self.lacks_root()?;
+        if makes {
+            Key::generate()?.write_new(&self.folder.join(Secret::Root.name()))?;
         }
-        Key::generate()?.write_new(&root)
+        self.root()?;
+        Ok(makes)
+    }
+
+    /// Whether [`KeyFolder::provision`] would make a root key.
+    ///
+    /// # Errors
+    /// [`KeyError::RootMissing`] when there is none, but keys in the folder were made with one.
+    pub fn lacks_root(&self) -> Result<bool, KeyError> {
+        match self.root() {
+            Ok(_) => Ok(false),
+            Err(KeyError::Missing { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes in the folder that its keys belong to the root key at hand, if no root key is noted yet. Call it when nothing was made
+    /// yet, or when a database has opened with a key of the folder: that proves the root key.
+    ///
+    /// # Errors
+    /// The root key cannot be read, or the disk fails.
+    pub fn bind(&self) -> Result<(), KeyError> {
+        let root = self.root()?;
+        match write_new(&self.check_path(), format!("{}\n", fingerprint(&root)).as_bytes()) {
+            // Noted before, and `root` has compared it.
+            Ok(()) | Err(KeyError::Exists { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the folder says which root key its keys belong to.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.check_path().exists()
+    }
+
+    /// Whether any key was made here.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be listed.
+    pub fn has_shares(&self) -> Result<bool, KeyError> {
+        let failed = |source| KeyError::Read { path: self.folder.clone(), source };
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(failed(source)),
+        };
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            let name = name.to_string_lossy();
+            if name == KeyName::Events.file_name() || name.starts_with("exam-") && name.ends_with(".key") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The key of `name`.
     ///
     /// # Errors
-    /// [`KeyError::Missing`] when the root key or the share is not there, and whatever [`Key::read`] refuses.
+    /// [`KeyError::Missing`] when the share is not there, [`KeyError::RootMissing`] and [`KeyError::AnotherRoot`] when the root key is
+    /// not the one it was made with, and whatever [`Key::read`] refuses.
     pub fn read(&self, name: KeyName<'_>) -> Result<Key, KeyError> {
         let share = Key::read(&self.path(name))?;
         Ok(derive(&self.root()?, name, &share))
@@ -81,9 +152,13 @@ impl KeyFolder {
     /// Makes the key of `name`.
     ///
     /// # Errors
-    /// [`KeyError::Exists`] when it was made before; when the root key is missing, or the disk or the random numbers fail.
+    /// [`KeyError::Exists`] when it was made before; when the root key is missing or another one, or the disk or the random numbers
+    /// fail.
     pub fn make(&self, name: KeyName<'_>) -> Result<Key, KeyError> {
         let root = self.root()?;
+        if !self.has_shares()? {
+            self.bind()?;
+        }
         let share = Key::generate()?;
         share.write_new(&self.path(name))?;
         Ok(derive(&root, name, &share))
@@ -108,7 +183,8 @@ impl KeyFolder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(error),
             };
-            file.write_all(&[0; 32])?;
+            // As long as the file is, or longer: a share may be written as 64 digits.
+            file.write_all(&[0; 128])?;
             file.sync_all()?;
             fs::remove_file(&path)?;
             sync_folder_of(&path)?;
@@ -123,11 +199,73 @@ impl KeyFolder {
         self.folder.join(name.file_name())
     }
 
-    fn root(&self) -> Result<Key, KeyError> {
-        match &self.credentials {
-            Some(credentials) => read(&credentials.join(Self::ROOT), Custody::Systemd),
-            None => read(&self.folder.join(Self::ROOT), Custody::Owner),
+    /// A secret of 32 bytes.
+    ///
+    /// # Errors
+    /// It is neither among the credentials nor in the folder, can be read by others, or has another shape.
+    pub fn secret(&self, secret: Secret) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        let (bytes, path) = self.bytes(secret)?;
+        parse(&bytes, &path).map(|key| Zeroizing::new(key.0))
+    }
+
+    /// A secret as it is, such as PEM.
+    ///
+    /// # Errors
+    /// It is neither among the credentials nor in the folder, can be read by others, or is over 64 KiB.
+    pub fn text(&self, secret: Secret) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.bytes(secret).map(|(bytes, _)| bytes)
+    }
+
+    /// Where a secret is taken from; `None` when it is nowhere.
+    ///
+    /// # Errors
+    /// A credential is there and cannot be read.
+    pub fn source(&self, secret: Secret) -> Result<Option<Source>, KeyError> {
+        if self.credentials.read(secret)?.is_some() {
+            return Ok(Some(Source::Credential));
         }
+        Ok(self.folder.join(secret.name()).exists().then_some(Source::Folder))
+    }
+
+    fn bytes(&self, secret: Secret) -> Result<(Zeroizing<Vec<u8>>, PathBuf), KeyError> {
+        if let (Some(bytes), Some(path)) = (self.credentials.read(secret)?, self.credentials.path(secret)) {
+            return Ok((bytes, path));
+        }
+        let path = self.folder.join(secret.name());
+        Ok((read_bytes(&path, Custody::Owner, LARGEST)?, path))
+    }
+
+    /// The root key, if it is the one that the folder's keys were made with.
+    fn root(&self) -> Result<Key, KeyError> {
+        let noted = match fs::read_to_string(self.check_path()) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(KeyError::Read { path: self.check_path(), source }),
+        };
+        let root = match self.secret(Secret::Root) {
+            Ok(root) => Key(*root),
+            Err(KeyError::Missing { .. }) if noted.is_some() || self.has_shares()? => {
+                return Err(KeyError::RootMissing {
+                    folder: self.folder.clone(),
+                    credentials: self.credentials.folder().map(Path::to_owned),
+                    noted: noted.map_or_else(String::new, |noted| format!(" {}", short(&noted))),
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        match noted {
+            Some(noted) if noted != fingerprint(&root) => Err(KeyError::AnotherRoot {
+                path: self.bytes(Secret::Root)?.1,
+                folder: self.folder.clone(),
+                found: short(&fingerprint(&root)).to_owned(),
+                wanted: short(&noted).to_owned(),
+            }),
+            Some(_) | None => Ok(root),
+        }
+    }
+
+    fn check_path(&self) -> PathBuf {
+        self.folder.join("root.check")
     }
 }
 
@@ -137,4 +275,16 @@ fn derive(root: &Key, name: KeyName<'_>, share: &Key) -> Key {
     mac.update(&share.0);
     mac.update(name.file_name().as_bytes());
     Key(mac.finalize().into_bytes().into())
+}
+
+/// Tells root keys apart and says nothing of them: 128 bits of HMAC-SHA256 of a fixed text, hexadecimal.
+fn fingerprint(root: &Key) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&root.0).expect("HMAC takes keys of any length");
+    mac.update(b"examgate/store/root-check\0");
+    hex::encode(&mac.finalize().into_bytes()[..16])
+}
+
+/// As much of a fingerprint as a person compares.
+fn short(fingerprint: &str) -> &str {
+    fingerprint.get(..8).unwrap_or(fingerprint)
 }

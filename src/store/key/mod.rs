@@ -4,6 +4,7 @@
 //! alone is worthless without the root key, which the TPM seals in the field.
 
 mod folder;
+mod secret;
 
 use std::{
     fmt,
@@ -14,7 +15,13 @@ use std::{
 };
 
 pub use folder::{KeyFolder, KeyName};
+pub use secret::{Credentials, Secret, Source};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::owner::{hand_over, sync_folder_of};
+
+/// No key is longer, bytes: the largest in use, RSA of 16,384 bits as PEM, takes 13 KiB.
+const LARGEST: u64 = 64 * 1024;
 
 /// 32 secret bytes. Redacted in `Debug`, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -36,6 +43,44 @@ pub enum KeyError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// Keys were made with a root key that is not at hand.
+    #[error(
+        "the root key{noted} that the keys in {} were made with is not at hand: there is no root.key in that folder, and {}. If it is a \
+         credential of examgate.service, run the command as `examgate-with-keys COMMAND`, or hand its folder over with --credentials; \
+         if it is lost, so is what the keys open: move the shares (exam-*.key, events.key) and root.check aside and import again",
+        folder.display(),
+        credentials.as_ref().map_or("no credentials were handed over".into(), |at| format!("none among the credentials in {}", at.display()))
+    )]
+    RootMissing {
+        /// The folder of keys.
+        folder: PathBuf,
+        /// The folder of credentials, if one was handed over.
+        credentials: Option<PathBuf>,
+        /// A space and the fingerprint of the root key that is wanted, where it is known.
+        noted: String,
+    },
+    /// Keys were made with another root key than the one at hand.
+    #[error(
+        "{} is not the root key that the keys in {} were made with (fingerprint {found}, wanted is {wanted}): use that one (as a credential \
+         of examgate.service: `examgate-with-keys COMMAND`), or move the shares (exam-*.key, events.key) and root.check aside and import again",
+        path.display(), folder.display()
+    )]
+    AnotherRoot {
+        /// Where the root key at hand lies.
+        path: PathBuf,
+        /// The folder of keys.
+        folder: PathBuf,
+        /// The start of its fingerprint.
+        found: String,
+        /// The start of the fingerprint of the one that is wanted.
+        wanted: String,
+    },
+    /// The file is larger than any key.
+    #[error("{} is over 64 KiB: see whether it is the right file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// The content has another shape.
     #[error("{} is not a key: expected exactly 32 bytes, or 64 hexadecimal digits", path.display())]
@@ -106,7 +151,7 @@ impl Key {
     /// # Errors
     /// When the file is missing, exposed to group or others, or of another shape.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        read(path, Custody::Owner)
+        parse(&read_bytes(path, Custody::Owner, LARGEST)?, path)
     }
 
     /// Writes the 32 bytes to a new file of mode 0600 and waits until the disk holds it.
@@ -114,27 +159,7 @@ impl Key {
     /// # Errors
     /// [`KeyError::Exists`] when there is a file already, which is left as it is; [`KeyError::Write`].
     pub fn write_new(&self, path: &Path) -> Result<(), KeyError> {
-        let failed = |source: io::Error| {
-            let path = path.into();
-            if source.kind() == io::ErrorKind::AlreadyExists {
-                KeyError::Exists { path }
-            } else {
-                KeyError::Write { path, source }
-            }
-        };
-        // Written aside and linked into place: a power cut leaves a whole key or none.
-        let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix).map_err(KeyError::Randomness)?;
-        let aside = path.with_extension(hex::encode(suffix));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside).map_err(failed)?;
-        let mut write = || {
-            file.write_all(&self.0)?;
-            file.sync_all()?;
-            fs::hard_link(&aside, path)
-        };
-        let written = write().map_err(failed);
-        fs::remove_file(&aside).and_then(|()| sync_folder_of(path)).map_err(failed)?;
-        written
+        write_new(path, &self.0)
     }
 }
 
@@ -152,6 +177,32 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     Key::read(path).map(|key| Zeroizing::new(key.0))
 }
 
+/// Writes a new file of mode 0600, given to the owner of its folder where root makes it, and waits until the disk holds it.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let failed = |source: io::Error| {
+        let path = path.into();
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            KeyError::Exists { path }
+        } else {
+            KeyError::Write { path, source }
+        }
+    };
+    // Written aside and linked into place: a power cut leaves a whole file or none.
+    let mut suffix = [0; 8];
+    getrandom::fill(&mut suffix).map_err(KeyError::Randomness)?;
+    let aside = path.with_extension(hex::encode(suffix));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside).map_err(failed)?;
+    let mut write = || {
+        hand_over(&file, &aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::hard_link(&aside, path)
+    };
+    let written = write().map_err(failed);
+    fs::remove_file(&aside).and_then(|()| sync_folder_of(path)).map_err(failed)?;
+    written
+}
+
 /// Who keeps others from reading a file.
 #[derive(Clone, Copy)]
 enum Custody {
@@ -161,7 +212,8 @@ enum Custody {
     Systemd,
 }
 
-fn read(path: &Path, custody: Custody) -> Result<Key, KeyError> {
+/// The bytes of a secret file as they are, at most `largest`.
+fn read_bytes(path: &Path, custody: Custody, largest: u64) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let failed = |source: io::Error| {
         let path = path.into();
         if source.kind() == io::ErrorKind::NotFound {
@@ -171,28 +223,31 @@ fn read(path: &Path, custody: Custody) -> Result<Key, KeyError> {
         }
     };
     let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+    let found = file.metadata().map_err(failed)?;
+    let mode = found.permissions().mode() & 0o7777;
     match custody {
         Custody::Owner if mode & 0o077 != 0 => return Err(KeyError::Exposed { path: path.into(), mode }),
         Custody::Owner | Custody::Systemd => {}
     }
-    // 64 digits and a newline are the longest key; the room is set aside at once so that no copy is left behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(128));
-    file.take(66).read_to_end(&mut text).map_err(failed)?;
-    let mut key = Key([0; 32]);
-    if text.len() == 32 {
-        key.0.copy_from_slice(&text);
-        return Ok(key);
+    if found.len() > largest {
+        return Err(KeyError::TooLarge { path: path.into() });
     }
-    let digits = text.strip_suffix(b"\n").unwrap_or(&text);
-    hex::decode_to_slice(digits, &mut key.0).map_err(|_| KeyError::Malformed { path: path.into() })?;
-    Ok(key)
+    // Enough room at once: a vector that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(found.len() as usize + 1));
+    file.take(found.len()).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
-/// Waits until the disk holds the folder entry of `path`.
-pub(in crate::store) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+/// 32 bytes, or 64 hexadecimal digits that a newline may follow.
+fn parse(text: &[u8], path: &Path) -> Result<Key, KeyError> {
+    let mut key = Key([0; 32]);
+    if text.len() == 32 {
+        key.0.copy_from_slice(text);
+        return Ok(key);
+    }
+    let digits = text.strip_suffix(b"\n").unwrap_or(text);
+    hex::decode_to_slice(digits, &mut key.0).map_err(|_| KeyError::Malformed { path: path.into() })?;
+    Ok(key)
 }
 
 #[cfg(test)]

@@ -83,11 +83,87 @@ fn a_share_is_worthless_without_its_root() {
     // The root key as systemd hands it over: with the group bits of an ACL mask.
     let credentials = box_.path().join("credentials");
     fs::create_dir(&credentials).unwrap();
-    put(&credentials.join(KeyFolder::ROOT), &fs::read(folder.join(KeyFolder::ROOT)).unwrap(), 0o440);
+    put(&credentials.join("root.key"), &fs::read(folder.join("root.key")).unwrap(), 0o440);
     let sealed = KeyFolder::new(&folder, Some(credentials));
-    fs::remove_file(folder.join(KeyFolder::ROOT)).unwrap();
+    fs::remove_file(folder.join("root.key")).unwrap();
     assert_eq!(sealed.read(KeyName::Exam(&exam)).unwrap().expose(), made.expose());
-    assert!(matches!(keys.read(KeyName::Exam(&exam)), Err(KeyError::Missing { .. })));
+    assert!(matches!(keys.read(KeyName::Exam(&exam)), Err(KeyError::RootMissing { .. })));
+}
+
+#[test]
+fn no_second_root_key_is_made_or_used_beside_shares_of_another() {
+    let box_ = tempfile::tempdir().unwrap();
+    let (folder, credentials) = (box_.path().join("keys"), box_.path().join("credentials"));
+    fs::create_dir(&credentials).unwrap();
+    put(&credentials.join("root.key"), &[7; 32], 0o400);
+    let sealed = KeyFolder::new(&folder, Some(credentials.clone()));
+    assert!(!sealed.provision().unwrap(), "the root key was handed over");
+    assert!(!folder.join("root.key").exists() && !sealed.is_bound());
+    sealed.make(KeyName::Events).unwrap();
+    assert!(sealed.is_bound());
+
+    let plain = KeyFolder::new(&folder, None);
+    for noted in [true, false] {
+        let said = plain.provision().unwrap_err().to_string();
+        assert!(said.contains("root.key") && said.contains("--credentials"), "{said}");
+        assert!(matches!(plain.lacks_root(), Err(KeyError::RootMissing { .. })));
+        assert!(!folder.join("root.key").exists(), "a second root key");
+        // Folders of before note no root key, but their shares tell.
+        if noted {
+            fs::remove_file(folder.join("root.check")).unwrap();
+        }
+    }
+    sealed.bind().unwrap();
+    put(&folder.join("root.key"), &[8; 32], 0o600);
+    let refused = plain.read(KeyName::Events).unwrap_err();
+    assert!(matches!(&refused, KeyError::AnotherRoot { path, .. } if *path == folder.join("root.key")), "{refused}");
+    assert!(matches!(plain.make(KeyName::Exam(&ExamId::new("A").unwrap())), Err(KeyError::AnotherRoot { .. })));
+    sealed.read(KeyName::Events).unwrap();
+
+    // A box that starts before anything was imported claims the folder.
+    let fresh = KeyFolder::new(box_.path().join("fresh"), Some(credentials));
+    fresh.provision().unwrap();
+    fresh.bind().unwrap();
+    let plain = KeyFolder::new(fresh.folder(), None);
+    assert!(matches!(plain.provision(), Err(KeyError::RootMissing { .. })));
+}
+
+#[test]
+fn each_secret_comes_from_the_credentials_if_it_is_there() {
+    let box_ = tempfile::tempdir().unwrap();
+    let (folder, credentials) = (box_.path().join("keys"), box_.path().join("credentials"));
+    fs::create_dir(&folder).unwrap();
+    fs::create_dir(&credentials).unwrap();
+    let keys = KeyFolder::new(&folder, Some(credentials.clone()));
+    for secret in Secret::ALL {
+        assert_eq!(keys.source(secret).unwrap(), None, "{secret:?}");
+        assert!(matches!(keys.text(secret), Err(KeyError::Missing { .. })));
+        put(&folder.join(secret.name()), &[1; 32], 0o600);
+        assert_eq!((keys.source(secret).unwrap(), *keys.secret(secret).unwrap()), (Some(Source::Folder), [1; 32]));
+        put(&credentials.join(secret.name()), &[2; 32], 0o440);
+        assert_eq!((keys.source(secret).unwrap(), *keys.secret(secret).unwrap()), (Some(Source::Credential), [2; 32]));
+    }
+    put(&credentials.join("pepper.key"), b"short", 0o400);
+    let said = keys.secret(Secret::Pepper).unwrap_err().to_string();
+    assert!(said.contains("credentials/pepper.key") && said.contains("32 bytes"), "{said}");
+
+    // Read ahead, they are there when the folder is not any more.
+    let held = KeyFolder::with(&folder, Credentials::new(Some(credentials.clone())).hold().unwrap());
+    fs::remove_dir_all(&credentials).unwrap();
+    assert_eq!(*held.secret(Secret::Root).unwrap(), [2; 32]);
+    assert!(!format!("{held:?}").contains("[2, 2"), "{held:?}");
+}
+
+#[test]
+fn a_text_is_read_as_it_is_and_not_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, path) = (KeyFolder::new(folder.path(), None), folder.path().join("tls.key"));
+    put(&path, b"-----BEGIN\n", 0o600);
+    assert_eq!(&**keys.text(Secret::Tls).unwrap(), b"-----BEGIN\n");
+    put(&path, b"-----BEGIN\n", 0o640);
+    assert!(keys.text(Secret::Tls).unwrap_err().to_string().contains("0640"));
+    put(&path, &vec![0; LARGEST as usize + 1], 0o600);
+    assert!(keys.text(Secret::Tls).unwrap_err().to_string().contains("64 KiB"));
 }
 
 #[test]
@@ -99,7 +175,11 @@ fn an_erased_key_is_gone() {
     let name = KeyName::Exam(&exam);
     assert!(!keys.holds(name) && !keys.erase(name).unwrap());
     let first = keys.make(name).unwrap();
+    // What still points to the bytes on the disk finds zeros.
+    let other = folder.path().join("copy");
+    fs::hard_link(keys.path(name), &other).unwrap();
     assert!(keys.holds(name) && keys.erase(name).unwrap() && !keys.holds(name));
+    assert!(fs::read(&other).unwrap().iter().all(|&byte| byte == 0), "the share was only unlinked");
     assert!(matches!(keys.read(name), Err(KeyError::Missing { .. })));
     assert_ne!(keys.make(name).unwrap().expose(), first.expose());
 }

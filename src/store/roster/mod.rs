@@ -5,7 +5,9 @@
 
 mod content;
 mod error;
+mod pepper;
 mod proctors;
+mod survey;
 mod view;
 mod writing;
 
@@ -15,6 +17,7 @@ use content::{ContentDigest, template};
 pub use error::RosterError;
 pub use proctors::proctor_mark;
 use rusqlite::{OptionalExtension, Row, ToSql, named_params};
+pub use survey::Seats;
 pub use view::{Editions, RosterView};
 
 use writing::{duplicate, insert, student_with_a_proctors_card};
@@ -35,6 +38,7 @@ const ROSTER: Kind = Kind {
         Migration { name: "exam, entries and templates", sql: include_str!("roster.sql") },
         Migration { name: "proctors", sql: include_str!("roster_2.sql") },
         Migration { name: "languages", sql: include_str!("roster_3.sql") },
+        Migration { name: "pepper", sql: include_str!("roster_4.sql") },
     ],
 };
 
@@ -95,6 +99,14 @@ impl RosterStore {
     /// What [`Sealed::open`] refuses.
     pub fn open(path: &Path, key: &Key) -> Result<Self, RosterError> {
         Ok(Self { sealed: Sealed::open(path, key, &ROSTER)? })
+    }
+
+    /// Opens the roster at `path` to look at it: nothing is made, written or brought up to date.
+    ///
+    /// # Errors
+    /// What [`Sealed::look`] refuses.
+    pub fn look(path: &Path, key: &Key) -> Result<Self, RosterError> {
+        Ok(Self { sealed: Sealed::look(path, key, &ROSTER)? })
     }
 
     /// Opens the roster at `path`, made first if there is none; it holds no exam then, until [`RosterStore::replace`].

@@ -86,6 +86,21 @@ pub enum Fault {
         /// The underlying error.
         source: rusqlite::Error,
     },
+    /// Its log has to be taken in before it can be read.
+    #[error(
+        "{} was not closed in order and cannot be looked at without writing: its log has to be taken in first, which the box does at its start",
+        path.display()
+    )]
+    Unsettled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Made by an earlier Examgate, and only looked at.
+    #[error("{} is of an earlier Examgate and is brought up to date at the next start", path.display())]
+    Older {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// No room on the disk (or at the database's own page limit). What was committed before is safe.
     #[error("no room to write {}: free disk space", path.display())]
     Full {

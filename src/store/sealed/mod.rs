@@ -13,7 +13,7 @@ mod fault;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,7 +22,10 @@ pub use fault::Fault;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 use zeroize::Zeroizing;
 
-use super::key::{Key, sync_folder_of};
+use super::{
+    key::Key,
+    owner::{hand_over, sync_folder_of},
+};
 
 /// Longest wait for another connection's transaction. The door answers in about a second; a transaction takes
 /// milliseconds, so a longer wait means something is stuck.
@@ -79,11 +82,66 @@ impl Sealed {
     /// As [`Sealed::open`]; the folder must be there.
     pub fn open_or_create(path: &Path, key: &Key, kind: &Kind) -> Result<Self, Fault> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(_) => sync_folder_of(path).map_err(|source| Fault::File { path: path.into(), source })?,
+            // SQLite gives its companions (-wal, -shm) to the owner of the database.
+            Ok(made) => hand_over(&made, path)
+                .and_then(|()| sync_folder_of(path))
+                .map_err(|source| Fault::File { path: path.into(), source })?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(Fault::File { path: path.into(), source }),
         }
         Self::unlock(path, key, kind)
+    }
+
+    /// Opens the database at `path` to look at it: no file is made or written, and no schema step is taken. A database of an older schema
+    /// opens too, so whoever looks asks for nothing that an old one lacks.
+    ///
+    /// # Errors
+    /// As [`Sealed::open`]; [`Fault::Unsettled`] when looking would write.
+    pub fn look(path: &Path, key: &Key, kind: &Kind) -> Result<Self, Fault> {
+        let failed = |source| Fault::File { path: path.into(), source };
+        // Unlike `Path::exists`, this tells what is not there from what cannot be seen.
+        if !path.try_exists().map_err(failed)? {
+            return Err(Fault::Missing { path: path.into() });
+        }
+        if is_plain(path).map_err(failed)? {
+            return Err(Fault::Plain { path: path.into() });
+        }
+        let beside = |suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        // Shared memory lies there while somebody has the database open, and after a crash: SQLite then reads with the others. Without
+        // it SQLite would make it, unless it is told that nothing changes; what is only in the log would be overlooked then.
+        let is_shared = beside("-shm").exists();
+        if !is_shared && fs::metadata(beside("-wal")).is_ok_and(|log| log.len() > 0) {
+            return Err(Fault::Unsettled { path: path.into() });
+        }
+        let mut uri = String::from("file:");
+        for &byte in path.as_os_str().as_bytes() {
+            if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+                uri.push(char::from(byte));
+            } else {
+                uri += &format!("%{byte:02X}");
+            }
+        }
+        uri += if is_shared { "?mode=ro" } else { "?immutable=1" };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri, flags).map_err(|e| Fault::of(path, "open it", e))?;
+        let sealed = Self { connection, path: path.into() };
+        sealed.present(key)?;
+        sealed.connection.busy_timeout(BUSY).map_err(sealed.fault("configure it"))?;
+        sealed.check(kind)?;
+        Ok(sealed)
+    }
+
+    /// Whether every step of the schema was taken, as it is wherever the database was not opened to look at it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn is_up_to_date(&self, kind: &Kind) -> Result<bool, Fault> {
+        let version = self.connection.query_row("PRAGMA user_version", [], |row| row.get::<_, usize>(0));
+        Ok(version.map_err(self.fault("read its schema"))? == kind.migrations.len())
     }
 
     fn unlock(path: &Path, key: &Key, kind: &Kind) -> Result<Self, Fault> {

@@ -1,0 +1,84 @@
+//! The box's secrets: whether each is there and a key, and whether it lies sealed or plain.
+//!
+//! Never shows one.
+
+use super::{PartHealth, State, finding};
+use crate::{
+    config::Config,
+    domain::WithSources,
+    store::{KeyError, KeyFolder, KeyName, Secret, Source},
+};
+
+/// What this box needs of its secrets.
+pub(super) fn look(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHealth>) {
+    let (mut faults, mut sealed, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    for secret in Secret::ALL {
+        let (is_needed, is_text) = match secret {
+            Secret::Root | Secret::Pepper => (true, false),
+            Secret::Device => (config.uplink.is_some(), false),
+            Secret::Tls => (config.uplink.is_some(), true),
+            Secret::Console => (config.console.is_some(), true),
+        };
+        if !is_needed {
+            continue;
+        }
+        let read = if is_text { keys.text(secret).map(drop) } else { keys.secret(secret).map(drop) };
+        match (read, keys.source(secret)) {
+            (Err(error), _) | (Ok(()), Err(error)) => faults.push(told(secret, &error)),
+            (Ok(()), Ok(Some(Source::Credential))) => sealed.push(secret.name()),
+            (Ok(()), Ok(Some(Source::Folder) | None)) => plain.push(secret.name()),
+        }
+    }
+    // That the root key is there; whether it is the right one.
+    match keys.lacks_root() {
+        Err(error @ (KeyError::AnotherRoot { .. } | KeyError::RootMissing { .. })) => {
+            faults.push(WithSources(&error).to_string())
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let second = sealed.contains(&Secret::Root.name()) && keys.folder().join(Secret::Root.name()).exists();
+    let shown = keys.folder().display();
+    if second {
+        faults.push(format!(
+            "root.key is a credential, and another one lies plain in {shown}, where an import without the credential made or used it: see \
+             which one opens the rosters, and remove the other"
+        ));
+    }
+    findings.extend(faults.into_iter().map(|found| finding("keys", State::Unwell, found)));
+    if !plain.is_empty() {
+        let found = format!(
+            "{} plain in {shown}: whoever takes the disk reads them; seal them as credentials of examgate.service (see the manual, Keys)",
+            lie(&plain)
+        );
+        findings.push(finding("keys", State::Impaired, found));
+    }
+    if !sealed.is_empty() {
+        findings.push(finding("keys", State::Well, format!("{} handed over as credentials", are(&sealed))));
+    }
+    if !keys.holds(KeyName::Exam(&config.exam)) {
+        return;
+    }
+    if !keys.is_bound() {
+        let found = "the key folder does not say which root key it belongs to: it will after the next start";
+        findings.push(finding("keys", State::Well, found));
+    }
+}
+
+fn told(secret: Secret, error: &KeyError) -> String {
+    let what = match secret {
+        Secret::Root => "what all keys of databases are derived from",
+        Secret::Pepper => "the fleet's, which turns card numbers into pseudonyms",
+        Secret::Device => "which signs events",
+        Secret::Tls => "of the box's certificate at the broker",
+        Secret::Console => "of the console's certificate",
+    };
+    format!("{} ({what}): {}", secret.name(), WithSources(error))
+}
+
+fn lie(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "lies" } else { "lie" })
+}
+
+fn are(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}

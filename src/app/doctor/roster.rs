@@ -1,0 +1,257 @@
+//! The exam's roster as this door will use it: whether it opens, whether its doors open now, and whether anybody on it can come in here.
+//!
+//! Says how many, never who. Opens nothing for writing.
+
+mod spelling;
+
+use super::{super::stores::ANOTHER_PEPPER, PartHealth, State, finding};
+use crate::{
+    config::Config,
+    domain::{EmbeddingSpaceId, Exam, ExamId, Pepper, Timestamp, WithSources},
+    store::{KeyFolder, KeyName, Layout, RosterError, RosterStore, Seats, Secret, sealed::Fault},
+};
+
+/// Doors that open later than this, in hours, may be those of another year.
+const SOON: i64 = 7 * 24;
+
+/// Rosters of exams that closed longer ago than this, in hours, should be erased.
+const OVER: i64 = 30 * 24;
+
+/// How many names are listed.
+const NAMED: usize = 5;
+
+/// What roster and configuration mean for this door at `now`. `space` is that of the box's embedder, where it is known. The worst comes first.
+pub(super) fn look(
+    config: &Config,
+    keys: &KeyFolder,
+    space: Option<&EmbeddingSpaceId>,
+    now: Timestamp,
+    findings: &mut Vec<PartHealth>,
+) {
+    let layout = Layout::new(&config.state);
+    let mut found = Vec::new();
+    let mut say = |state, words: String| found.push(finding("roster", state, words));
+    match open(&layout, keys, &config.exam) {
+        Err((state, words)) => say(state, words),
+        Ok(roster) => match examined(config, keys, &roster, space, now, &mut say) {
+            Ok(()) => {}
+            Err(error) => say(State::Unwell, WithSources(&error).to_string()),
+        },
+    }
+    // Stable: of one state the first said comes first.
+    found.sort_by_key(|finding| match finding.state {
+        State::Unwell => 0,
+        State::Impaired => 1,
+        State::Well => 2,
+    });
+    findings.append(&mut found);
+    others(config, &layout, keys, now, findings);
+}
+
+fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore, (State, String)> {
+    if !keys.holds(KeyName::Exam(exam)) {
+        let held = layout.exams().unwrap_or_default();
+        let held: Vec<_> = held.iter().map(ExamId::as_str).filter(|held| *held != exam.as_str()).collect();
+        let others = match spelling::closest(exam.as_str(), &held) {
+            near if near.is_empty() => "no other exam's roster is here".into(),
+            near => format!("here are {}{}: or mend `exam` in the configuration", first(&near), more(&near)),
+        };
+        let words = format!(
+            "no key for the roster of {exam} ({}): bring it in with `examgate-fleet roster import`; {others}",
+            keys.path(KeyName::Exam(exam)).display()
+        );
+        return Err((State::Unwell, words));
+    }
+    let key = keys.read(KeyName::Exam(exam)).map_err(|error| {
+        (State::Unwell, format!("the key of the roster of {exam} cannot be had: {}", WithSources(&error)))
+    })?;
+    RosterStore::look(&layout.exam(exam), &key).map_err(|error| {
+        let state = if matches!(error, RosterError::Database(Fault::Unsettled { .. })) { State::Impaired } else { State::Unwell };
+        let words = match error {
+            RosterError::Database(Fault::Missing { .. }) => "import it again with `examgate-fleet roster import`",
+            RosterError::Database(Fault::WrongKey { .. }) => {
+                "if the root key is a credential, it may have been imported without: erase it, and import it with `examgate-with-keys`"
+            }
+            _ => "",
+        };
+        (state, format!("the roster of {exam} cannot be used: {}; {words}", WithSources(&error)).trim_end_matches("; ").to_owned())
+    })
+}
+
+fn examined(
+    config: &Config,
+    keys: &KeyFolder,
+    roster: &RosterStore,
+    space: Option<&EmbeddingSpaceId>,
+    now: Timestamp,
+    say: &mut impl FnMut(State, String),
+) -> Result<(), RosterError> {
+    let Some(exam) = roster.exam()? else {
+        say(
+            State::Unwell,
+            format!("the roster of {} is empty: import it with `examgate-fleet roster import`", config.exam),
+        );
+        return Ok(());
+    };
+    let seats = roster.seats(space)?;
+    let students: u64 = seats.iter().map(|seats| seats.students).sum();
+    let (opens, closes) = (exam.window.opens, exam.window.closes);
+    let held =
+        format!("{}, version {}, {}, doors open {opens} to {closes}", exam.id, exam.version.0, counted(students));
+    say(State::Well, held);
+    window(&exam, now, say);
+    if students == 0 {
+        say(State::Unwell, "nobody is on it: every card would be unknown; import it again".into());
+    } else {
+        match seats.iter().find(|seats| seats.room == config.room) {
+            None => nobody(config, &seats, students, say),
+            Some(here) => room(here, students, roster, space, say)?,
+        }
+    }
+    pepper(keys, roster, say)?;
+    // A roster of before there were proctors has no such table, and is brought up at the next start.
+    if config.console.is_some() && roster.proctors().is_ok_and(|proctors| proctors.is_empty()) {
+        say(
+            State::Impaired,
+            "nobody can sign in at the console: name who may with `examgate-fleet proctor add`".into(),
+        );
+    }
+    Ok(())
+}
+
+/// Whether its doors open, and soon.
+fn window(exam: &Exam, now: Timestamp, say: &mut impl FnMut(State, String)) {
+    let (opens, closes) = (exam.window.opens, exam.window.closes);
+    if now >= closes {
+        let ago = span(hours(closes, now));
+        let mend = "set `exam` to the next one, or import it again with the right times (by the box's clock it is";
+        say(State::Unwell, format!("its doors closed {ago} ago, at {closes}: every tap is too late; {mend} {now})"));
+    } else if hours(now, opens) > SOON {
+        let words = format!(
+            "its doors open only in {}, at {opens}: right for an exam that far away; if not, import it again with the right times (by the box's \
+             clock it is {now})",
+            span(hours(now, opens))
+        );
+        say(State::Impaired, words);
+    }
+}
+
+fn nobody(config: &Config, seats: &[Seats], students: u64, say: &mut impl FnMut(State, String)) {
+    let rooms: Vec<_> = seats.iter().map(|seats| seats.room.as_str()).collect();
+    let near = spelling::closest(config.room.as_str(), &rooms);
+    let count = |room: &str| seats.iter().find(|seats| seats.room.as_str() == room).map_or(0, |seats| seats.students);
+    let named: Vec<_> = near.iter().take(NAMED).map(|room| format!("{room} ({})", counted(count(room)))).collect();
+    let twin = near.first().filter(|room| spelling::is_same(room, config.room.as_str()));
+    let hint = twin.map_or(String::new(), |room| {
+        format!(" {room} is {} written otherwise: spreadsheets drop zeros at the start.", config.room)
+    });
+    let words = format!(
+        "nobody on it sits in room {}: none of {}, so every one would be sent to another room. It knows {}{}.{hint} Mend `room` \
+         in the configuration, or the column in the CSV and import it again",
+        config.room,
+        counted(students),
+        named.join(", "),
+        more(&near)
+    );
+    say(State::Unwell, words);
+}
+
+/// Who sits here, and whether they can be verified.
+fn room(
+    here: &Seats,
+    students: u64,
+    roster: &RosterStore,
+    space: Option<&EmbeddingSpaceId>,
+    say: &mut impl FnMut(State, String),
+) -> Result<(), RosterError> {
+    let &Seats { ref room, students: sit, active, with_template, comparable } = here;
+    say(State::Well, format!("{sit} of {} sit in {room}, {with_template} of them with a face", counted(students)));
+    if active == 0 {
+        say(State::Unwell, format!("every card of {room} is revoked: nobody would be let in; import it again"));
+    }
+    if with_template == 0 {
+        let words = format!(
+            "nobody of {room} has a usable picture: everybody would be sent to the proctor; import it again with photos"
+        );
+        say(State::Unwell, words);
+    } else if with_template * 2 < sit {
+        let words = format!(
+            "{} of {sit} students of {room} have no usable picture and would be sent to the proctor: import it again with theirs",
+            sit - with_template
+        );
+        say(State::Impaired, words);
+    }
+    if comparable < with_template {
+        let spaces: Vec<_> = roster.spaces()?.iter().map(|space| space.as_str().to_owned()).collect();
+        let words = format!(
+            "{} of {with_template} faces of {room} are of another embedding space than this box's nets compare in ({}, here {}): those students would \
+             be sent to the proctor; import it again with this box's models",
+            with_template - comparable,
+            spaces.join(", "),
+            space.map_or("unknown", EmbeddingSpaceId::as_str)
+        );
+        say(if comparable == 0 { State::Unwell } else { State::Impaired }, words);
+    }
+    Ok(())
+}
+
+fn pepper(keys: &KeyFolder, roster: &RosterStore, say: &mut impl FnMut(State, String)) -> Result<(), RosterError> {
+    // A pepper that cannot be read is told of among the keys.
+    let Ok(pepper) = keys.secret(Secret::Pepper) else { return Ok(()) };
+    match roster.pepper()? {
+        Some(made_with) if made_with == Pepper::from_bytes(*pepper).check() => {}
+        Some(_) => say(State::Unwell, format!("it {ANOTHER_PEPPER}")),
+        None => {
+            let words = "it does not say which pepper its cards were made with (it is of an earlier version), so it is not known whether cards will be \
+                         found: import it again, the same version will do";
+            say(State::Impaired, words.into());
+        }
+    }
+    Ok(())
+}
+
+/// Rosters of other exams that lie here.
+fn others(config: &Config, layout: &Layout, keys: &KeyFolder, now: Timestamp, findings: &mut Vec<PartHealth>) {
+    for exam in layout.exams().unwrap_or_default().iter().filter(|exam| **exam != config.exam) {
+        let held = match open(layout, keys, exam) {
+            Err((_, words)) => Err(words),
+            Ok(roster) => roster.exam().map_err(|error| WithSources(&error).to_string()),
+        };
+        let told = match held {
+            Err(words) => format!("{words}; or erase it with `examgate-fleet roster erase --exam {exam}`"),
+            Ok(Some(held)) if hours(held.window.closes, now) > OVER => {
+                let ago = span(hours(held.window.closes, now));
+                format!(
+                    "the doors of {exam} closed {ago} ago: erase it with `examgate-fleet roster erase --exam {exam}`"
+                )
+            }
+            Ok(Some(_) | None) => continue,
+        };
+        findings.push(finding("other rosters", State::Impaired, told));
+    }
+}
+
+/// Whole hours from one time to another.
+fn hours(from: Timestamp, to: Timestamp) -> i64 {
+    (to.as_second() - from.as_second()) / 3600
+}
+
+fn span(hours: i64) -> String {
+    let count = |number: i64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    if hours < 48 { count(hours, "hour") } else { count(hours / 24, "day") }
+}
+
+fn counted(students: u64) -> String {
+    format!("{students} student{}", if students == 1 { "" } else { "s" })
+}
+
+fn first(names: &[&str]) -> String {
+    names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ")
+}
+
+fn more(names: &[&str]) -> String {
+    match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
