@@ -61,7 +61,7 @@ mod tests {
         for (across, along, yaw, wanted) in [
             (1.0, 1.0, 0.0, false),
             (1.1, 1.0, 0.0, false),
-            (1.0, 1.1, 0.0, false),
+            (1.0, 1.05, 0.0, false),
             (1.5, 1.0, 0.0, true),
             (1.0, 1.5, 0.0, true),
             (3.0, 2.0, -20.0, true),

@@ -55,6 +55,12 @@ pub(super) fn squared(b: &Bounds) -> Bounds {
     Bounds { left, top, right: left + side.floor(), bottom: top + side.floor() }
 }
 
+/// Most of a window's side that lies outside a picture of `(width, height)`; not more than 0 if none does.
+pub(super) fn outside(b: &Bounds, (width, height): (f32, f32)) -> f32 {
+    let (w, h) = (b.width().max(1.0), b.height().max(1.0));
+    [-b.left / w, (b.right - width) / w, -b.top / h, (b.bottom - height) / h].into_iter().fold(f32::MIN, f32::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +83,18 @@ mod tests {
         ] {
             assert!((overlap(&a, &b, Against::Union) - union).abs() < 1e-6, "{b:?}");
             assert!((overlap(&a, &b, Against::Smaller) - smaller).abs() < 1e-6, "{b:?}");
+        }
+    }
+
+    #[test]
+    fn what_sticks_out_is_measured_by_side() {
+        for (b, most) in [
+            (bounds(10.0, 10.0, 30.0, 50.0), -0.25),
+            (bounds(-5.0, 10.0, 15.0, 50.0), 0.25),
+            (bounds(10.0, 10.0, 30.0, 110.0), 0.1),
+            (bounds(90.0, -10.0, 130.0, 90.0), 0.75),
+        ] {
+            assert!((outside(&b, (100.0, 100.0)) - most).abs() < 1e-6, "{b:?}");
         }
     }
 

@@ -8,7 +8,7 @@ mod pyramid;
 #[cfg(test)]
 mod tests;
 
-use boxes::{Against, corrected, overlap, squared, suppress};
+use boxes::{Against, corrected, outside, overlap, squared, suppress};
 use pyramid::Pyramid;
 
 use super::{
@@ -35,6 +35,9 @@ const REFINED: f32 = 0.5;
 /// in the window, where the third net is sure of the face and wrong about its points: it looks again, in a window around that box.
 /// The published detector gets round this by handing it about eight windows of each face and keeping the surest.
 const SETTLED: f32 = 0.8;
+/// Share of a face's side outside the picture beyond which nobody looks again. Black beside a face that is cut off pulls the box inwards,
+/// and that it is cut off must be seen (`QualityLimits::outside`).
+const CUT_OFF: f32 = 0.1;
 /// How often the third net looks again at one face, at most: nearly all settle after one more look.
 const MORE_LOOKS: usize = 2;
 /// Pixels of a level from one cell of the proposal net's answer to the next.
@@ -237,7 +240,11 @@ impl Detector {
         mut face: Face,
         threshold: f32,
     ) -> Result<Face, InferenceError> {
+        let edges = (view.width() as f32, view.height() as f32);
         for _ in 0..MORE_LOOKS {
+            if outside(&face.bounds, edges) > CUT_OFF {
+                break;
+            }
             let around = Candidate { bounds: squared(&face.bounds), score: face.score };
             if overlap(&around.bounds, &window, Against::Union) >= SETTLED {
                 break;
