@@ -77,23 +77,7 @@ pub struct RosterStore {
 
 impl RosterStore {
     /// Opens the roster at `path`, which must be there.
-    ///
-    /// ```
-    /// use examgate::{
-    ///     domain::CardPseudonym,
-    ///     store::{Key, RosterStore},
-    /// };
-    ///
-    /// let folder = tempfile::tempdir()?;
-    /// let (path, key) = (folder.path().join("MATH-120.db"), Key::generate()?);
-    /// assert!(RosterStore::open(&path, &key).is_err(), "there is none yet");
-    ///
-    /// RosterStore::create(&path, &key)?;
-    /// let roster = RosterStore::open(&path, &key)?;
-    /// assert!(roster.exam()?.is_none());
-    /// assert!(roster.find(&CardPseudonym::from_bytes([9; 32]))?.is_none());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    #[doc = include_str!("open.md")]
     ///
     /// # Errors
     /// What [`Sealed::open`] refuses.
