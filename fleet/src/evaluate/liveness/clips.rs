@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use super::timing;
 use crate::exit::Refusal;
 
 /// Seconds of a clip that are decoded where it is one session: more than any looks.
@@ -20,8 +21,6 @@ const SECONDS_IN_PIECES: u32 = 60;
 const SIDE: u32 = 640;
 /// Frames per second where the source does not say.
 const RATE: f64 = 30.0;
-/// Longest time between two frames, seconds: beyond it the timestamps are not believed.
-const LONGEST_GAP: f64 = 10.0;
 /// Numbered pictures from which on a folder is one clip and not several stills.
 const CLIP_FROM: usize = 5;
 
@@ -220,56 +219,13 @@ fn decode(video: &Path, seconds: u32) -> Result<Frames, String> {
     if paths.is_empty() {
         return Err(complaint.unwrap_or_else(|| "it holds no picture".into()));
     }
-    let times = times(video, paths.len());
+    let times = timing::times(video, paths.len());
     let mean = match times.as_slice() {
         [_, .., last] if !last.is_zero() => Some((times.len() - 1) as f64 / last.as_secs_f64()),
         _ => None,
     };
-    let rate = mean.or_else(|| rate(video)).unwrap_or(RATE);
+    let rate = mean.or_else(|| timing::rate(video)).unwrap_or(RATE);
     Ok(Frames { paths, times, rate, damaged: complaint, _folder: Some(folder) })
-}
-
-/// The timestamps of the first `count` frames, since the first; none where the container has no usable ones.
-fn times(video: &Path, count: usize) -> Vec<Duration> {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
-        .arg(video)
-        .output();
-    let Ok(output) = output else { return Vec::new() };
-    parse_times(&String::from_utf8_lossy(&output.stdout), count)
-}
-
-/// Packets come in decoding order, so they are sorted. Every frame has to have a time of its own, and a plausible one.
-fn parse_times(text: &str, count: usize) -> Vec<Duration> {
-    let seconds: Option<Vec<f64>> = text
-        .lines()
-        .map(|line| line.trim().trim_end_matches(',').parse().ok().filter(|at: &f64| at.is_finite()))
-        .collect();
-    let Some(mut seconds) = seconds.filter(|seconds| seconds.len() >= count) else { return Vec::new() };
-    seconds.sort_by(f64::total_cmp);
-    seconds.truncate(count);
-    let Some(&first) = seconds.first() else { return Vec::new() };
-    let rises = seconds.windows(2).all(|two| two[1] > two[0] && two[1] - two[0] < LONGEST_GAP);
-    if !rises {
-        return Vec::new();
-    }
-    seconds.into_iter().map(|at| Duration::from_secs_f64(at - first)).collect()
-}
-
-/// Frames per second, as the container says.
-fn rate(video: &Path) -> Option<f64> {
-    let output = Command::new("ffprobe")
-        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "stream=avg_frame_rate", "-of", "csv=p=0"])
-        .arg(video)
-        .output()
-        .ok()?;
-    parse_rate(&String::from_utf8_lossy(&output.stdout))
-}
-
-fn parse_rate(text: &str) -> Option<f64> {
-    let (frames, seconds) = text.lines().next()?.trim().trim_end_matches(',').split_once('/')?;
-    let rate = frames.parse::<f64>().ok()? / seconds.parse::<f64>().ok()?;
-    (1.0..=240.0).contains(&rate).then_some(rate)
 }
 
 #[cfg(test)]
@@ -362,21 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_are_used_where_every_frame_has_one() {
+    fn time_goes_by_the_timestamps_or_the_rate() {
         let ms = |times: &[u64]| times.iter().copied().map(Duration::from_millis).collect::<Vec<_>>();
-        for (text, count, wanted) in [
-            ("1.000000\n1.500000\n1.250000\n", 3, ms(&[0, 250, 500])),
-            // More packets than frames: decoding stopped earlier.
-            ("0.0,\n0.1,\n0.2,\n", 2, ms(&[0, 100])),
-            ("0.0\n0.1\n", 3, ms(&[])),
-            ("N/A\nN/A\n", 2, ms(&[])),
-            ("0.0\nnan\n", 2, ms(&[])),
-            ("0.0\n0.0\n", 2, ms(&[])),
-            ("0.0\n40.0\n", 2, ms(&[])),
-            ("", 0, ms(&[])),
-        ] {
-            assert_eq!(parse_times(text, count), wanted, "{text:?}");
-        }
         let frames = |times| Frames { paths: Vec::new(), times, rate: 10.0, damaged: None, _folder: None };
         assert_eq!(frames(ms(&[0, 250, 500])).since(1, 1), Duration::from_millis(250));
         assert_eq!(frames(ms(&[])).since(1, 2), Duration::from_millis(200));
@@ -399,14 +342,5 @@ mod tests {
         ];
         let name = |at: usize| neighbour(&clips, &clips[at]).map(|clip| clip.name.as_str());
         assert_eq!([0, 1, 2, 3, 4, 5].map(name), [None, None, Some("ada/2"), Some("ada/1"), Some("ada/1"), None]);
-    }
-
-    #[test]
-    fn rates() {
-        for (text, wanted) in
-            [("30/1\n", Some(30.0)), ("30000/1001,\n", Some(30000.0 / 1001.0)), ("0/0", None), ("", None), ("9", None)]
-        {
-            assert_eq!(parse_rate(text), wanted, "{text}");
-        }
     }
 }

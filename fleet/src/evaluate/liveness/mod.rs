@@ -7,6 +7,7 @@ mod play;
 mod plot;
 mod rates;
 mod report;
+mod timing;
 
 #[cfg(test)]
 mod attacks;
