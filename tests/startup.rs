@@ -417,7 +417,7 @@ fn a_changed_device_id_is_refused_until_it_is_changed_on_purpose() {
     fs::write(&configuration, text.replace(DEVICE, "door-new")).expect("writable");
     let change = format!("change-id --from {DEVICE}");
     refused(&configuration, 1, &[&format!("those of {DEVICE}"), "`device` in the configuration is door-new", &change]);
-    let (state, found) = diagnosis(&configuration, "store");
+    let (state, found) = diagnosis(&configuration, "events");
     assert!(state == "unwell" && found.contains(&change), "{state}: {found}");
     let wrong = examgate(&["change-id", "--from", "door-other"], &configuration);
     assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains(DEVICE), "{wrong:?}");

@@ -8,7 +8,8 @@ use super::{CARD, screen::Screen, stage};
 
 const FAULT_WITHIN: Duration = Duration::from_secs(8);
 const MENDED_WITHIN: Duration = Duration::from_secs(20);
-const WORDS: &str = "Our camera needs a moment";
+/// A student is told the same whatever part is out of order.
+const WORDS: &str = "This device needs a rest";
 
 #[test]
 fn torn_and_repeated_pictures_are_a_fault_of_the_box_and_admit_nobody() {

@@ -12,7 +12,8 @@ const FAULT_WITHIN: Duration = Duration::from_secs(8);
 /// How long its end may take: a pause of five seconds before the service is tried again, and a loaded machine.
 const MENDED_WITHIN: Duration = Duration::from_secs(15);
 
-const WORDS: &str = "Our card reader needs a moment";
+/// A student is told the same whatever part is out of order.
+const WORDS: &str = "This device needs a rest";
 
 #[test]
 fn a_reader_whose_service_hangs_or_dies_is_a_fault_within_seconds_and_mends() {
