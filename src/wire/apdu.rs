@@ -59,9 +59,9 @@ pub enum Step {
 /// use examgate::wire::{apdu::{Exchange, Step}, uid::ReaderOrder};
 ///
 /// let mut exchange = Exchange::new(ReaderOrder::AsSent);
-/// assert_eq!(exchange.command(), [0xFF, 0xCA, 0, 0, 0]);
+/// assert_eq!(exchange.command(), &[0xFF, 0xCA, 0, 0, 0]);
 /// assert_eq!(exchange.answered(&[0x6C, 0x04]), Step::Send);
-/// assert_eq!(exchange.command(), [0xFF, 0xCA, 0, 0, 4]);
+/// assert_eq!(exchange.command(), &[0xFF, 0xCA, 0, 0, 4]);
 /// let Step::Done(Ok(uid)) = exchange.answered(&[0xDE, 0xAD, 0xBE, 0xEF, 0x90, 0x00]) else { panic!() };
 /// assert_eq!(uid.as_bytes(), [0xDE, 0xAD, 0xBE, 0xEF]);
 /// ```
