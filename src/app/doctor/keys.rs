@@ -30,11 +30,8 @@ pub(super) fn look(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHea
         }
     }
     // That the root key is there; whether it is the right one.
-    match keys.lacks_root() {
-        Err(error @ (KeyError::AnotherRoot { .. } | KeyError::RootMissing { .. })) => {
-            faults.push(WithSources(&error).to_string())
-        }
-        Ok(_) | Err(_) => {}
+    if let Err(error @ (KeyError::AnotherRoot { .. } | KeyError::RootMissing { .. })) = keys.lacks_root() {
+        faults.push(WithSources(&error).to_string());
     }
     let second = sealed.contains(&Secret::Root.name()) && keys.folder().join(Secret::Root.name()).exists();
     let shown = keys.folder().display();

@@ -67,12 +67,12 @@ fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore,
     })?;
     RosterStore::look(&layout.exam(exam), &key).map_err(|error| {
         let state = if matches!(error, RosterError::Database(Fault::Unsettled { .. })) { State::Impaired } else { State::Unwell };
-        let words = match error {
-            RosterError::Database(Fault::Missing { .. }) => "import it again with `examgate-fleet roster import`",
-            RosterError::Database(Fault::WrongKey { .. }) => {
-                "if the root key is a credential, it may have been imported without: erase it, and import it with `examgate-with-keys`"
-            }
-            _ => "",
+        let words = if matches!(error, RosterError::Database(Fault::Missing { .. })) {
+            "import it again with `examgate-fleet roster import`"
+        } else if matches!(error, RosterError::Database(Fault::WrongKey { .. })) {
+            "if the root key is a credential, it may have been imported without: erase it, and import it with `examgate-with-keys`"
+        } else {
+            ""
         };
         (state, format!("the roster of {exam} cannot be used: {}; {words}", WithSources(&error)).trim_end_matches("; ").to_owned())
     })
