@@ -29,8 +29,8 @@ quantize: models pictures ## The 8-bit embedder, calibrated on the test pictures
 faces:
 	@$(CARGO) build --workspace --bins --features sim
 	@rm -rf models/cache/faces
-	@target/debug/examgate-fleet align --images $(CLIPS)/../photos --out models/cache/faces/photos
-	@target/debug/examgate-fleet align --every 3 --images $(CLIPS)/single_face --images $(CLIPS)/WolfgangLanger_Pexels \
+	@target/debug/examgate-lab align --images $(CLIPS)/../photos --out models/cache/faces/photos
+	@target/debug/examgate-lab align --every 3 --images $(CLIPS)/single_face --images $(CLIPS)/WolfgangLanger_Pexels \
 	  --out models/cache/faces/clips
 
 pictures: setup ## Faces and clips for the demonstration and the tests
@@ -69,8 +69,8 @@ attacks: models pictures ## Draws presentation attacks from the test pictures an
 	@rm -rf target/attacks target/live target/attacks-report* && mkdir -p target/live
 	@ln -s $(CURDIR)/$(CLIPS)/single_face $(CURDIR)/$(CLIPS)/WolfgangLanger_Pexels target/live/
 	@echo "attacks: drawing and playing"
-	target/debug/examgate attacks --out target/attacks $(ATTACKS)
-	target/debug/examgate-fleet evaluate liveness --live target/live --attacks target/attacks --plots target/attacks-report \
+	target/debug/examgate-lab attacks --out target/attacks $(ATTACKS)
+	target/debug/examgate-lab evaluate liveness --live target/live --attacks target/attacks --plots target/attacks-report \
 	  > target/attacks-report.md
 	@sed '/^| clip |/,$$d' target/attacks-report.md
 	@echo "attacks: each sequence in target/attacks-report.md, the error against time in target/attacks-report/"
@@ -104,6 +104,8 @@ gates: ## What ships builds alone, and the pure rooms build without the rest
 	$(CARGO) check -p examgate --lib --no-default-features --features vision,store
 	$(CARGO) check -p examgate
 	$(CARGO) check -p examgate-fleet
+	$(CARGO) check -p examgate-fleetd
+	$(CARGO) check -p examgate-lab
 
 audit: ## Known vulnerabilities (fetches the advisory database)
 	$(TOOLS)/bin/cargo-deny check advisories
@@ -115,8 +117,10 @@ bench: quantize ## Measures; writes target/bench/summary.json
 	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench screen --bench duplicates
 
 docs: ## The API, as HTML
-	$(CARGO) doc --no-deps -p examgate -p examgate-fleet --features examgate/sim
+	$(CARGO) doc --no-deps -p examgate -p examgate-enrol -p examgate-fleet-core --features examgate/sim
 
-release: models ## What ships: target/release/examgate and examgate-fleet
+release: models ## What ships: target/release/examgate, examgate-fleet, examgate-fleetd and examgate-lab
 	$(CARGO) build --release -p examgate
 	$(CARGO) build --release -p examgate-fleet
+	$(CARGO) build --release -p examgate-fleetd
+	$(CARGO) build --release -p examgate-lab

@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod exit;
 pub mod session;
 pub mod wire;
 

@@ -78,12 +78,13 @@ enum Command {
     #[cfg(feature = "sim")]
     #[command(after_help = "Run it from the project's folder, after `make models pictures`; `make demo` does both.")]
     Demo(examgate::rig::demo::Arguments),
-    /// Draw presentation attacks from stills and clips, to be played by `examgate-fleet evaluate liveness`.
+    /// The old name of `examgate-lab attacks`.
     #[cfg(feature = "sim")]
-    #[command(
-        after_help = "Examples:\n  examgate attacks --out target/attacks\n  examgate attacks --from portraits/ada.jpg --from clips/ada --kind replay-close --out attacks"
-    )]
-    Attacks(examgate::rig::attacks::Arguments),
+    #[command(hide = true, disable_help_flag = true)]
+    Attacks {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -131,8 +132,9 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         #[cfg(feature = "sim")]
-        Command::Attacks(arguments) => {
-            examgate::rig::attacks::run(&arguments, &mut std::io::stdout()).map(|()| ExitCode::SUCCESS)
+        Command::Attacks { .. } => {
+            writeln!(std::io::stderr(), "examgate: this is now, with the same arguments: examgate-lab attacks")?;
+            Ok(ExitCode::from(64))
         }
     }
 }

@@ -11,13 +11,12 @@ use libfuzzer_sys::fuzz_target;
 
 /// The part of the fleet's program that reads a roster's table.
 #[expect(dead_code, unused_imports, reason = "the fleet's program uses all of it")]
-#[path = "../../fleet/src/roster"]
+#[path = "../../fleet/cli/src/roster"]
 mod roster {
     mod cells;
     mod columns;
     pub mod rows;
     mod suspects;
-    mod table;
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,7 +1,6 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
 #[cfg(feature = "device")]
-pub mod attacks;
 pub mod certificates;
 #[cfg(feature = "device")]
 pub mod demo;

@@ -61,21 +61,23 @@ pub struct Reality {
 pub struct Programs {
     /// `examgate`, built with `sim`.
     pub examgate: PathBuf,
-    /// `examgate-fleet`.
+    /// `examgate-fleet`, the manager's commands.
     pub fleet: PathBuf,
+    /// `examgate-fleetd`, the fleet's service.
+    pub fleetd: PathBuf,
 }
 
 impl Programs {
     /// `examgate` and what lies beside it.
     ///
     /// # Errors
-    /// When `examgate-fleet` is not there.
+    /// When `examgate-fleet` or `examgate-fleetd` is not there.
     pub fn beside(examgate: &Path) -> Result<Self> {
-        let fleet = examgate.with_file_name("examgate-fleet");
-        if !fleet.exists() {
-            bail!("{} is missing: `cargo build --workspace --bins --features sim` builds both", fleet.display());
+        let [fleet, fleetd] = ["examgate-fleet", "examgate-fleetd"].map(|name| examgate.with_file_name(name));
+        if let Some(missing) = [&fleet, &fleetd].into_iter().find(|program| !program.exists()) {
+            bail!("{} is missing: `cargo build --workspace --bins --features sim` builds all", missing.display());
         }
-        Ok(Self { examgate: examgate.to_owned(), fleet })
+        Ok(Self { examgate: examgate.to_owned(), fleet, fleetd })
     }
 }
 
@@ -203,7 +205,7 @@ impl Stage {
     /// When it does not start.
     pub fn collect(&mut self) -> Result<()> {
         let Some(broker) = &self.broker else { return Ok(()) };
-        let mut command = Command::new(&self.programs.fleet);
+        let mut command = Command::new(&self.programs.fleetd);
         command.arg("collect").arg("--broker").arg(format!("localhost:{}", broker.port()));
         for (option, file) in [
             ("--ca", "ca.pem"),

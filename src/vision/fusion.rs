@@ -6,7 +6,7 @@
 //!
 //! A frame's weight is the length that its embedding had before it was scaled to 1: nets of this kind give a face they are unsure of a
 //! shorter vector (Meng et al., "MagFace", CVPR 2021; it is the unified quality score of ISO/IEC 29794-5's reference software too). Of
-//! all that `examgate-fleet evaluate quality` measures it foretells a failed comparison best by far.
+//! all that `examgate-lab evaluate quality` measures it foretells a failed comparison best by far.
 //!
 //! Whether it is still the same face is judged by its embedding, never by its place: a place can be taken by another person between two
 //! frames. On a change all that was fused is void and starts again with this frame.

@@ -12,7 +12,7 @@ use super::root;
 const TWO_PAGES: usize = 110;
 
 /// Folders whose every folder has a row in the map.
-const MAPPED: [&str; 4] = ["src", "src/edge", "src/app", "fleet/src"];
+const MAPPED: [&str; 4] = ["src", "src/edge", "src/app", "lab/src"];
 
 /// Words in backquotes that look like paths; a slash at the end is not part of one.
 fn named_paths(text: &str) -> BTreeSet<String> {

@@ -66,7 +66,7 @@ fn thresholds(config: &Config, manifest: &Manifest) -> PartHealth {
     let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
     let said = format!("admit {admit}, refer {refer}");
     let Some(calibration) = &embedder.calibration else {
-        let found = format!("{said}: not calibrated for {}; `examgate-fleet calibrate` does", embedder.net.name);
+        let found = format!("{said}: not calibrated for {}; `examgate-lab calibrate` does", embedder.net.name);
         return finding("thresholds", State::Impaired, found);
     };
     let here = policy(&config.policy, manifest).rule(Fusion::WINDOW);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, EmbedderSpec};
 
-/// As `examgate-fleet calibrate --write` puts it beside the thresholds.
+/// As `examgate-lab calibrate --write` puts it beside the thresholds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {

@@ -1,0 +1,108 @@
+//! `examgate-fleet events`: what the ledger holds, as lines or as JSON lines, and the incidents.
+//!
+//! The lines name no student; the JSON holds everything. Incidents go to standard error, or to standard output if they are
+//! asked for. It never alters the ledger.
+
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use examgate::{
+    domain::{AccessStep, Event, EventKind},
+    store::Key,
+};
+
+use examgate_fleet_core::{
+    incidents::Held,
+    ledger::{Entry, Ledger},
+};
+
+/// Which ledger, and how to show it.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The ledger.
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+    /// The ledger's key.
+    #[arg(long, value_name = "FILE")]
+    ledger_key: PathBuf,
+    /// One JSON object a line, with everything that was recorded: personal data.
+    #[arg(long)]
+    json: bool,
+    /// Only what somebody has to look at: chains that forked, events that are missing, since when and for how long.
+    #[arg(long)]
+    incidents: bool,
+}
+
+/// Prints the ledger.
+///
+/// # Errors
+/// When it cannot be read, or the output cannot be written.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let ledger = Ledger::open_existing(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let incidents = ledger.incidents()?;
+    if arguments.incidents {
+        let mut show =
+            |held: &Held| if arguments.json { incident_json(&mut out, held) } else { writeln!(out, "{held}") };
+        let written = incidents.iter().try_for_each(&mut show);
+        return written.and_then(|()| out.flush()).context("cannot write the incidents");
+    }
+    let written = ledger.each(|entry| if arguments.json { json(&mut out, &entry) } else { line(&mut out, &entry) })?;
+    written.and_then(|()| out.flush()).context("cannot write the events")?;
+    for held in incidents {
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(io::stderr(), "INCIDENT {held}");
+    }
+    Ok(())
+}
+
+fn incident_json(out: &mut impl Write, held: &Held) -> io::Result<()> {
+    let Held { device, epoch, events: (first, last), what, first_seen, last_seen, ended_at, lasted } = held;
+    let whole = serde_json::json!({
+        "device": device, "epoch": epoch, "first_event": first, "last_event": last, "incident": what.name(),
+        "first_seen": first_seen, "last_seen": last_seen, "ended_at": ended_at, "seconds": lasted.as_secs(),
+    });
+    writeln!(out, "{whole}")
+}
+
+fn json(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
+    let body: serde_json::Value = serde_json::from_slice(&entry.body).unwrap_or_default();
+    let Entry { device, epoch, seq, confirmed, committed_at, .. } = entry;
+    let whole = serde_json::json!({
+        "device": device, "epoch": epoch, "seq": seq, "confirmed": confirmed, "committed_at": committed_at, "event": body
+    });
+    writeln!(out, "{whole}")
+}
+
+fn line(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
+    let Entry { device, seq, committed_at, confirmed, .. } = entry;
+    let unconfirmed = if *confirmed { "" } else { ", not confirmed: see the incidents" };
+    match serde_json::from_slice::<Event>(&entry.body) {
+        Ok(Event { at, room, kind, .. }) => {
+            let what = match kind {
+                EventKind::Verification(verification) => verification.decision.to_string(),
+                EventKind::Ruling(ruling) => format!("proctor: {}", name(&ruling.verdict)),
+                EventKind::Undo(undo) => format!("proctor: undo of {}", undo.ruling),
+                EventKind::Access(access) => match access.step {
+                    AccessStep::SignedIn => "console: signed in".into(),
+                    AccessStep::SignedOut => "console: signed out".into(),
+                    AccessStep::Refused { times } => format!("console: refused {times} times, {}", access.from),
+                },
+            };
+            writeln!(out, "{at}  {device} {seq}  {room}  {what}  (committed {committed_at}{unconfirmed})")
+        }
+        // A newer box knows more kinds of events than this program.
+        Err(_) => {
+            writeln!(out, "?  {device} {seq}  an event of a newer version  (committed {committed_at}{unconfirmed})")
+        }
+    }
+}
+
+/// A word of the wire, as it is written there.
+fn name(word: &impl serde::Serialize) -> String {
+    serde_json::to_value(word).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,188 @@
+//! `roster check`: every face of a roster against every other, for two students with one face and one student with two.
+//!
+//! It never opens a photo, and says no name and no card.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, bail};
+use examgate::{
+    domain::{Embedding, ExamId, StudentId},
+    store::{KeyName, Layout, RosterStore},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::keys::KeyArgs;
+use examgate::exit::Refusal;
+use examgate_enrol::{measuring::MeasuringArgs, similarities::Faces};
+
+/// From here on two templates are of one and the same photo, perhaps saved again or scaled: photos of one person taken at different times
+/// do not come as near, twins neither.
+const SAME_PHOTO: f32 = 0.95;
+
+/// Compares every face of a roster with every other.
+///
+/// Found are students whom the door would take for one another (similarity from the manifest's `admit` on): a mix-up, one photo under
+/// two names, or people who look alike and whose door needs a proctor; and photos of one student that do not look like one person
+/// (below `refer`). The exit code is 0 whatever is found: a person has to look.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The exam.
+    #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
+    exam: ExamId,
+    /// The state folder with the roster's database.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    measuring: MeasuringArgs,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Pair {
+    first: String,
+    second: String,
+    similarity: f32,
+}
+
+/// What a person has to look at, the most striking first.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Findings {
+    students: usize,
+    templates: usize,
+    /// Templates of other embedding spaces, which cannot be compared.
+    other_space: usize,
+    same_photo: Vec<Pair>,
+    look_alikes: Vec<Pair>,
+    unlike: Vec<Pair>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let (keys, database) = (args.keys.folder()?, Layout::new(&args.store).exam(&args.exam));
+    let refused = || Refusal::Usage(format!("the roster {} cannot be opened", database.display()));
+    if !database.exists() {
+        bail!(Refusal::Usage(format!("there is no roster {}: import it first", database.display())));
+    }
+    let key = keys.read(KeyName::Exam(&args.exam)).with_context(refused)?;
+    let store = RosterStore::open(&database, &key).with_context(refused)?;
+    let models = args.measuring.load()?;
+    let embedder = &models.manifest().embedder;
+
+    let mut findings = Findings::default();
+    let (mut owners, mut embeddings) = (Vec::new(), Vec::new());
+    for student in store.students()? {
+        for template in store.templates(&student)? {
+            if template.space == embedder.space {
+                owners.push(findings.students);
+                embeddings.push(template.embedding.clone());
+            } else {
+                findings.other_space += 1;
+            }
+        }
+        findings.students += 1;
+    }
+    findings.templates = owners.len();
+    let students = store.students()?;
+    let threads = args.measuring.threads();
+    let (admit, refer) = (embedder.thresholds.admit.get(), embedder.thresholds.refer.get());
+    findings.compare(&students, &owners, &embeddings, threads, [admit, refer]);
+
+    args.measuring.print(&findings, |out, findings| findings.print(out))
+}
+
+/// The pairs of faces that are `odd`, with a bar that shows how far it is, on a terminal only.
+pub(super) fn compare_all(
+    faces: &Faces,
+    threads: usize,
+    odd: impl Fn(usize, usize, f32) -> bool + Sync,
+) -> Vec<(usize, usize, f32)> {
+    let style =
+        ProgressStyle::with_template("{msg} {bar:40} {percent}% {per_sec} {eta} left").expect("a valid template");
+    let bar = ProgressBar::new(faces.pairs()).with_style(style).with_message("pairs of faces");
+    let found = faces.wanted(threads, odd, |pairs| bar.inc(pairs));
+    bar.finish_and_clear();
+    found
+}
+
+impl Findings {
+    fn compare(
+        &mut self,
+        students: &[StudentId],
+        owners: &[usize],
+        embeddings: &[Embedding],
+        threads: usize,
+        [admit, refer]: [f32; 2],
+    ) {
+        let dimension = embeddings.first().map_or(0, Embedding::dimension);
+        let faces = Faces::new(dimension, embeddings.iter().map(Some));
+        let same = |a: usize, b: usize| owners[a] == owners[b];
+        let odd = |a: usize, b: usize, cosine: f32| if same(a, b) { cosine < refer } else { cosine >= admit };
+        for (a, b, similarity) in compare_all(&faces, threads, odd) {
+            let [first, second] = [a, b].map(|at| students[owners[at]].as_str().to_owned());
+            let kind = match (same(a, b), similarity >= SAME_PHOTO) {
+                (true, _) => &mut self.unlike,
+                (false, true) => &mut self.same_photo,
+                (false, false) => &mut self.look_alikes,
+            };
+            kind.push(Pair { first, second, similarity });
+        }
+        self.same_photo.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        self.look_alikes.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+        self.unlike.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{} students, {} faces compared", self.students, self.templates)?;
+        if self.other_space > 0 {
+            writeln!(out, "{} faces are of another embedding space: import again with these models", self.other_space)?;
+        }
+        for (title, pairs) in [
+            ("One photo under two students: one of them is wrong", &self.same_photo),
+            (
+                "Two students the door would take for one another: a mix-up, or their doors need a proctor",
+                &self.look_alikes,
+            ),
+            ("Photos of one student that do not look like one person: check for a mix-up", &self.unlike),
+        ] {
+            if !pairs.is_empty() {
+                writeln!(out, "\n{title} ({}):", pairs.len())?;
+            }
+            for Pair { first, second, similarity } in pairs {
+                writeln!(out, "  {first} and {second}: similarity {similarity:.3}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_mix_up_is_told_apart() {
+        let at = |angle: f32| Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap();
+        let students = ["N1", "N2", "N3", "N4"].map(|number| StudentId::new(number).unwrap());
+        // N1 and N2 share a photo; N3 looks like both; N4's second photo is of somebody else.
+        let faces = [(0, 0.0), (1, 0.01), (2, 0.9), (3, 2.5), (3, 4.5)];
+        let (owners, embeddings): (Vec<_>, Vec<_>) = faces.map(|(owner, angle)| (owner, at(angle))).into_iter().unzip();
+        let mut findings = Findings::default();
+        findings.compare(&students, &owners, &embeddings, 2, [0.5, 0.3]);
+        let named =
+            |pairs: &[Pair]| -> Vec<_> { pairs.iter().map(|pair| format!("{} {}", pair.first, pair.second)).collect() };
+        assert_eq!(named(&findings.same_photo), ["N1 N2"]);
+        assert_eq!(named(&findings.look_alikes), ["N2 N3", "N1 N3"]);
+        assert_eq!(named(&findings.unlike), ["N4 N4"]);
+        let mut out = Vec::new();
+        findings.print(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.contains("One photo under two students") && text.contains("N1 and N2: similarity 1.000"),
+            "{text}"
+        );
+    }
+}

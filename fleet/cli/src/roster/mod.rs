@@ -1,0 +1,31 @@
+//! Rosters: from a campus export and a folder of ID photos to an exam's encrypted roster.
+
+mod cards;
+mod cells;
+mod check;
+mod columns;
+mod erase;
+mod import;
+mod pepper;
+mod photos;
+mod report;
+mod rows;
+mod suspects;
+
+pub(crate) use cards::pseudonym;
+
+/// What to do with rosters. Each command's arguments carry its description.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Import(Box<import::Args>),
+    Check(check::Args),
+    Erase(erase::Args),
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Import(args) => import::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Erase(args) => erase::run(&args),
+    }
+}

@@ -1,0 +1,7 @@
+//! The fleet as data and plans, below its service and its commands: what is enrolled, what was reported.
+//!
+//! It names no broker, reads no clock and never looks at a face.
+
+pub mod devices;
+pub mod incidents;
+pub mod ledger;

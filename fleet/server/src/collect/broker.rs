@@ -1,0 +1,278 @@
+//! The collector's connection: subscribed to every box's events, each acknowledged when the ledger has dealt with it.
+//!
+//! The session is kept at the broker for a minute, so a connection that ends, on whichever side, is resumed: what was not
+//! acknowledged comes again and no place is held for ever. What a broker forgets the boxes send again. It never looks into
+//! a message.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fs,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use examgate::{
+    domain::WithSources,
+    mqtt::{
+        Authorities, Connection, Greeting, LinkFault, Patience, Session, connector,
+        packet::{Filter, Packet, PubAck, PubAckReason, Publish, QoS, Subscribe, SubscribeReasonCode},
+    },
+    wire::{host::Host, topic::DeviceTopic},
+};
+use examgate_fleet_core::devices::Devices;
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, sleep_until},
+};
+
+use super::waiting::{Message, Offered, Place, Waiting};
+
+/// Most messages the broker may send without acknowledgement.
+const UNACKNOWLEDGED: u16 = 256;
+
+/// Most receipts under way; fewer if the broker takes fewer.
+const RECEIPTS: u16 = 64;
+
+/// Most receipts that wait for the broker. Those beyond are dropped, the oldest first: a box sends again and gets another.
+const RECEIPTS_WAITING: usize = 4096;
+
+/// How long the broker keeps the session of a collector that is gone. Short: what a box hears of a collector that is not
+/// connected ("nobody listens") must stay true.
+const SESSION: Duration = Duration::from_secs(60);
+
+/// Pauses between attempts: doubled from the first to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The packet id of the subscription; receipts have others.
+const SUBSCRIPTION: u16 = u16::MAX;
+
+/// What the ledger has to say to the broker.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The message at this place has been dealt with.
+    Acknowledge(Place),
+    /// A receipt to publish.
+    Receipt {
+        /// The box's topic.
+        topic: String,
+        /// The receipt, signed.
+        receipt: Vec<u8>,
+    },
+}
+
+/// Where to connect, and for whom.
+pub(super) struct Broker {
+    host: Host,
+    port: u16,
+    connector: native_tls::TlsConnector,
+    name: String,
+    enrolled: Arc<Devices>,
+    waiting: Arc<Waiting>,
+}
+
+/// What is under way on one connection.
+struct UnderWay {
+    number: u64,
+    /// Messages that came and are not acknowledged.
+    held: HashSet<u16>,
+    /// Receipts that were sent and are not acknowledged.
+    sent: HashSet<u16>,
+    last: u16,
+    /// Receipts to send.
+    receipts: VecDeque<(String, Vec<u8>)>,
+    /// Most of `sent`.
+    most: usize,
+    subscribed: bool,
+}
+
+impl Broker {
+    /// Reads the certificates.
+    pub(super) fn new(
+        broker: &str,
+        (ca, cert, key): (&Path, &Path, &Path),
+        enrolled: Arc<Devices>,
+        waiting: Arc<Waiting>,
+    ) -> Result<Self> {
+        let (host, port) =
+            Host::parse_with_port(broker).with_context(|| format!("--broker {broker:?} is not HOST:PORT"))?;
+        let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let authorities =
+            Authorities::read(&read(ca)?).with_context(|| format!("--ca {} cannot be used", ca.display()))?;
+        let connector = connector(&authorities, &read(cert)?, &read(key)?)?;
+        let name = host.with_port(port);
+        Ok(Self { host, port, connector, name, enrolled, waiting })
+    }
+
+    /// Passes messages on for as long as it is polled.
+    pub(super) async fn run(self, mut answers: UnboundedReceiver<Answer>) {
+        let mut pause = PAUSES.0;
+        for number in 1.. {
+            let mut up_since = None;
+            let fault = self.connection(number, &mut answers, &mut up_since).await;
+            tracing::warn!(broker = self.name, fault = %WithSources(&fault), "no connection to the broker");
+            if up_since.is_some_and(|up: Instant| up.elapsed() > pause) {
+                pause = PAUSES.0;
+            }
+            // Receipts for a connection that is gone are of no use: boxes send again and get others.
+            tokio::join!(self.waiting.has_room(), tokio::time::sleep(pause));
+            while answers.try_recv().is_ok() {}
+            pause = PAUSES.1.min(pause * 2);
+        }
+    }
+
+    /// One connection, until its end.
+    async fn connection(
+        &self,
+        number: u64,
+        answers: &mut UnboundedReceiver<Answer>,
+        up_since: &mut Option<Instant>,
+    ) -> LinkFault {
+        // The broker takes the client id from the certificate.
+        let greeting = Greeting {
+            client_id: "collector".into(),
+            session: Session::Kept(SESSION),
+            receive_maximum: Some(UNACKNOWLEDGED),
+            will: None,
+            patience: Patience::default(),
+        };
+        let opened = Connection::open(self.host.as_str(), self.port, &self.connector, greeting).await;
+        let (mut connection, welcome) = match opened {
+            Ok(opened) => opened,
+            Err(fault) => return fault,
+        };
+        for lacks in welcome.lacks("collector") {
+            tracing::warn!(broker = self.name, lacks, "the broker must be set up otherwise");
+        }
+        let mut way = UnderWay {
+            number,
+            held: HashSet::new(),
+            sent: HashSet::new(),
+            last: 0,
+            receipts: VecDeque::new(),
+            most: welcome.receive_maximum.min(RECEIPTS).into(),
+            subscribed: false,
+        };
+        let filter = Filter::new(DeviceTopic::Event.of_all(), QoS::AtLeastOnce);
+        let subscribe = Subscribe { pkid: SUBSCRIPTION, filters: vec![filter], properties: None };
+        if let Err(fault) = connection.queue(&Packet::Subscribe(subscribe)) {
+            return fault;
+        }
+        let late = sleep_until(Instant::now() + Patience::default().greeting);
+        let mut late = std::pin::pin!(late);
+        loop {
+            let turn = tokio::select! {
+                packet = connection.next() => match packet {
+                    Ok(packet) => self.incoming(&mut connection, packet, &mut way),
+                    Err(fault) => Err(fault),
+                },
+                Some(answer) = answers.recv() => way.answer(&mut connection, answer),
+                () = late.as_mut(), if !way.subscribed => Err(connection.silent("it does not answer the subscription")),
+            };
+            if let Err(fault) = turn.and_then(|()| way.send(&mut connection)) {
+                return fault;
+            }
+            if way.subscribed && up_since.is_none() {
+                *up_since = Some(Instant::now());
+                tracing::info!(broker = self.name, "collecting");
+            }
+        }
+    }
+
+    fn incoming(&self, connection: &mut Connection, packet: Packet, way: &mut UnderWay) -> Result<(), LinkFault> {
+        if let Packet::SubAck(ack) = packet {
+            if ack.pkid != SUBSCRIPTION || way.subscribed {
+                return Err(connection.surprise("it answered a subscription that was never sent"));
+            }
+            way.subscribed = true;
+            return match ack.return_codes.as_slice() {
+                [SubscribeReasonCode::Success(_)] => Ok(()),
+                _ => Err(LinkFault::SubscriptionRefused),
+            };
+        }
+        if let Packet::PubAck(ack) = packet {
+            if !way.sent.remove(&ack.pkid) {
+                return Err(connection.surprise("it acknowledged a message that was never sent"));
+            }
+            if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
+                tracing::error!(reason = ?ack.reason, "the broker refused a receipt: check its ACL");
+            }
+            return Ok(());
+        }
+        if let Packet::Publish(publish) = packet {
+            return self.message(connection, publish, way);
+        }
+        Ok(())
+    }
+
+    fn message(&self, connection: &mut Connection, publish: Publish, way: &mut UnderWay) -> Result<(), LinkFault> {
+        // No box sends QoS 0, and nobody would miss it: whoever floods with it costs nothing but this look.
+        if publish.qos != QoS::AtLeastOnce {
+            tracing::debug!("a message of QoS 0 was dropped: boxes send QoS 1");
+            return Ok(());
+        }
+        if !way.held.insert(publish.pkid) {
+            return Err(connection.surprise("it sent two messages with one packet id"));
+        }
+        if way.held.len() > usize::from(UNACKNOWLEDGED) {
+            return Err(connection.surprise("it sent more messages than were allowed unacknowledged"));
+        }
+        let topic = String::from_utf8(publish.topic.to_vec()).unwrap_or_default();
+        let whose = DeviceTopic::parse(&topic).map(|(device, _)| device);
+        let whose = whose.filter(|device| self.enrolled.key(device).is_some());
+        let place = Place { connection: way.number, packet: publish.pkid };
+        let message = Message { topic, payload: publish.payload.to_vec(), place: Some(place) };
+        match self.waiting.offer(whose.clone(), message) {
+            Offered::Held => Ok(()),
+            Offered::Kept => way.acknowledge(connection, publish.pkid),
+            Offered::Dropped => {
+                self.waiting.count_dropped(whose);
+                way.acknowledge(connection, publish.pkid)
+            }
+            Offered::Full => Err(LinkFault::Ended {
+                why: "the ledger does not keep up with all boxes together; the broker keeps what comes until it does",
+            }),
+        }
+    }
+}
+
+impl UnderWay {
+    fn acknowledge(&mut self, connection: &mut Connection, packet: u16) -> Result<(), LinkFault> {
+        self.held.remove(&packet);
+        connection.queue(&Packet::PubAck(PubAck::new(packet, None)))
+    }
+
+    fn answer(&mut self, connection: &mut Connection, answer: Answer) -> Result<(), LinkFault> {
+        match answer {
+            // On a connection that is gone it comes again, which is harmless.
+            Answer::Acknowledge(place) if place.connection != self.number => Ok(()),
+            Answer::Acknowledge(place) => self.acknowledge(connection, place.packet),
+            Answer::Receipt { topic, receipt } => {
+                if self.receipts.len() >= RECEIPTS_WAITING {
+                    self.receipts.pop_front();
+                }
+                self.receipts.push_back((topic, receipt));
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends the receipts that may be sent now.
+    fn send(&mut self, connection: &mut Connection) -> Result<(), LinkFault> {
+        while self.subscribed
+            && self.sent.len() < self.most
+            && let Some((topic, receipt)) = self.receipts.pop_front()
+        {
+            // There are far more ids than receipts under way.
+            while self.last == 0 || self.last == SUBSCRIPTION || self.sent.contains(&self.last) {
+                self.last = self.last.wrapping_add(1);
+            }
+            self.sent.insert(self.last);
+            let mut publish = Publish::new(topic, QoS::AtLeastOnce, receipt, None);
+            publish.pkid = self.last;
+            connection.queue(&Packet::Publish(publish))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! From messages to receipts: verify, commit together, then acknowledge and receipt. Its own thread.
+//!
+//! A receipt always names the link up to which it confirms: to an event that the ledger rejects, too, so that a box whose
+//! history is another one sees that.
+//!
+//! What cannot be believed is logged once for each box and cause, counted, acknowledged to the broker (or it would come
+//! for ever) and never receipted. It never goes on when the ledger fails.
+
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use examgate::{
+    domain::{DeviceId, Seq},
+    wire::{
+        envelope::{EnvelopeError, EventEnvelope},
+        keys::SigningKey,
+        receipt::Receipt,
+        seal::Identity,
+        topic::DeviceTopic,
+    },
+};
+
+use examgate_fleet_core::{devices::Devices, incidents::Raised, ledger::Ledger};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{
+    broker::Answer,
+    waiting::{Message, Waiting},
+};
+
+/// Most events in one transaction.
+const BATCH: usize = 128;
+
+/// How often gaps are looked for when nothing comes.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Most different refusals remembered; a flood of made-up ids must not fill the memory.
+const REFUSALS: usize = 4096;
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Refusal {
+    #[error("not an event topic")]
+    Topic,
+    #[error("the box is not enrolled: add it to the list of devices")]
+    Unknown,
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error("the ledger cannot hold event {seq} of this box ({why}): the box must be examined; others are not touched")]
+    Unusable { seq: Seq, why: String },
+}
+
+/// Refusals of one box for one cause.
+type RefusalKind = (Option<DeviceId>, mem::Discriminant<Refusal>, Option<mem::Discriminant<EnvelopeError>>);
+
+/// Takes messages in.
+pub(super) struct Intake {
+    devices: Arc<Devices>,
+    identity: Identity,
+    ledger: Ledger,
+    receipts: SigningKey,
+    gap_after: Duration,
+    refused: HashMap<RefusalKind, u64>,
+    answers: UnboundedSender<Answer>,
+}
+
+impl Intake {
+    /// `receipts` signs them; they and acknowledgements go to `answers`. A gap that stays for `gap_after` becomes an incident.
+    pub(super) fn new(
+        devices: Arc<Devices>,
+        identity: Identity,
+        ledger: Ledger,
+        receipts: SigningKey,
+        gap_after: Duration,
+        answers: UnboundedSender<Answer>,
+    ) -> Self {
+        Self { devices, identity, ledger, receipts, gap_after, refused: HashMap::new(), answers }
+    }
+
+    /// Runs until `waiting` is closed and empty.
+    pub(super) fn run(mut self, waiting: &Waiting) -> Result<()> {
+        while let Some(batch) = waiting.take(BATCH, LOOK_EVERY.min(self.gap_after)) {
+            if !batch.is_empty() {
+                self.take(&batch)?;
+            }
+            self.ledger.gaps(self.gap_after).context("gaps cannot be looked for")?.iter().for_each(say);
+        }
+        for ((device, ..), count) in &self.refused {
+            tracing::info!(device = device.as_ref().map(DeviceId::as_str), count, "messages were not taken");
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, batch: &[Message]) -> Result<()> {
+        let mut events = Vec::with_capacity(batch.len());
+        for message in batch {
+            match self.read(message) {
+                Ok(event) => events.push(event),
+                Err((device, refusal)) => self.refuse(device, refusal),
+            }
+        }
+        let committed = self.ledger.commit(&events).context("nothing more is taken until the ledger is mended")?;
+        committed.raised.iter().for_each(say);
+        for (device, epoch, seq, why) in committed.unusable {
+            tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");
+            self.refuse(Some(device), Refusal::Unusable { seq, why });
+        }
+        tracing::debug!(fresh = committed.fresh, of = batch.len(), "committed");
+        // Committed: from here on the box may forget, and the broker, too.
+        for ((device, epoch), (seq, hash)) in committed.contiguous {
+            let topic = DeviceTopic::Receipt.of(&device);
+            let receipt = Receipt { device, epoch, seq, hash }.encode(&self.receipts);
+            self.answer(Answer::Receipt { topic, receipt });
+        }
+        for place in batch.iter().filter_map(|message| message.place) {
+            self.answer(Answer::Acknowledge(place));
+        }
+        Ok(())
+    }
+
+    fn answer(&self, answer: Answer) {
+        // Nobody listens only when the collector is stopping.
+        let _ = self.answers.send(answer);
+    }
+
+    fn read(&self, message: &Message) -> Result<EventEnvelope, (Option<DeviceId>, Refusal)> {
+        let Some((device, DeviceTopic::Event)) = DeviceTopic::parse(&message.topic) else {
+            return Err((None, Refusal::Topic));
+        };
+        let Some(key) = self.devices.key(&device) else {
+            return Err((Some(device), Refusal::Unknown));
+        };
+        EventEnvelope::decode(&message.payload, &device, key, &self.identity)
+            .map_err(|error| (Some(device), error.into()))
+    }
+
+    fn refuse(&mut self, device: Option<DeviceId>, refusal: Refusal) {
+        let cause = match &refusal {
+            Refusal::Topic | Refusal::Unknown | Refusal::Unusable { .. } => None,
+            Refusal::Envelope(error) => Some(mem::discriminant(error)),
+        };
+        let kind = (device, mem::discriminant(&refusal), cause);
+        if let Some(count) = self.refused.get_mut(&kind) {
+            *count += 1;
+        } else if self.refused.len() < REFUSALS {
+            let device = kind.0.as_ref().map(DeviceId::as_str);
+            tracing::warn!(device, %refusal, "a message was not taken (said once)");
+            self.refused.insert(kind, 1);
+        }
+    }
+}
+
+/// Says an incident, once.
+fn say(incident: &Raised) {
+    let Raised { device, epoch, events: (first, last), what } = incident;
+    tracing::error!(%device, %epoch, %first, %last, incident = what.name(), "{}", what.advice());
+}

@@ -1,0 +1,6 @@
+//! Labelled pictures and clips as files: pairs, folders of people, clips with their timing. Nothing here looks into a face.
+
+pub(crate) mod clips;
+pub(crate) mod labelled;
+pub(crate) mod pairs;
+pub(crate) mod timing;

@@ -1,0 +1,95 @@
+//! `examgate-lab`: arguments to one command to an exit code. Nothing else.
+
+mod align;
+mod attacks;
+mod calibrate;
+mod compare;
+mod dataset;
+mod evaluate;
+mod play;
+mod selftest;
+mod statistics;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use examgate::{domain::Timestamp, exit};
+use tracing_subscriber::EnvFilter;
+
+/// Examgate's laboratory: how well nets and rules tell people apart and notice attacks.
+///
+/// Exit codes: 0 done; 64 bad arguments or models; 65 bad data (a list, a picture); 1 anything else.
+#[derive(Parser)]
+#[command(name = "examgate-lab", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Compare(compare::Args),
+    /// Error rates over labelled pictures and clips.
+    #[command(
+        subcommand,
+        after_help = "Plots are SVG; a PNG of one: rsvg-convert -z 2 -o det.png det.svg (package librsvg2-bin)"
+    )]
+    Evaluate(evaluate::Command),
+    Calibrate(calibrate::Args),
+    Align(align::Args),
+    #[command(subcommand)]
+    Selftest(selftest::Command),
+    /// Draw presentation attacks from stills and clips, to be played by `examgate-lab evaluate liveness`.
+    #[command(
+        after_help = "Examples:\n  examgate-lab attacks --out target/attacks\n  examgate-lab attacks --from portraits/ada.jpg --from clips/ada --kind replay-close --out attacks"
+    )]
+    Attacks(attacks::Arguments),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).init();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => {
+            let printed = asked.print();
+            return if asked.use_stderr() || printed.is_err() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match cli.command {
+        Command::Compare(args) => compare::run(&args),
+        Command::Evaluate(command) => evaluate::run(command),
+        Command::Calibrate(args) => calibrate::run(&args, now()),
+        Command::Align(args) => align::run(&args),
+        Command::Selftest(command) => selftest::run(&command),
+        Command::Attacks(arguments) => attacks::run(&arguments, &mut io::stdout()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "examgate-lab: {error:#}");
+            exit::code(error.downcast_ref()).into()
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the laboratory reads the wall clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
