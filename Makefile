@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 CLIPS := tests/pictures/cache/clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models quantize pictures axe demo test test-long soak screenshots attacks fuzz hw lint gates audit bench docs release
+.PHONY: help setup models quantize requantize pictures axe demo test test-long soak screenshots attacks fuzz hw lint gates audit bench docs release
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -22,16 +22,16 @@ setup: ## System packages this machine lacks (sudo where not root)
 models: setup ## Nets and the inference runtime: fetched, checked, prepared
 	@models/fetch
 
-quantize: models pictures ## The 8-bit embedder, calibrated on the test pictures; `examgate doctor --tune` decides about its use
-	@models/quantize --check || { $(MAKE) --no-print-directory faces && models/quantize; }
+quantize: models ## The 8-bit embedder; `examgate doctor --tune` decides about its use
+	@models/quantize
 
-.PHONY: faces
-faces:
+requantize: models pictures ## Measures the 8-bit embedder's ranges anew on the test pictures; then calibrate and pin its hash
 	@$(CARGO) build --workspace --bins --features sim
 	@rm -rf models/cache/faces
 	@target/debug/examgate-lab align --images $(CLIPS)/../photos --out models/cache/faces/photos
 	@target/debug/examgate-lab align --every 3 --images $(CLIPS)/single_face --images $(CLIPS)/WolfgangLanger_Pexels \
 	  --out models/cache/faces/clips
+	@models/quantize --measure
 
 pictures: setup ## Faces and clips for the demonstration and the tests
 	@tests/pictures/fetch
@@ -110,7 +110,7 @@ gates: ## What ships builds alone, and the pure rooms build without the rest
 audit: ## Known vulnerabilities (fetches the advisory database)
 	$(TOOLS)/bin/cargo-deny check advisories
 
-bench: quantize ## Measures; writes target/bench/summary.json
+bench: quantize pictures ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
 	@models/quantize --bench
 	$(CARGO) build --release --workspace --bins --features sim
