@@ -41,20 +41,30 @@ struct Watched {
 /// What a part shows that it is alive with.
 #[derive(Clone)]
 pub(super) struct Beat {
+    #[cfg(feature = "sim")]
+    name: &'static str,
     start: Instant,
     /// Milliseconds since the start.
     last: Arc<AtomicU64>,
 }
 
 impl Beat {
-    fn new(start: Instant) -> Self {
-        let beat = Self { start, last: Arc::default() };
-        beat.tick();
+    #[cfg_attr(not(feature = "sim"), expect(unused_variables, reason = "only a simulation makes parts panic by name"))]
+    fn new(name: &'static str, start: Instant) -> Self {
+        let beat = Self {
+            #[cfg(feature = "sim")]
+            name,
+            start,
+            last: Arc::default(),
+        };
+        beat.tick_at(start.elapsed());
         beat
     }
 
     /// Alive now.
     pub(super) fn tick(&self) {
+        #[cfg(feature = "sim")]
+        crate::rig::strings::panic_if_pulled(self.name);
         self.tick_at(self.start.elapsed());
     }
 
@@ -89,7 +99,7 @@ impl Parts {
 
     /// A part that beats itself, at least once in `limit`.
     fn watch(&self, name: &'static str, limit: Duration) -> Beat {
-        let beat = Beat::new(self.start);
+        let beat = Beat::new(name, self.start);
         let watched = Watched { name, limit, beat: beat.clone() };
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         beat
@@ -124,14 +134,17 @@ impl Parts {
     ) {
         let (beat, ended) = (self.watch(name, limit), self.ended.clone());
         tasks.spawn(async move {
-            let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
-            let mut turns = interval(TURN);
-            let how = loop {
-                tokio::select! {
-                    how = work.as_mut() => break how,
-                    _ = turns.tick() => beat.tick(),
+            let beating = async {
+                let mut work = std::pin::pin!(work);
+                let mut turns = interval(TURN);
+                loop {
+                    tokio::select! {
+                        () = work.as_mut() => break,
+                        _ = turns.tick() => beat.tick(),
+                    }
                 }
             };
+            let how = AssertUnwindSafe(beating).catch_unwind().await;
             let _ = ended.send(end(name, how.map(Ok)));
         });
     }

@@ -289,6 +289,14 @@ impl Stage {
         Ok(self.strings.settle(SETTLED_WITHIN)?)
     }
 
+    /// Makes the part of the box with this name panic.
+    ///
+    /// # Errors
+    /// When the string cannot be pulled.
+    pub fn make_panic(&self, part: &str) -> Result<()> {
+        Ok(self.strings.make_panic(part)?)
+    }
+
     /// What the collector has committed: one JSON object a line, in the order of the box.
     ///
     /// # Errors

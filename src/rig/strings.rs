@@ -1,13 +1,13 @@
 //! Strings that a script pulls: files in a folder that a box built with `sim` follows instead of hardware.
 //!
 //! `clock` holds the wall-clock time (RFC 3339), `scene` what stands before the camera, `card` what lies on the reader
-//! (both JSON). Whoever pulls writes a new file and renames it into place.
+//! (both JSON), `panic` the name of a part of the box that is to panic. Whoever pulls writes a new file and renames it into place.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -34,7 +34,19 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(15);
 
 /// The strings, in the order in which they are followed.
-const NAMES: [&str; 3] = ["clock", "scene", "card"];
+const NAMES: [&str; 4] = ["clock", "scene", "card", "panic"];
+
+/// The part of this process's box that is to panic; empty for none.
+static PANICKING: Mutex<String> = Mutex::new(String::new());
+
+/// Panics if the script wants the part `name` to.
+///
+/// # Panics
+/// When `panic` was pulled with this name.
+pub fn panic_if_pulled(name: &str) {
+    let pulled = PANICKING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(pulled != name, "the script wants {name} to panic");
+}
 
 /// Where the far end says what it has done.
 fn done(name: &str) -> String {
@@ -127,6 +139,14 @@ impl Strings {
     /// When the file cannot be written.
     pub fn set_card(&self, lying: &Lying) -> Result<(), StringError> {
         self.pull("card", &serde_json::to_string(lying).expect("a card is JSON"))
+    }
+
+    /// Makes the part of the box with this name panic, as the log calls it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn make_panic(&self, part: &str) -> Result<(), StringError> {
+        self.pull("panic", part)
     }
 
     /// Waits until a box has done all that was pulled, at most `limit`. A scene takes as long as its pictures take to make.
@@ -255,6 +275,7 @@ impl Far {
                 let scene: Scene = serde_json::from_str(text).map_err(|source| content(path, source))?;
                 self.control.play(&scene)?;
             }
+            "panic" => text.clone_into(&mut PANICKING.lock().unwrap_or_else(PoisonError::into_inner)),
             _ => {
                 let lying: Lying = serde_json::from_str(text).map_err(|source| content(path, source))?;
                 let Some(hand) = &mut self.hand else { return Ok(()) };

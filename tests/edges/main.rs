@@ -4,6 +4,7 @@
 
 mod camera;
 mod device;
+mod parts;
 mod reader;
 mod screen;
 
