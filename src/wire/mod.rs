@@ -13,6 +13,7 @@ pub mod exif;
 pub mod host;
 pub mod jpeg;
 pub mod keys;
+pub mod list;
 pub mod receipt;
 pub mod refusal;
 pub mod seal;

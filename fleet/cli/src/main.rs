@@ -1,5 +1,6 @@
 //! `examgate-fleet`: arguments to one command to an exit code. Nothing else.
 
+mod attendance;
 mod events;
 mod keys;
 mod moved;
@@ -34,6 +35,7 @@ enum Command {
     /// Proctors: who may sign in at the console of an exam's box.
     #[command(subcommand)]
     Proctor(proctor::Command),
+    Attendance(attendance::Arguments),
     /// Shows what was collected.
     Events(events::Arguments),
     #[command(flatten)]
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Roster(command) => roster::run(command),
         Command::Proctor(command) => proctor::run(&command),
+        Command::Attendance(arguments) => attendance::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Moved(command) => moved::run(&command),
     };

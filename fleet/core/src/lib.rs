@@ -2,6 +2,7 @@
 //!
 //! It names no broker, reads no clock and never looks at a face.
 
+pub mod attendance;
 pub mod devices;
 pub mod incidents;
 pub mod ledger;

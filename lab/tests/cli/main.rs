@@ -143,18 +143,13 @@ fn help_is_no_error_and_nonsense_is_64() {
     for (args, code) in [
         (&["--help"][..], 0),
         (&["--version"], 0),
-        (&["roster", "import", "--help"], 0),
         (&["evaluate", "verification", "--help"], 0),
         (&[], 64),
         (&["fly"], 64),
         (&["compare", "one.jpg"], 64),
-        (&["roster", "import", "--csv", "x"], 64),
+        (&["roster", "import"], 64),
     ] {
         let ran = bare(folder.path(), args).expect(code);
         assert_eq!(ran.stdout.is_empty(), code != 0, "{args:?}");
-    }
-    let help = bare(folder.path(), &["roster", "import", "--help"]).stdout;
-    for part in ["student_id", "card_standing", "Example:", "decimal-reversed"] {
-        assert!(help.contains(part), "{part} is not in:\n{help}");
     }
 }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken step is a failed test")]
 
+mod attendance;
 mod import;
 mod keys;
 mod office;
@@ -144,10 +145,10 @@ fn help_is_no_error_and_nonsense_is_64() {
         (&["--help"][..], 0),
         (&["--version"], 0),
         (&["roster", "import", "--help"], 0),
-        (&["evaluate", "verification", "--help"], 0),
+        (&["attendance", "--help"], 0),
         (&[], 64),
         (&["fly"], 64),
-        (&["compare", "one.jpg"], 64),
+        (&["attendance"], 64),
         (&["roster", "import", "--csv", "x"], 64),
     ] {
         let ran = bare(folder.path(), args).expect(code);
@@ -156,5 +157,20 @@ fn help_is_no_error_and_nonsense_is_64() {
     let help = bare(folder.path(), &["roster", "import", "--help"]).stdout;
     for part in ["student_id", "card_standing", "Example:", "decimal-reversed"] {
         assert!(help.contains(part), "{part} is not in:\n{help}");
+    }
+}
+
+#[test]
+fn an_old_name_says_where_its_command_went() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, program) in [
+        (&["evaluate", "verification", "--help"][..], "examgate-lab evaluate"),
+        (&["compare", "one.jpg", "two.jpg"], "examgate-lab compare"),
+        (&["calibrate"], "examgate-lab calibrate"),
+        (&["align", "--images", "x"], "examgate-lab align"),
+        (&["selftest", "run"], "examgate-lab selftest"),
+        (&["collect", "--broker", "x:1"], "examgate-fleetd collect"),
+    ] {
+        bare(folder.path(), args).expect(64).says(&[program]);
     }
 }
