@@ -11,7 +11,10 @@ use crate::{
     store::{
         Began, Cause, EpochInfo, EventError, EventStore, Headroom, KeyFolder, KeyName, Layout, Secret, sealed::Fault,
     },
-    wire::{keys::PublicKey, seal::Recipient},
+    wire::{
+        keys::{PublicKey, SigningKey},
+        seal::Recipient,
+    },
 };
 
 /// The event store as it lies there.
@@ -155,11 +158,18 @@ pub(super) fn collector(config: &Config, keys: &KeyFolder, findings: &mut Vec<Pa
             "uplink.collector.receipt_key is no Ed25519 public key ({error}): copy the 64 digits of the collector's receipt key"
         ));
     }
-    if let Err(error) = keys.secret(Secret::Device) {
-        faults.push(format!("events cannot be signed: {}", WithSources(&error)));
-    }
+    let signs = match keys.secret(Secret::Device) {
+        Ok(seed) => SigningKey::from_seed(&seed).public().to_string(),
+        Err(error) => {
+            faults.push(format!("events cannot be signed: {}", WithSources(&error)));
+            String::new()
+        }
+    };
     findings.push(if faults.is_empty() {
-        finding("collector", State::Well, "its keys are keys, and so is the one that signs events")
+        let found = format!(
+            "its keys are keys; this box signs events as {signs}: the collector's list of devices needs that public key"
+        );
+        finding("collector", State::Well, found)
     } else {
         finding("collector", State::Unwell, faults.join("; "))
     });

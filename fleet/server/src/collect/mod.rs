@@ -7,7 +7,14 @@ mod broker;
 mod intake;
 mod waiting;
 
-use std::{fs, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -78,6 +85,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (answers_tx, answers) = tokio::sync::mpsc::unbounded_channel();
     let gap_after = Duration::from_secs(arguments.gap_after);
     let identity = age_identity(&arguments.age_identity)?;
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(
+        io::stderr(),
+        "examgate-fleetd: boxes need these under [uplink.collector]:\n  recipient = \"{}\"\n  receipt_key = \"{}\"",
+        identity.recipient(),
+        receipts.public()
+    );
     let intake = Intake::new(devices, identity, ledger, receipts, gap_after, answers_tx);
 
     let (failed_tx, failed) = tokio::sync::oneshot::channel();
