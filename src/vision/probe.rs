@@ -4,7 +4,7 @@
 //!
 //! Liveness is fused too, over all fit frames of the face: `pad` says from which cues.
 
-use super::{Fusion, ImageView, Pipeline, VisionError, pad::Life};
+use super::{Fusion, ImageView, Pipeline, VisionError, pad::LivenessEvidence};
 use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Similarity, SpaceMismatch, Template};
 
 /// One session's probe. Its embeddings and templates are wiped when it is dropped.
@@ -12,14 +12,14 @@ use crate::domain::{Continuity, Embedding, FaceSeen, MonoTime, Observation, Simi
 pub struct Probe {
     templates: Vec<Template>,
     fusion: Fusion,
-    life: Life,
+    evidence: LivenessEvidence,
 }
 
 impl Probe {
     /// A probe against the `templates` of one student; none, and every similarity is -1.
     #[must_use]
     pub fn new(templates: Vec<Template>) -> Self {
-        Self { templates, fusion: Fusion::default(), life: Life::default() }
+        Self { templates, fusion: Fusion::default(), evidence: LivenessEvidence::default() }
     }
 
     /// Looks at one frame: all faces; where there is one, its quality, its liveness, and if it is fit, its embedding.
@@ -70,14 +70,14 @@ impl Probe {
                     let template = pipeline.embedder().embed_aligned()?;
                     let weight = pipeline.embedder().length();
                     let continuity = self.add(template.embedding.clone(), weight, same_face)?;
-                    self.life.observe(pipeline.liveness(view, face)?, view, face, captured_at);
+                    self.evidence.observe(pipeline.liveness(view, face)?, view, face, captured_at);
                     continuity
                 } else if self.fusion.embedding().is_none() {
                     Continuity::First
                 } else {
                     Continuity::Same
                 };
-                let (liveness, cue) = self.life.verdict(pipeline.liveness_spec());
+                let (liveness, cue) = self.evidence.verdict(pipeline.liveness_spec());
                 Some(FaceSeen {
                     eye_distance: quality.eye_distance,
                     pose: quality.pose,
@@ -97,7 +97,7 @@ impl Probe {
     fn add(&mut self, frame: Embedding, weight: f32, same_face: Similarity) -> Result<Continuity, VisionError> {
         let continuity = self.fusion.add(frame, weight, same_face)?;
         if continuity == Continuity::Changed {
-            self.life = Life::default();
+            self.evidence = LivenessEvidence::default();
         }
         Ok(continuity)
     }

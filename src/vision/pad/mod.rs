@@ -21,14 +21,14 @@ use crate::domain::{Cue, MonoTime};
 
 /// Liveness evidence of one continuous face.
 #[derive(Debug, Default)]
-pub(super) struct Life {
+pub(super) struct LivenessEvidence {
     /// The net's probabilities, in ascending order.
     net: Vec<f32>,
     stillness: Stillness,
     surroundings: Surroundings,
 }
 
-impl Life {
+impl LivenessEvidence {
     /// Adds one usable frame with `face` in it, for which the net gave `probability`.
     pub(super) fn observe(&mut self, probability: f32, view: &ImageView<'_>, face: &Face, captured_at: MonoTime) {
         self.net.insert(self.net.partition_point(|&other| other < probability), probability);
