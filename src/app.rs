@@ -9,6 +9,7 @@ pub mod machine;
 mod models;
 mod office;
 mod outbox;
+pub mod provision;
 mod pulse;
 mod screen;
 pub mod settings;

@@ -25,6 +25,9 @@ pub mod vision;
 #[cfg(feature = "store")]
 pub mod store;
 
+#[cfg(feature = "serve")]
+pub mod serve;
+
 #[cfg(feature = "device")]
 pub mod app;
 #[cfg(feature = "device")]

@@ -10,11 +10,17 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use examgate::{
-    app::{self, Environment, doctor, tune},
+    app::{
+        self, Environment, doctor,
+        provision::{Places, provision},
+        tune,
+    },
     config::{Config, ConfigError},
     domain::{DeviceId, Timestamp},
     edge::system::Tail,
+    exit,
     store::Credentials,
+    wire::keys::PublicKey,
 };
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -74,6 +80,27 @@ enum Command {
         #[arg(long, value_name = "ID", value_parser = |text: &str| DeviceId::new(text))]
         from: DeviceId,
     },
+    /// Enrol this box with its fleet: it makes its own keys, which never leave it, and gets a certificate for a one-time code.
+    #[command(
+        after_help = "Example, with the code that `examgate-fleet device add` printed:\n  examgate provision --url https://fleet.example.edu:8443 --code 7KQ2-M9XA-…-…-…-… --keys /var/lib/examgate/keys --folder /etc/examgate\n\nIt prints the lines that the configuration needs. If it fails, the same command may be given again with the same code."
+    )]
+    Provision {
+        /// The fleet's enrolment endpoint, https://HOST:PORT.
+        #[arg(long)]
+        url: String,
+        /// The one-time code: six groups of four letters and digits.
+        #[arg(long)]
+        code: String,
+        /// The public key of the fleet's root (64 hexadecimal digits), where it is known: no other fleet is taken then.
+        #[arg(long, value_name = "KEY")]
+        root: Option<PublicKey>,
+        /// The folder of keys; made with mode 0700 if there is none.
+        #[arg(long, value_name = "DIR")]
+        keys: PathBuf,
+        /// Where certificate, authorities and trust document go.
+        #[arg(long, value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Play a scripted exam morning: real reader service, real broker, real collector.
     #[cfg(feature = "sim")]
     #[command(after_help = "Run it from the project's folder, after `make models pictures`; `make demo` does both.")]
@@ -101,7 +128,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let bad_configuration = error.chain().any(|cause| cause.is::<ConfigError>());
             let _ = writeln!(std::io::stderr(), "examgate: {error:#}");
-            ExitCode::from(if bad_configuration { 64 } else { 1 })
+            ExitCode::from(if bad_configuration { exit::USAGE } else { exit::code(error.downcast_ref()) })
         }
     }
 }
@@ -126,6 +153,13 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             writeln!(std::io::stdout(), "{}", app::change_id(&read(&config)?, &environment(log, &config), &from)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Provision { url, code, root, keys, folder } => {
+            let places = Places { keys, folder };
+            let lines = provision(&url, &code, root, &places, now())?;
+            writeln!(std::io::stderr(), "enrolled; put these lines into the configuration:")?;
+            writeln!(std::io::stdout(), "{lines}")?;
+            Ok(ExitCode::SUCCESS)
+        }
         #[cfg(feature = "sim")]
         Command::Demo(arguments) => {
             let as_expected = examgate::rig::demo::run(&arguments, &mut std::io::stdout())?;
@@ -137,6 +171,11 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             Ok(ExitCode::from(64))
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command that asks once is handed the time here")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 fn read(path: &PathBuf) -> Result<Config> {

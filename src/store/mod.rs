@@ -16,7 +16,7 @@ pub use events::{
     Acknowledged, Began, Cause, Contradiction, Ends, EpochInfo, EventError, EventStore, Headroom, Limits, Outgoing,
     Recorded, Row,
 };
-pub use key::{Credentials, Key, KeyError, KeyFolder, KeyName, Secret, Source, read_secret};
+pub use key::{Credentials, Key, KeyError, KeyFolder, KeyName, Secret, Source, read_secret, write_secret};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};
 pub use roster::{Editions, Found, Replaced, RosterError, RosterStore, RosterView, Seats, proctor_mark};

@@ -1,5 +1,5 @@
-//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, a broker's host, where a JPEG ends and how its camera was held.
-//! Parsers that survive anything.
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, trust documents, enrolment, a broker's host, where a
+//! JPEG ends and how its camera was held. Parsers that survive anything.
 //!
 //! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
 //! the only randomness in this room.
@@ -8,6 +8,7 @@ mod cbor;
 mod signed;
 
 pub mod apdu;
+pub mod enrolment;
 pub mod envelope;
 pub mod exif;
 pub mod host;
@@ -19,4 +20,5 @@ pub mod refusal;
 pub mod seal;
 pub mod state;
 pub mod topic;
+pub mod trust;
 pub mod uid;

@@ -19,10 +19,10 @@ use examgate::{
     edge::{
         clock::{Clock, ScriptedClock},
         console::{Console, Identity, Limits, Line, Office, PartStatus, Status},
-        serve::Bounds,
     },
     flow::{By, Happened, Oversee, Record, Submitted},
     rig::certificates::{Authority, Validity},
+    serve::Bounds,
     store::{Editions, EventStore, Key, Limits as Space, Pin, RosterStore},
 };
 use tokio::{

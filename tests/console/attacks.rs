@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use examgate::{
     domain::{AccessStep, Timestamp},
-    edge::{
-        console::{Limits, Mark, WrongPins},
-        serve::Bounds,
-    },
+    edge::console::{Limits, Mark, WrongPins},
+    serve::Bounds,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -1,11 +1,15 @@
 //! `examgate-fleet`: arguments to one command to an exit code. Nothing else.
 
 mod attendance;
+mod device;
 mod events;
+mod init;
+mod issue;
 mod keys;
 mod moved;
 mod proctor;
 mod roster;
+mod trust;
 
 use std::{
     io::{self, Write},
@@ -14,7 +18,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use examgate::exit;
+use examgate::{domain::Timestamp, exit};
 use tracing_subscriber::EnvFilter;
 
 /// Examgate's fleet side: prepares exams and shows what the doors reported.
@@ -36,6 +40,16 @@ enum Command {
     #[command(subcommand)]
     Proctor(proctor::Command),
     Attendance(attendance::Arguments),
+    /// Founds a fleet: its root, its issuer, its keys and its first trust document.
+    Init(init::Arguments),
+    /// Boxes: expects a new one, lists them, shuts one out.
+    #[command(subcommand)]
+    Device(device::Command),
+    /// The fleet's keys that count: shows them, changes one, revokes one.
+    #[command(subcommand)]
+    Trust(trust::Command),
+    /// Issues a certificate and its key for a broker or a service; boxes get theirs by `device add`.
+    Issue(issue::Arguments),
     /// Shows what was collected.
     Events(events::Arguments),
     #[command(flatten)]
@@ -56,6 +70,10 @@ fn main() -> ExitCode {
         Command::Roster(command) => roster::run(command),
         Command::Proctor(command) => proctor::run(&command),
         Command::Attendance(arguments) => attendance::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Device(command) => device::run(&command),
+        Command::Trust(command) => trust::run(&command),
+        Command::Issue(arguments) => issue::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
         Command::Moved(command) => moved::run(&command),
     };
@@ -67,6 +85,12 @@ fn main() -> ExitCode {
             exit::code(error.downcast_ref()).into()
         }
     }
+}
+
+/// The wall clock, which keys, codes and certificates are dated by.
+#[expect(clippy::disallowed_methods, reason = "here a command reads the time, and hands it on")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// Where systemd put this command's credentials (systemd.exec(5)).

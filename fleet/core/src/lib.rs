@@ -4,5 +4,11 @@
 
 pub mod attendance;
 pub mod devices;
+pub mod folder;
+pub mod founding;
 pub mod incidents;
+pub mod issuer;
 pub mod ledger;
+pub mod registry;
+pub mod root;
+pub mod rotation;

@@ -1,6 +1,7 @@
 //! `examgate-fleetd`: the fleet's standing side. Arguments to one role to an exit code.
 
 mod collect;
+mod enrol;
 
 use std::{
     io::{self, Write},
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Receives the boxes' events, keeps them, and tells the boxes so.
     Collect(collect::Arguments),
+    /// Enrols new boxes by one-time codes and issues their certificates.
+    Enrol(enrol::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Collect(arguments) => collect::run(&arguments),
+        Command::Enrol(arguments) => enrol::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

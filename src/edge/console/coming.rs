@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     domain::{Access, AccessStep, ProctorId, Verdict},
-    edge::serve::Peer,
+    serve::Peer,
 };
 
 #[derive(Deserialize)]

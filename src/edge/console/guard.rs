@@ -19,7 +19,7 @@ use super::{
     sign_in::{Secret, Session},
     state::ConsoleState,
 };
-use crate::edge::serve::Peer;
+use crate::serve::Peer;
 
 /// The cookie's name. `__Host-` binds it to this host, to TLS and to the whole path.
 pub(super) const COOKIE: &str = "__Host-examgate";

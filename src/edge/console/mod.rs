@@ -35,10 +35,8 @@ pub use self::{
 };
 use crate::{
     domain::{Invitation, MonoTime, Seq},
-    edge::{
-        clock::Clock,
-        serve::{Bounds, Wire, serve},
-    },
+    edge::clock::Clock,
+    serve::{Bounds, Wire, serve},
 };
 
 /// The console cannot be served.

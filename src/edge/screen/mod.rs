@@ -21,10 +21,8 @@ pub use words::{Words, WordsError};
 use self::pages::Pages;
 use crate::{
     domain::{ExamWindow, RoomId, Shown},
-    edge::{
-        clock::Clock,
-        serve::{Bounds, serve},
-    },
+    edge::clock::Clock,
+    serve::{Bounds, serve},
 };
 
 /// The screen cannot be served.

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::{Follows, Limits, Picture, Settings, guard, sheet::Sheet, words::Door};
 use crate::{
     domain::{Answer, Shown},
-    edge::serve::Bounds,
+    serve::Bounds,
 };
 
 /// How often a page hears that the box is there. It gives the box up after 1.2 s of silence (`screen.js`).

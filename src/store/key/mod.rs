@@ -177,6 +177,14 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     Key::read(path).map(|key| Zeroizing::new(key.0))
 }
 
+/// Writes any new secret file (a key as PEM, an age identity), as [`Key::write_new`] does.
+///
+/// # Errors
+/// As [`Key::write_new`].
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    write_new(path, bytes)
+}
+
 /// Writes a new file of mode 0600, given to the owner of its folder where root makes it, and waits until the disk holds it.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     let failed = |source: io::Error| {

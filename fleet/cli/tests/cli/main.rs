@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a broken step is a failed test")]
 
 mod attendance;
+mod fleet;
 mod import;
 mod keys;
 mod office;

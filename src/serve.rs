@@ -1,4 +1,4 @@
-//! Takes connections and holds each to its limits: what every edge that serves pages does before it knows what is asked.
+//! Takes connections and holds each to its limits: what whoever serves pages does before it knows what is asked.
 //!
 //! Whoever is slow with a greeting, a request or an answer is dropped; beyond the limits of connections newcomers are
 //! closed at once, and one address cannot take all places. It cannot tell a crowd from an attacker with many addresses.
@@ -48,12 +48,13 @@ pub struct Bounds {
 
 /// Who is at the other end; an extension of every request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
+pub struct Peer(pub IpAddr);
 
 /// A connection whose writes time out.
-pub(super) type Wire = Pin<Box<TimeoutStream<TcpStream>>>;
+pub type Wire = Pin<Box<TimeoutStream<TcpStream>>>;
 
-type Failure = Box<dyn Error + Send + Sync>;
+/// Why a connection came to nothing.
+pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// How many connections each address has.
 type Places = Arc<Mutex<HashMap<IpAddr, usize>>>;
@@ -86,7 +87,7 @@ impl Drop for Place {
 }
 
 /// Serves `router` as `who` until dropped. `greet` makes of a connection what requests are read from.
-pub(super) async fn serve<S, G>(
+pub async fn serve<S, G>(
     who: &'static str,
     listener: TcpListener,
     bounds: Bounds,

@@ -1,0 +1,214 @@
+//! `examgate-fleet device`: the boxes of a fleet, from the one-time code to the list of revoked certificates.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use examgate::{
+    domain::{DeviceId, RoomId, Timestamp},
+    exit::Refusal,
+    store::Key,
+    wire::enrolment::Code,
+};
+use examgate_fleet_core::{
+    folder::Folder,
+    registry::{Certificate, Device, Registry, RegistryError, State},
+};
+use serde_json::{Value, json};
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So long before its end a certificate is remarked upon.
+const RENEW: Duration = DAY.saturating_mul(30);
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Expects a new box and prints its one-time code. Given again, it makes a new code and ends the old one.
+    #[command(
+        after_help = "Example:\n  examgate-fleet device add --folder /var/lib/examgate-fleet --id door-1 --room SILVER-207\n\nType the code on the box: examgate provision --url https://HOST:8443 --code CODE … . Whoever has the code may be that box until it is used."
+    )]
+    Add {
+        #[command(flatten)]
+        place: Place,
+        /// The box's id: letters, digits, '-', '_' and '.'
+        #[arg(long, value_name = "ID", value_parser = |text: &str| DeviceId::new(text))]
+        id: DeviceId,
+        /// The room whose door it guards.
+        #[arg(long, value_name = "ROOM", value_parser = |text: &str| RoomId::new(text))]
+        room: RoomId,
+        /// For how many days the code can be used.
+        #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=90))]
+        days: u32,
+    },
+    /// Lists the boxes.
+    #[command(
+        after_help = "Example:\n  examgate-fleet device list --folder /var/lib/examgate-fleet --json | jq '.[] | select(.state == \"added\")'"
+    )]
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// One JSON array instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one box and its certificates.
+    Show {
+        #[command(flatten)]
+        place: Place,
+        /// The box's id.
+        #[arg(value_parser = |text: &str| DeviceId::new(text))]
+        id: DeviceId,
+        /// One JSON object instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shuts a box out: its code and certificates count no more. Give revoked.pem to the broker and restart it.
+    #[command(
+        after_help = "Example, for a stolen box:\n  examgate-fleet device revoke --folder /var/lib/examgate-fleet door-1\n  cp /var/lib/examgate-fleet/revoked.pem /etc/mosquitto/certs/ && systemctl restart mosquitto\n\nThe restart ends the connection that the box may have. Restart `examgate-fleetd collect`, too."
+    )]
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// The box's id.
+        #[arg(value_parser = |text: &str| DeviceId::new(text))]
+        id: DeviceId,
+    },
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Place {
+    /// The fleet's folder.
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
+}
+
+impl Place {
+    fn open(&self) -> anyhow::Result<(Folder, Registry)> {
+        let folder = Folder::new(&self.folder);
+        let registry = folder.open_registry().with_context(|| {
+            Refusal::Usage(format!(
+                "{} is no folder of a fleet: `examgate-fleet init` makes one",
+                self.folder.display()
+            ))
+        })?;
+        Ok((folder, registry))
+    }
+}
+
+/// A box that is not there, or that is, is the fault of who typed.
+fn typed(error: RegistryError) -> anyhow::Error {
+    match error {
+        RegistryError::NoDevice { .. } | RegistryError::Enrolled { .. } => Refusal::Usage(error.to_string()).into(),
+        RegistryError::Database(_) => error.into(),
+    }
+}
+
+pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    let (mut out, now) = (io::stdout().lock(), crate::now());
+    match command {
+        Command::Add { place, id, room, days } => {
+            let (_, mut registry) = place.open()?;
+            let mut random = [0; 20];
+            random.copy_from_slice(&Key::generate()?.expose()[..20]);
+            let code = Code::from_random(&random);
+            let expires = now + DAY * *days;
+            registry.add(id, room, &code.kept(), expires, now).map_err(typed)?;
+            writeln!(out, "{}", *code.to_text())?;
+            writeln!(
+                io::stderr(),
+                "the code of {id} can be used once, until {}; it is not kept and cannot be shown again",
+                expires.strftime("%F %H:%M UTC")
+            )?;
+        }
+        Command::List { place, json } => {
+            let (folder, registry) = place.open()?;
+            let devices = registry.devices()?;
+            if *json {
+                writeln!(out, "{}", Value::Array(devices.iter().map(as_json).collect()))?;
+            } else {
+                for device in &devices {
+                    writeln!(out, "{}", as_line(device, now))?;
+                }
+            }
+            if folder.list_is_old(&registry, now)? {
+                writeln!(
+                    io::stderr(),
+                    "revoked.pem is older than 45 days, and brokers refuse everybody after 90: does `examgate-fleetd enrol` run? It makes a new one"
+                )?;
+            }
+        }
+        Command::Show { place, id, json } => {
+            let (device, certificates) = place.open()?.1.device(id).map_err(typed)?;
+            let mut said = as_json(&device);
+            said["certificates"] = certificates.iter().map(certificate_as_json).collect();
+            if *json {
+                writeln!(out, "{said}")?;
+                return Ok(());
+            }
+            writeln!(out, "{}", as_line(&device, now))?;
+            if let Some(key) = device.signing_key {
+                writeln!(out, "signing key  {key}")?;
+            }
+            for one in &certificates {
+                let state = one.revoked_at.map_or_else(
+                    || format!("until {}", one.not_after.strftime("%F")),
+                    |at| format!("revoked {}", at.strftime("%F")),
+                );
+                writeln!(out, "certificate  {}  {state}", hex::encode(&one.serial))?;
+            }
+        }
+        Command::Revoke { place, id } => {
+            let (folder, mut registry) = place.open()?;
+            registry.revoke(id, now).map_err(typed)?;
+            folder.write_list(&mut registry, now)?;
+            folder.write_devices(&registry)?;
+            writeln!(
+                out,
+                "{id} is revoked. To shut it out give {} to every broker (crlfile) and restart it, and restart `examgate-fleetd collect`",
+                folder.revoked().display()
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn as_line(device: &Device, now: Timestamp) -> String {
+    let day = |at: Timestamp| at.strftime("%F").to_string();
+    let rest = match device.state {
+        State::Added => match device.code_until {
+            Some(until) if until > now => format!("code until {}", day(until)),
+            Some(_) => "code expired: `device add` makes a new one".into(),
+            None => "code used up: `device add` makes a new one".into(),
+        },
+        State::Enrolled => match device.certificate_until {
+            Some(until) if until < now => format!("certificate ended {}: revoke and add it again", day(until)),
+            Some(until) if until < now + RENEW => {
+                format!("certificate ends {} soon: revoke and add it again", day(until))
+            }
+            Some(until) => format!("certificate until {}", day(until)),
+            None => "no certificate".into(),
+        },
+        State::Revoked => String::new(),
+    };
+    let line = format!("{}  {}  {}  {rest}", device.id, device.room.as_str(), device.state.name());
+    line.trim_end().to_owned()
+}
+
+fn as_json(device: &Device) -> Value {
+    json!({
+        "id": device.id, "room": device.room, "state": device.state.name(), "signing_key": device.signing_key,
+        "certificate_until": device.certificate_until, "code_until": device.code_until, "prekeys": device.prekeys,
+    })
+}
+
+fn certificate_as_json(one: &Certificate) -> Value {
+    json!({
+        "serial": hex::encode(&one.serial), "fingerprint": hex::encode(&one.fingerprint), "not_after": one.not_after,
+        "revoked_at": one.revoked_at,
+    })
+}

@@ -1,0 +1,183 @@
+//! New versions of the trust document: a key joins an old one, or counts no more.
+//!
+//! The root's secret key is handed in and not kept. A new document is in place before the new key is: until boxes hold the
+//! document, the old key goes on.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use examgate::{
+    domain::Timestamp,
+    exit::Refusal,
+    wire::{
+        keys::SigningKey,
+        trust::{KeyId, Purpose, TrustDocument, TrustedKey},
+    },
+};
+
+use super::{
+    folder::{Folder, replace_public, write_public, write_secret},
+    founding::{lifetime, new_key},
+};
+
+/// How long a key that was rotated goes on counting: what it signed is still under way, and boxes sleep over holidays.
+pub const OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Fewest digits of an id that name a key.
+const FEWEST_DIGITS: usize = 8;
+
+fn next(folder: &Folder, root: &SigningKey, now: Timestamp) -> Result<TrustDocument> {
+    let (public, mut document, _) = folder.read_trust()?;
+    if public != root.public() {
+        bail!(Refusal::Usage(format!("this is another fleet's root key: {public} is wanted")));
+    }
+    if now.as_second() < document.issued {
+        bail!(Refusal::Usage("the clock is before the time of the last trust document: set it first".into()));
+    }
+    document.version += 1;
+    document.issued = now.as_second();
+    // What counts no more by its date needs no word, and neither does its revocation.
+    document.keys.retain(|key| key.not_after > now.as_second());
+    let left: Vec<_> = document.keys.iter().map(TrustedKey::id).collect();
+    document.revoked.retain(|id| left.contains(id));
+    Ok(document)
+}
+
+/// Makes a new key of `purpose` and a trust document that carries it, in which its forerunners count for [`OVERLAP`] more. The secret
+/// half of the forerunner stays beside the new one as `….old-VERSION`. Returns the new id.
+///
+/// # Errors
+/// When the root is another's, or a file cannot be written.
+pub fn rotate(folder: &Folder, purpose: Purpose, name: &str, root: &SigningKey, now: Timestamp) -> Result<KeyId> {
+    let mut document = next(folder, root, now)?;
+    let (secret, public) = new_key(purpose, name, now)?;
+    let end = now.checked_add(OVERLAP).unwrap_or(Timestamp::MAX).as_second();
+    // Certificates outlive this: an issuer that was rotated goes on until its own end.
+    for key in document.keys.iter_mut().filter(|key| key.purpose == purpose && purpose != Purpose::Issuer) {
+        key.not_after = key.not_after.min(end);
+    }
+    let (not_before, not_after) = lifetime(purpose, now);
+    let key = TrustedKey { purpose, key: public.clone(), not_before, not_after };
+    let id = key.id();
+    document.keys.push(key);
+    let bytes = document.encode(root)?;
+    let suffix = format!("old-{}", document.version - 1);
+
+    let path = folder.secret(purpose);
+    let aside = |path: &std::path::Path| {
+        let old = path.with_added_extension(&suffix);
+        fs::rename(path, &old).with_context(|| format!("cannot move {} to {}", path.display(), old.display()))
+    };
+    // The new half is on disk before the document names it.
+    let waiting = path.with_added_extension("next");
+    if waiting.exists() {
+        fs::remove_file(&waiting).with_context(|| format!("cannot remove {}", waiting.display()))?;
+    }
+    write_secret(&waiting, secret.as_bytes())?;
+    replace_public(&folder.trust(), &bytes)?;
+    aside(&path)?;
+    fs::rename(&waiting, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    if purpose == Purpose::Issuer {
+        aside(&folder.issuer())?;
+        write_public(&folder.issuer(), public.as_bytes())?;
+        folder.write_authorities(&document)?;
+        folder.write_list(&mut folder.open_registry()?, now)?;
+    }
+    Ok(id)
+}
+
+/// Revokes the key whose id begins with `id` (hexadecimal digits, 8 or more), whatever its dates. Returns what it was for.
+///
+/// # Errors
+/// When none or several are meant, or the root is another's.
+pub fn revoke(folder: &Folder, id: &str, root: &SigningKey, now: Timestamp) -> Result<Purpose> {
+    let mut document = next(folder, root, now)?;
+    let meant = |key: &&TrustedKey| id.len() >= FEWEST_DIGITS && key.id().to_string().starts_with(&id.to_lowercase());
+    let found: Vec<_> = document.keys.iter().filter(meant).cloned().collect();
+    let [key] = &found[..] else {
+        bail!(Refusal::Usage(format!(
+            "{id:?} names {} keys, not one: `examgate-fleet trust show` lists them; eight digits or more are needed",
+            found.len()
+        )));
+    };
+    if !document.revoked.insert(key.id()) {
+        bail!(Refusal::Usage(format!("the {} key {} is revoked already", key.purpose, key.id())));
+    }
+    replace_public(&folder.trust(), &document.encode(root)?)?;
+    folder.write_authorities(&document)?;
+    Ok(key.purpose)
+}
+
+#[cfg(test)]
+mod tests {
+    use examgate::store::Key;
+
+    use super::*;
+    use crate::{founding::found, root};
+
+    const WORDS: &str = "six random words, or so";
+
+    fn fleet() -> (tempfile::TempDir, Folder, SigningKey, Timestamp) {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::new(parent.path().join("fleet"));
+        let now = Timestamp::from_second(1_795_000_000).unwrap();
+        found(&folder, "Fleet", WORDS, now).unwrap();
+        let locked = fs::read(folder.root_secret()).unwrap();
+        let root = SigningKey::from_seed(root::open(&locked, WORDS).unwrap().expose());
+        (parent, folder, root, now)
+    }
+
+    #[test]
+    fn keys_are_rotated_with_an_overlap_and_revoked_at_once() {
+        let (_parent, folder, root, now) = fleet();
+        let (_, first, _) = folder.read_trust().unwrap();
+        let old = first.current(Purpose::Receipt, now)[0].id();
+        let later = now + Duration::from_secs(10);
+        let new = rotate(&folder, Purpose::Receipt, "Fleet", &root, later).unwrap();
+        let (public, second, bytes) = folder.read_trust().unwrap();
+        assert_eq!(TrustDocument::accept(&bytes, &public, Some(&first)), Ok(second.clone()));
+        let ids = |document: &TrustDocument, at| {
+            document.current(Purpose::Receipt, at).iter().map(|key| key.id()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&second, later), [new, old], "the newest first");
+        assert_eq!(ids(&second, later + OVERLAP), [new], "the old one ends");
+        let seed = Key::read(&folder.secret(Purpose::Receipt)).unwrap();
+        let held = SigningKey::from_seed(seed.expose()).public().to_string();
+        assert_eq!(second.current(Purpose::Receipt, later)[0].key, held, "the file holds the new one");
+        assert!(folder.path().join("keys/receipt.key.old-1").exists());
+
+        assert_eq!(revoke(&folder, &old.to_string()[..8], &root, later).unwrap(), Purpose::Receipt);
+        let (_, third, _) = folder.read_trust().unwrap();
+        assert_eq!((third.version, ids(&third, later)), (3, vec![new]));
+        assert!(revoke(&folder, &old.to_string(), &root, later).is_err(), "twice");
+        assert!(revoke(&folder, "ab", &root, later).is_err(), "too few digits");
+        let much_later = later + OVERLAP + Duration::from_secs(1);
+        rotate(&folder, Purpose::Roster, "Fleet", &root, much_later).unwrap();
+        let (_, fourth, _) = folder.read_trust().unwrap();
+        assert!(fourth.revoked.is_empty() && ids(&fourth, much_later) == [new], "what is over is left out");
+    }
+
+    #[test]
+    fn an_issuer_that_was_rotated_is_trusted_on_and_the_new_one_issues() {
+        let (_parent, folder, root, now) = fleet();
+        rotate(&folder, Purpose::Issuer, "Fleet 2", &root, now).unwrap();
+        let (_, document, _) = folder.read_trust().unwrap();
+        assert_eq!(document.current(Purpose::Issuer, now + 2 * OVERLAP).len(), 2);
+        folder.read_issuer().unwrap();
+        let lists = fs::read_to_string(folder.revoked()).unwrap();
+        assert_eq!(lists.matches("BEGIN X509 CRL").count(), 2, "{lists}");
+        assert_eq!(fs::read_to_string(folder.authorities()).unwrap().matches("BEGIN CERT").count(), 2);
+        let newest = fs::read_to_string(folder.issuer()).unwrap();
+        assert!(document.keys.iter().any(|key| key.key == newest));
+    }
+
+    #[test]
+    fn another_root_and_a_clock_that_was_set_back_sign_nothing() {
+        let (_parent, folder, root, now) = fleet();
+        let before = fs::read(folder.trust()).unwrap();
+        let stranger = SigningKey::from_seed(&[1; 32]);
+        assert!(rotate(&folder, Purpose::Roster, "Fleet", &stranger, now).is_err());
+        assert!(rotate(&folder, Purpose::Roster, "Fleet", &root, now - Duration::from_secs(60)).is_err());
+        assert_eq!(fs::read(folder.trust()).unwrap(), before);
+    }
+}

@@ -1,0 +1,187 @@
+//! Who is enrolled: one request with one code to one certificate, or a refusal that says how to mend it.
+//!
+//! The registry knows of an enrolment before the box does. A box whose answer was lost asks again with the same keys and is served.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Result;
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use examgate::{
+    domain::Timestamp,
+    serve::Peer,
+    wire::{
+        enrolment::{Answer, CodeId, EnrolmentError, MAX_REQUEST, Request, ServerHash},
+        host::Host,
+    },
+};
+use examgate_fleet_core::{
+    folder::Folder,
+    issuer::{Issuer, IssuerError},
+    registry::{Registry, who},
+};
+use tokio::time::Instant;
+
+use super::{now, throttle::Throttle};
+
+/// Why a box is not enrolled. The box shows it to whoever stands before it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    /// A code that nobody was given.
+    #[error(
+        "this code is not known here: make one with `examgate-fleet device add`, which also ends older codes of the box"
+    )]
+    Unknown,
+    /// A code whose time is over.
+    #[error("this code expired: `examgate-fleet device add` makes a new one")]
+    Expired,
+    /// A code that served another box.
+    #[error("this code was used by another box: if that was not yours, `examgate-fleet device revoke` that box now")]
+    Used,
+    /// A code that was tried too often.
+    #[error(
+        "this code was tried too often with a signature that is not good: `examgate-fleet device add` makes a new one"
+    )]
+    TooOften,
+    /// A request that is none.
+    #[error("the request is not good: {0}")]
+    Request(EnrolmentError),
+    /// A request for a certificate that is none.
+    #[error("the request is not good: {0}")]
+    Csr(String),
+}
+
+/// Takes requests.
+pub(super) struct Desk {
+    folder: Folder,
+    registry: Mutex<Registry>,
+    issuer: Issuer,
+    broker: (Host, u16),
+    server: ServerHash,
+    throttle: Mutex<Throttle>,
+}
+
+impl Desk {
+    pub(super) fn new(
+        folder: Folder,
+        registry: Registry,
+        issuer: Issuer,
+        broker: (Host, u16),
+        server: ServerHash,
+    ) -> Self {
+        Self { folder, registry: Mutex::new(registry), issuer, broker, server, throttle: Mutex::default() }
+    }
+
+    /// Makes the list of revoked certificates anew if half of its time is over. A failure is logged and tried again in an hour.
+    pub(super) fn keep_list(&self, now: Timestamp) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.folder.list_is_old(&registry, now).and_then(|is_old| {
+            if is_old {
+                self.folder.write_list(&mut registry, now)?;
+                tracing::warn!("revoked.pem was made anew: give it to the broker and restart it");
+            }
+            Ok(())
+        });
+        if let Err(error) = kept {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "revoked.pem cannot be made: brokers refuse everybody once its time is over"
+            );
+        }
+    }
+
+    /// Serves one request. The outer error is the fleet's own fault.
+    fn serve(&self, code: CodeId, message: &[u8], now: Timestamp) -> Result<Result<Vec<u8>, Refused>> {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(claim) = registry.claim(code)? else { return Ok(Err(Refused::Unknown)) };
+        if claim.tries_left == 0 {
+            return Ok(Err(Refused::TooOften));
+        }
+        let request = match Request::decode(message, &claim.requests, &self.server) {
+            Ok(request) => request,
+            Err(error) => {
+                registry.fail(code)?;
+                return Ok(Err(Refused::Request(error)));
+            }
+        };
+        // Only who knows the code hears more of it.
+        if claim.expires <= now {
+            return Ok(Err(Refused::Expired));
+        }
+        let issued = match self.issuer.issue(&claim.device, &request.csr, now) {
+            Ok(issued) => issued,
+            Err(error @ (IssuerError::Request(_) | IssuerError::KeyKind)) => {
+                return Ok(Err(Refused::Csr(error.to_string())));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if claim.used_by.is_some_and(|by| by != who(&request, &issued.public_key)) {
+            return Ok(Err(Refused::Used));
+        }
+        let (root, _, trust) = self.folder.read_trust()?;
+        if !registry.enrol(code, &request, &issued, now)? {
+            return Ok(Err(Refused::Used));
+        }
+        self.folder.write_devices(&registry)?;
+        tracing::info!(device = %claim.device, room = claim.room.as_str(), until = %issued.not_after, "enrolled");
+        let answer = Answer {
+            device: claim.device,
+            room: claim.room,
+            certificate: issued.certificate,
+            root,
+            trust,
+            broker: self.broker.0.to_string(),
+            port: self.broker.1,
+        };
+        Ok(Ok(answer.encode(&claim.answers, request.nonce, &self.server)))
+    }
+}
+
+/// The one thing that can be asked.
+pub(super) fn router(desk: Arc<Desk>, within: Duration) -> Router {
+    let enrol = move |State(desk): State<Arc<Desk>>,
+                      Extension(Peer(peer)): Extension<Peer>,
+                      Path(code): Path<String>,
+                      body: Body| async move {
+        if let Some(wait) = desk.throttle.lock().unwrap_or_else(PoisonError::into_inner).wait(peer, Instant::now()) {
+            let text = format!("too many tries from this address: wait {} seconds", wait.as_secs() + 1);
+            return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+        }
+        let Ok(Ok(message)) = tokio::time::timeout(within, to_bytes(body, MAX_REQUEST)).await else {
+            return (StatusCode::BAD_REQUEST, "the request is too long or too slow").into_response();
+        };
+        let desk_too = Arc::clone(&desk);
+        let served = tokio::task::spawn_blocking(move || match code.parse() {
+            Ok(code) => desk_too.serve(code, &message, now()),
+            Err(_) => Ok(Err(Refused::Unknown)),
+        })
+        .await;
+        answer(&desk, peer, served.unwrap_or_else(|panicked| Err(panicked.into())))
+    };
+    Router::new().route("/v1/enrolment/{code}", post(enrol)).with_state(desk)
+}
+
+fn answer(desk: &Desk, peer: std::net::IpAddr, served: Result<Result<Vec<u8>, Refused>>) -> Response {
+    match served {
+        Ok(Ok(bytes)) => bytes.into_response(),
+        Ok(Err(refused)) => {
+            desk.throttle.lock().unwrap_or_else(PoisonError::into_inner).refused(peer, Instant::now());
+            tracing::warn!(%peer, why = %refused, "refused");
+            (StatusCode::FORBIDDEN, refused.to_string()).into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "a box could not be enrolled");
+            let text = "the fleet failed, not the box: look into its log, then ask again with the same code";
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The fleet's enrolment endpoint, as a new box asks it: one request over TLS, one answer, both made with the one-time code.
+//!
+//! TLS hides what is said and proves nothing here: any certificate is taken, and what is taken is written into both messages. That
+//! the other side is the fleet is shown by its answer alone. No private key passes through.
+
+mod request;
+
+use std::{io, pin::Pin, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Method, Request as HttpRequest, StatusCode, Uri, header},
+};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use openssl::{
+    error::ErrorStack,
+    hash::MessageDigest,
+    ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion},
+};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+pub use request::{is_pair, new_key, request_for};
+
+use crate::wire::{
+    enrolment::{Answer, Code, EnrolmentError, MAX_ANSWER, Request, ServerHash},
+    host::{Host, HostError},
+    keys::SigningKey,
+};
+
+/// How long the whole exchange may take.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// The port that a URL without one means.
+const PORT: u16 = 443;
+
+/// Longest explanation that is read of a refusal, bytes.
+const LONGEST_REASON: usize = 1024;
+
+/// Why a box was not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolmentFault {
+    /// The URL is none.
+    #[error("{url:?} is not the address of an enrolment endpoint: https://HOST or https://HOST:PORT")]
+    Url {
+        /// What was given.
+        url: String,
+    },
+    /// Its host is none.
+    #[error("{url:?} has a host that is none")]
+    Host {
+        /// What was given.
+        url: String,
+        /// Why.
+        source: HostError,
+    },
+    /// The network.
+    #[error("{address} cannot be reached: does `examgate-fleetd enrol` run there, and is the way open?")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// The underlying error.
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Prepare(#[from] ErrorStack),
+    /// The other side speaks no TLS.
+    #[error("{address} does not speak TLS 1.2 or later as an enrolment endpoint does")]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// The underlying error.
+        source: openssl::ssl::Error,
+    },
+    /// It showed no certificate.
+    #[error("{address} shows no certificate: it is no enrolment endpoint")]
+    NoCertificate {
+        /// Host and port.
+        address: String,
+    },
+    /// The conversation broke off.
+    #[error("the conversation with {address} broke off; ask again with the same code")]
+    Broken {
+        /// Host and port.
+        address: String,
+        /// The underlying error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It took too long.
+    #[error("{address} did not answer within 30 s; ask again with the same code")]
+    Slow {
+        /// Host and port.
+        address: String,
+    },
+    /// It was refused.
+    #[error("{address} refused ({status}): {reason}")]
+    Refused {
+        /// Host and port.
+        address: String,
+        /// The status of the answer.
+        status: u16,
+        /// What it said, printable ASCII only.
+        reason: String,
+    },
+    /// The answer is not the fleet's.
+    #[error("what answered at {address} is not believed; nothing was taken from it")]
+    Answer {
+        /// Host and port.
+        address: String,
+        /// Why.
+        source: EnrolmentError,
+    },
+}
+
+/// Where a fleet enrols boxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    host: Host,
+    port: u16,
+}
+
+impl Endpoint {
+    /// Reads `https://HOST` or `https://HOST:PORT`.
+    ///
+    /// ```
+    /// use examgate::edge::enrolment::Endpoint;
+    ///
+    /// assert!(Endpoint::parse("https://fleet.example.edu:8443").is_ok());
+    /// assert!(Endpoint::parse("http://fleet.example.edu").is_err(), "everybody could listen");
+    /// ```
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn parse(url: &str) -> Result<Self, EnrolmentFault> {
+        let none = || EnrolmentFault::Url { url: url.into() };
+        let uri: Uri = url.parse().map_err(|_| none())?;
+        let plain = uri.path_and_query().is_none_or(|rest| rest.as_str() == "/");
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("https") && plain).ok_or_else(none)?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(none());
+        }
+        let host = host.parse().map_err(|source| EnrolmentFault::Host { url: url.into(), source })?;
+        Ok(Self { host, port: uri.port_u16().unwrap_or(PORT) })
+    }
+
+    /// Asks for what `ask` makes of a connection, with the `code`; `own` is the secret half of its signing key.
+    ///
+    /// # Errors
+    /// When the endpoint is not reached, refuses, or does not know the code. The code may be used again by the same keys.
+    pub fn enrol(&self, ask: &Request, code: &Code, own: &SigningKey) -> Result<Answer, EnrolmentFault> {
+        let address = self.host.with_port(self.port);
+        let unreachable = |source| EnrolmentFault::Unreachable { address: address.clone(), source };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unreachable)?;
+        let asked = runtime.block_on(async {
+            tokio::time::timeout(WITHIN, self.exchange(&address, ask, code, own))
+                .await
+                .unwrap_or_else(|_| Err(EnrolmentFault::Slow { address: address.clone() }))
+        });
+        // A resolver that hangs holds nobody up.
+        runtime.shutdown_background();
+        asked
+    }
+
+    async fn exchange(
+        &self,
+        address: &str,
+        ask: &Request,
+        code: &Code,
+        own: &SigningKey,
+    ) -> Result<Answer, EnrolmentFault> {
+        let (stream, server) = self.connect(address).await?;
+        let broken = |source: Box<dyn std::error::Error + Send + Sync>| EnrolmentFault::Broken {
+            address: address.into(),
+            source,
+        };
+        let request = HttpRequest::builder()
+            .method(Method::POST)
+            .uri(format!("/v1/enrolment/{}", code.id()))
+            .header(header::HOST, address)
+            .body(Body::from(ask.encode(code, own, &server)))
+            .map_err(|error| broken(error.into()))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
+        let conversation = async {
+            let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
+            let status = response.status();
+            let limit = if status == StatusCode::OK { MAX_ANSWER } else { LONGEST_REASON };
+            let body = to_bytes(Body::new(response.into_body()), limit).await.map_err(|error| broken(error.into()))?;
+            Ok::<_, EnrolmentFault>((status, body))
+        };
+        let (status, body) = tokio::select! {
+            said = conversation => said?,
+            // It is over before there was an answer, or the answer would have been seen first.
+            ended = connection => return Err(broken(match ended {
+                Err(error) => error.into(),
+                Ok(()) => "it was closed".into(),
+            })),
+        };
+        if status != StatusCode::OK {
+            let plain = |b: &&u8| b.is_ascii_graphic() || **b == b' ';
+            let reason = body.iter().filter(plain).map(|b| char::from(*b)).collect();
+            return Err(EnrolmentFault::Refused { address: address.into(), status: status.as_u16(), reason });
+        }
+        Answer::decode(&body, code, ask.nonce, &server)
+            .map_err(|source| EnrolmentFault::Answer { address: address.into(), source })
+    }
+
+    async fn connect(&self, address: &str) -> Result<(SslStream<TcpStream>, ServerHash), EnrolmentFault> {
+        let unreachable = |source| EnrolmentFault::Unreachable { address: address.into(), source };
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
+        let mut connector = SslConnector::builder(SslMethod::tls_client())?;
+        connector.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+        // Nobody is trusted for a certificate here; see above.
+        connector.set_verify(SslVerifyMode::NONE);
+        let ssl = connector.build().configure()?.verify_hostname(false).into_ssl(self.host.as_str())?;
+        let mut stream = SslStream::new(ssl, stream)?;
+        Pin::new(&mut stream)
+            .connect()
+            .await
+            .map_err(|source| EnrolmentFault::Tls { address: address.into(), source })?;
+        let shown = stream.ssl().peer_certificate();
+        let shown = shown.ok_or_else(|| EnrolmentFault::NoCertificate { address: address.into() })?;
+        let mut server = [0; 32];
+        server.copy_from_slice(&shown.digest(MessageDigest::sha256())?);
+        Ok((stream, server))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port_over_tls() {
+        let parsed = |url| Endpoint::parse(url).map(|end| end.host.with_port(end.port)).ok();
+        assert_eq!(parsed("https://fleet.example.edu").as_deref(), Some("fleet.example.edu:443"));
+        assert_eq!(parsed("https://fleet.example.edu:8443/").as_deref(), Some("fleet.example.edu:8443"));
+        assert_eq!(parsed("https://[::1]:8443").as_deref(), Some("[::1]:8443"));
+        for none in [
+            "",
+            "fleet.example.edu",
+            "http://fleet.example.edu",
+            "https://",
+            "https://a:b@fleet.example.edu",
+            "https://fleet.example.edu/path",
+            "https://fleet.example.edu:99999",
+        ] {
+            assert!(Endpoint::parse(none).is_err(), "{none:?} was taken");
+        }
+    }
+}
