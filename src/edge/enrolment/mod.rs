@@ -5,7 +5,7 @@
 
 mod request;
 
-use std::{io, pin::Pin, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -190,13 +190,14 @@ impl Endpoint {
             let body = to_bytes(Body::new(response.into_body()), limit).await.map_err(|error| broken(error.into()))?;
             Ok::<_, EnrolmentFault>((status, body))
         };
+        // A connection may end as soon as the answer is here, and the answer tells of itself when it does not come.
+        let driven = async {
+            let _ended = connection.await;
+            std::future::pending::<Infallible>().await
+        };
         let (status, body) = tokio::select! {
             said = conversation => said?,
-            // It is over before there was an answer, or the answer would have been seen first.
-            ended = connection => return Err(broken(match ended {
-                Err(error) => error.into(),
-                Ok(()) => "it was closed".into(),
-            })),
+            never = driven => match never {},
         };
         if status != StatusCode::OK {
             let plain = |b: &&u8| b.is_ascii_graphic() || **b == b' ';
