@@ -5,6 +5,7 @@
 
 mod broker;
 pub mod doctor;
+mod fleet;
 pub mod machine;
 mod models;
 mod office;
@@ -144,6 +145,9 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     };
     let keys = environment.keys(config);
     let edges = Edges::set(config, &keys)?;
+    if !runtime.block_on(fleet::first_roster(config, &keys, &models, Arc::clone(&edges.clock)))? {
+        return Ok(());
+    }
     let stores = Stores::open(config, &keys, &models)?;
     if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
         tracing::error!("{shortage}");

@@ -2,10 +2,12 @@
 //!
 //! Reads no file and no device: whoever starts the box reads the text and hands it over.
 
+mod fleet;
 mod pages;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use fleet::{Collector, Fleet, Uplink};
 pub use pages::{Console, Screen};
 
 use serde::Deserialize;
@@ -85,6 +87,8 @@ pub struct Config {
     pub screen: Option<Screen>,
     /// The line to the broker. Left out: events wait in the outbox.
     pub uplink: Option<Uplink>,
+    /// The fleet that pushes rosters over the uplink. Left out: rosters are imported on the box.
+    pub fleet: Option<Fleet>,
     /// The proctor's console. Left out: none.
     pub console: Option<Console>,
     /// The clock.
@@ -235,40 +239,6 @@ pub enum Light {
     },
 }
 
-/// The line to the broker.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Uplink {
-    /// Host name or address, as in the broker's certificate; an IPv6 address with or without brackets. Without brackets once
-    /// it is read.
-    pub host: String,
-    /// TCP port.
-    #[serde(default = "Uplink::default_port")]
-    pub port: u16,
-    /// PEM file with the certificate authority that signed the broker's certificate.
-    pub ca: PathBuf,
-    /// PEM file with this box's certificate.
-    pub certificate: PathBuf,
-    /// The collector's public keys.
-    pub collector: Collector,
-}
-
-impl Uplink {
-    const fn default_port() -> u16 {
-        8883
-    }
-}
-
-/// Whom events are for, and whose receipts count.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Collector {
-    /// age recipient that events are encrypted to: `age1…`.
-    pub recipient: String,
-    /// Ed25519 public key of its receipts, 64 hex digits.
-    pub receipt_key: String,
-}
-
 /// The clock.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -361,19 +331,11 @@ impl Config {
                 within(key, set, least, most, allowed)?;
             }
         }
+        if let Some(fleet) = &self.fleet {
+            fleet.check(self.uplink.is_some())?;
+        }
         if let Some(uplink) = &self.uplink {
-            within("uplink.port", uplink.port, 1, u16::MAX, "1 to 65535")?;
-            let key = &uplink.collector.receipt_key;
-            if key.len() != 64 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(value("uplink.collector.receipt_key", key, "an Ed25519 public key, 64 hex digits"));
-            }
-            if !uplink.collector.recipient.starts_with("age1") {
-                return Err(value(
-                    "uplink.collector.recipient",
-                    &uplink.collector.recipient,
-                    "an age recipient, age1…",
-                ));
-            }
+            uplink.check()?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{limit, pulse::Parts};
+use super::{fleet, limit, pulse::Parts};
 use crate::{
     config::{self, Config},
     domain::Exam,
@@ -20,7 +20,10 @@ use crate::{
         mqtt::{self, Tls},
         system::BootId,
     },
-    flow::deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
+    flow::{
+        deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
+        fetch::Fetch,
+    },
     mqtt::Authorities,
     store::{EventStore, KeyFolder, Secret},
     vision::VerifiedModels,
@@ -35,6 +38,7 @@ pub(super) struct Broker {
     line: mqtt::Uplink,
     polling: mqtt::UplinkLoop,
     parties: Parties,
+    fetch: Option<Fetch>,
     clock: Arc<dyn Clock>,
 }
 
@@ -82,8 +86,16 @@ impl Broker {
             receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
         };
         let settings = Self::settings(config, keys, uplink, Some(exam), models)?;
-        let (line, polling) = mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
-        Ok(Self { line, polling, parties, clock })
+        let (line, mut polling) =
+            mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
+        let fetch = match &config.fleet {
+            None => None,
+            Some(fleet) => {
+                let (link, clock) = (line.link.clone(), Arc::clone(&clock));
+                Some(fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?.0)
+            }
+        };
+        Ok(Self { line, polling, parties, fetch, clock })
     }
 
     /// Starts polling and delivering, until `stop`.
@@ -111,6 +123,9 @@ impl Broker {
         let polling = self.polling.run(async move { stop.notified().await });
         parts.task(&mut tasks, "the line to the broker", limit::TASKS, polling);
         parts.task(&mut tasks, "the delivery", limit::TASKS, deliver.run());
+        if let Some(fetch) = self.fetch {
+            parts.task(&mut tasks, "the pushed rosters", limit::TASKS, fetch.run());
+        }
         parts.task(&mut tasks, "the delivery's log", limit::TASKS, async move {
             while stands.changed().await.is_ok() {
                 let Delivery { standing, receipted } = *stands.borrow_and_update();

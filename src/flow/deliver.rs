@@ -139,7 +139,7 @@ impl Deliver {
                     }
                 }
                 Some(acked) = self.uplink.acks.recv() => self.answered(&acked),
-                Some(bytes) = self.uplink.receipts.recv() => self.receipt(&bytes).await,
+                Some(arrived) = self.uplink.receipts.recv() => self.receipt(&arrived.payload).await,
                 () = self.recorded.notified() => self.sending.recorded(),
                 () = pause => {}
             }

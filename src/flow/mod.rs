@@ -9,6 +9,7 @@
 //! ```
 
 pub mod deliver;
+pub mod fetch;
 mod listen;
 mod lookup;
 mod mirror;

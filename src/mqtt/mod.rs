@@ -20,6 +20,9 @@ pub use welcome::Welcome;
 pub mod packet {
     pub use rumqttc::v5::mqttbytes::{
         QoS,
-        v5::{Filter, LastWill, Packet, PubAck, PubAckReason, Publish, SubAck, Subscribe, SubscribeReasonCode},
+        v5::{
+            Filter, LastWill, Packet, PubAck, PubAckReason, Publish, PublishProperties, SubAck, Subscribe,
+            SubscribeReasonCode,
+        },
     };
 }

@@ -3,6 +3,7 @@
 //!
 //! Used by the demonstration and by tests of the whole line.
 
+mod desk;
 mod door;
 mod office;
 mod roster;
@@ -92,6 +93,7 @@ pub struct Stage {
     pub broker: Option<Mosquitto>,
     reader: Option<Pcscd>,
     collector: Option<Guard>,
+    keeper: Option<Guard>,
     exam: ExamId,
     environment: Vec<(&'static str, OsString)>,
     /// Whom everybody on the stage trusts.
@@ -145,6 +147,7 @@ impl Stage {
             broker,
             reader,
             collector: None,
+            keeper: None,
             exam,
             environment,
             authority,

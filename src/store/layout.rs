@@ -84,6 +84,12 @@ impl Layout {
         self.folder().join(format!("{exam}.db"))
     }
 
+    /// What the fleet sends and is not applied yet.
+    #[must_use]
+    pub fn incoming(&self) -> PathBuf {
+        self.root.join("incoming")
+    }
+
     /// Makes the folders.
     ///
     /// # Errors

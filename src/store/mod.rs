@@ -4,6 +4,7 @@
 //! It reads no clock: times and identifiers arrive inside what is stored.
 
 mod events;
+mod incoming;
 mod key;
 mod layout;
 mod owner;
@@ -16,7 +17,8 @@ pub use events::{
     Acknowledged, Began, Cause, Contradiction, Ends, EpochInfo, EventError, EventStore, Headroom, Limits, Outgoing,
     Recorded, Row,
 };
+pub use incoming::{Incoming, IncomingError};
 pub use key::{Credentials, Key, KeyError, KeyFolder, KeyName, Secret, Source, read_secret, write_secret};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};
-pub use roster::{Editions, Found, Replaced, RosterError, RosterStore, RosterView, Seats, proctor_mark};
+pub use roster::{Editions, Found, Pushed, Replaced, RosterError, RosterStore, RosterView, Seats, proctor_mark};

@@ -61,6 +61,18 @@ impl fmt::Debug for Pin {
 pub struct PinHash(pub(super) String);
 
 impl PinHash {
+    /// Takes a hash that was made elsewhere; `None` when the text is no PHC string.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        PasswordHash::new(text).is_ok().then(|| Self(text.into()))
+    }
+
+    /// The text that [`Self::from_text`] takes.
+    #[must_use]
+    pub fn to_text(&self) -> zeroize::Zeroizing<String> {
+        zeroize::Zeroizing::new(self.0.clone())
+    }
+
     /// Whether `typed` is the PIN. Takes some 30 ms of one core. A hash that makes no sense matches nothing.
     #[must_use]
     pub fn matches(&self, typed: &str) -> bool {
@@ -101,5 +113,7 @@ mod tests {
         assert!(!PinHash("nonsense".into()).matches("481516"));
         assert!(hash.0.starts_with("$argon2id$v=19$m=7168,t=5,p=1$"), "{}", hash.0);
         assert_ne!(hash, Pin::new("481516").unwrap().hash().unwrap());
+        assert_eq!(PinHash::from_text(&hash.to_text()), Some(hash));
+        assert_eq!(PinHash::from_text("nonsense"), None);
     }
 }

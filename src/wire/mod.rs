@@ -1,5 +1,5 @@
-//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, trust documents, enrolment, a broker's host, where a
-//! JPEG ends and how its camera was held. Parsers that survive anything.
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, trust documents, enrolment, rosters on their way, a broker's
+//! host, where a JPEG ends and how its camera was held. Parsers that survive anything.
 //!
 //! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
 //! the only randomness in this room.
@@ -8,6 +8,10 @@ mod cbor;
 mod signed;
 
 pub mod apdu;
+pub mod bundle;
+pub mod chunk;
+pub mod desired;
+pub mod digest;
 pub mod enrolment;
 pub mod envelope;
 pub mod exif;
@@ -17,6 +21,7 @@ pub mod keys;
 pub mod list;
 pub mod receipt;
 pub mod refusal;
+pub mod reported;
 pub mod seal;
 pub mod state;
 pub mod topic;

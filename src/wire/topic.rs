@@ -1,5 +1,6 @@
 //! The MQTT topics. Who may write which is set by the broker's ACL.
 
+use super::digest::Digest;
 use crate::domain::DeviceId;
 
 /// All topics start here; the version is that of everything below.
@@ -14,16 +15,22 @@ pub enum DeviceTopic {
     Event,
     /// Collector to box: a [`super::receipt::Receipt`].
     Receipt,
+    /// Fleet to box, retained: a [`super::desired::Desired`].
+    Desired,
+    /// Box to fleet, retained: a [`super::reported::Reported`].
+    Reported,
 }
 
 impl DeviceTopic {
-    const ALL: [Self; 3] = [Self::State, Self::Event, Self::Receipt];
+    const ALL: [Self; 5] = [Self::State, Self::Event, Self::Receipt, Self::Desired, Self::Reported];
 
     const fn leaf(self) -> &'static str {
         match self {
             Self::State => "state",
             Self::Event => "event",
             Self::Receipt => "receipt",
+            Self::Desired => "desired",
+            Self::Reported => "reported",
         }
     }
 
@@ -46,6 +53,25 @@ impl DeviceTopic {
         let which = Self::ALL.into_iter().find(|which| which.leaf() == leaf)?;
         Some((DeviceId::new(device).ok()?, which))
     }
+}
+
+/// The topic of one chunk for one box, `examgate/v1/{device}/chunk/{digest}`: fleet to box, the chunk's bytes as they are.
+#[must_use]
+pub fn chunk_of(device: &DeviceId, digest: &Digest) -> String {
+    format!("{ROOT}{device}/chunk/{digest}")
+}
+
+/// The filter that matches every chunk for one box.
+#[must_use]
+pub fn chunks_of(device: &DeviceId) -> String {
+    format!("{ROOT}{device}/chunk/+")
+}
+
+/// Which chunk for which box `topic` carries; `None` for anything else.
+#[must_use]
+pub fn parse_chunk(topic: &str) -> Option<(DeviceId, Digest)> {
+    let (device, digest) = topic.strip_prefix(ROOT)?.split_once("/chunk/")?;
+    Some((DeviceId::new(device).ok()?, Digest::parse(digest)?))
 }
 
 #[cfg(test)]
@@ -76,10 +102,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn chunks_are_told_apart() {
+        let (door, digest) = (DeviceId::new("door-1").expect("valid"), Digest::of(b"chunk"));
+        let topic = chunk_of(&door, &digest);
+        assert_eq!(parse_chunk(&topic), Some((door.clone(), digest)));
+        assert_eq!((chunks_of(&door), DeviceTopic::parse(&topic)), ("examgate/v1/door-1/chunk/+".into(), None));
+        for other in [format!("{topic}0"), topic.to_uppercase(), chunks_of(&door), format!("{topic}/x"), "x".into()] {
+            assert_eq!(parse_chunk(&other), None, "{other:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_survived(topic in ".*") {
-            let _ = DeviceTopic::parse(&topic);
+            let _ = (DeviceTopic::parse(&topic), parse_chunk(&topic));
         }
     }
 }

@@ -68,7 +68,9 @@ impl Watcher {
                         EventEnvelope::decode(&message.payload, &device(), &device_key().public(), &collector())
                             .expect("an envelope of the door"),
                     ),
-                    DeviceTopic::Receipt => unreachable!("not subscribed"),
+                    DeviceTopic::Receipt | DeviceTopic::Desired | DeviceTopic::Reported => {
+                        unreachable!("not subscribed")
+                    }
                 }
             }
             return packet;

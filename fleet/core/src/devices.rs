@@ -1,6 +1,6 @@
 //! Which boxes are enrolled, and by which key each signs.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 use examgate::{domain::DeviceId, wire::keys::PublicKey};
@@ -22,7 +22,7 @@ struct Device {
 
 /// The enrolled boxes.
 #[derive(Debug)]
-pub struct Devices(HashMap<DeviceId, PublicKey>);
+pub struct Devices(BTreeMap<DeviceId, PublicKey>);
 
 impl Devices {
     /// Reads the TOML file.
@@ -33,13 +33,18 @@ impl Devices {
 
     fn parse(text: &str) -> Result<Self> {
         let file: File = toml::from_str(text)?;
-        let mut devices = HashMap::new();
+        let mut devices = BTreeMap::new();
         for Device { id, public_key } in file.devices {
             if devices.insert(id.clone(), public_key).is_some() {
                 bail!("{id} is listed twice");
             }
         }
         Ok(Self(devices))
+    }
+
+    /// All of them, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &DeviceId> {
+        self.0.keys()
     }
 
     /// The key `device` signs with, if it is enrolled.

@@ -12,3 +12,5 @@ pub mod ledger;
 pub mod registry;
 pub mod root;
 pub mod rotation;
+pub mod rosters;
+pub mod stock;

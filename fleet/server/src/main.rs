@@ -2,6 +2,7 @@
 
 mod collect;
 mod enrol;
+mod keep;
 
 use std::{
     io::{self, Write},
@@ -28,6 +29,8 @@ enum Command {
     Collect(collect::Arguments),
     /// Enrols new boxes by one-time codes and issues their certificates.
     Enrol(enrol::Arguments),
+    /// Keeps boxes supplied with the rosters that they should hold.
+    Keep(keep::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Collect(arguments) => collect::run(&arguments),
         Command::Enrol(arguments) => enrol::run(&arguments),
+        Command::Keep(arguments) => keep::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //!
 //! There is no fake: tests run the real mosquitto.
 
+mod arrival;
 mod polling;
 mod probe;
 
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
 
 pub use self::{
+    arrival::Arrived,
     polling::UplinkLoop,
     probe::{Asked, probe},
 };
@@ -22,7 +24,7 @@ pub use crate::mqtt::{LinkFault, Patience, TrustError as UplinkError};
 use crate::{
     domain::{DeviceId, MonoTime, Seq},
     edge::clock::Clock,
-    wire::state::DeviceState,
+    wire::{state::DeviceState, topic::DeviceTopic},
 };
 
 /// Most events sent and not yet acknowledged by the broker. Brokers commonly allow 20 or more; fewer are honoured.
@@ -143,6 +145,15 @@ impl Line {
         let event = Handed { topic: Arc::clone(&self.topic), seq: Some(seq), retain: false, payload: envelope };
         self.hand.try_send(event).map_err(|_| LineGone)
     }
+
+    /// Hands over what is to be retained on a `topic` of this box, without waiting. Nobody tells whether the broker took it.
+    ///
+    /// # Errors
+    /// When the connection has ended, or takes nothing for now.
+    pub fn try_retain(&self, topic: String, payload: Vec<u8>) -> Result<(), LineGone> {
+        let said = Handed { topic: topic.into(), seq: None, retain: true, payload };
+        self.hand.try_send(said).map_err(|_| LineGone)
+    }
 }
 
 impl fmt::Debug for Line {
@@ -158,7 +169,7 @@ pub struct Uplink {
     /// The broker's answers.
     pub acks: mpsc::Receiver<Acked>,
     /// What came on the receipt topic, unverified. Overflow is dropped: receipts are repeated.
-    pub receipts: mpsc::Receiver<Vec<u8>>,
+    pub receipts: mpsc::Receiver<Arrived>,
 }
 
 /// Prepares the uplink; nothing is connected until the loop runs.
@@ -169,7 +180,8 @@ pub fn uplink(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Uplink, Upli
     let (link_tx, link) = watch::channel(Link::Connecting { after: None });
     // Never more answers under way than events in the window, twice because two connections may follow closely.
     let (acks_tx, acks) = mpsc::channel(2 * WINDOW as usize);
-    let (receipts_tx, receipts) = mpsc::channel(64);
-    let polling = UplinkLoop::new(settings, clock, link_tx, acks_tx, receipts_tx)?;
+    let filter = DeviceTopic::Receipt.of(&settings.device);
+    let mut polling = UplinkLoop::new(settings, clock, link_tx, acks_tx)?;
+    let receipts = polling.subscribe(vec![filter], 64);
     Ok((Uplink { link, acks, receipts }, polling))
 }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Acked, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW};
+use super::{Acked, Arrived, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW, arrival::Subscription};
 use crate::{
     domain::{MonoTime, Seq, WithSources},
     edge::clock::Clock,
@@ -35,6 +35,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Longest wait for the goodbye to leave.
 pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Most messages that the broker may send without acknowledgement: at most 2 MiB wait here for the disk.
+const UNACKNOWLEDGED: u16 = 64;
+
 /// The packet id of the subscription; messages have others.
 const SUBSCRIPTION: u16 = u16::MAX;
 
@@ -45,7 +48,7 @@ pub struct UplinkLoop {
     clock: Arc<dyn Clock>,
     link: watch::Sender<Link>,
     acks: mpsc::Sender<Acked>,
-    receipts: mpsc::Sender<Vec<u8>>,
+    subscriptions: Vec<Subscription>,
 }
 
 /// How one connection ended.
@@ -102,10 +105,17 @@ impl UplinkLoop {
         clock: Arc<dyn Clock>,
         link: watch::Sender<Link>,
         acks: mpsc::Sender<Acked>,
-        receipts: mpsc::Sender<Vec<u8>>,
     ) -> Result<Self, UplinkError> {
         let connector = tls(&settings)?;
-        Ok(Self { settings, connector, clock, link, acks, receipts })
+        Ok(Self { settings, connector, clock, link, acks, subscriptions: Vec::new() })
+    }
+
+    /// Subscribes to more topics, on every connection. At most `most` messages wait; overflow is dropped, so whoever sends them must
+    /// repeat them.
+    pub fn subscribe(&mut self, filters: Vec<String>, most: usize) -> mpsc::Receiver<Arrived> {
+        let (to, from) = mpsc::channel(most);
+        self.subscriptions.push(Subscription { filters, to });
+        from
     }
 
     /// Keeps the link up until `stop`, then says goodbye.
@@ -147,7 +157,7 @@ impl UplinkLoop {
         Greeting {
             client_id: self.settings.device.as_str().into(),
             session: Session::Fresh,
-            receive_maximum: None,
+            receive_maximum: Some(UNACKNOWLEDGED),
             will: Some(LastWill::new(topic, lost, QoS::AtLeastOnce, true, None)),
             patience: self.settings.patience,
         }
@@ -174,13 +184,15 @@ impl UplinkLoop {
             return Ended::Fault(LinkFault::Unfit { broker: format!("{host}:{port}"), lacks: lacks.join("; ") });
         }
         // Receipts are listened to before anything is sent that could be receipted.
-        let filter = Filter::new(DeviceTopic::Receipt.of(device), QoS::AtLeastOnce);
-        let subscribe = Subscribe { pkid: SUBSCRIPTION, filters: vec![filter], properties: None };
+        let filters = self.subscriptions.iter().flat_map(|subscription| &subscription.filters);
+        let filters = filters.map(|filter| Filter::new(filter.as_str(), QoS::AtLeastOnce)).collect();
+        let subscribe = Subscribe { pkid: SUBSCRIPTION, filters, properties: None };
         if let Err(fault) = connection.queue(&Packet::Subscribe(subscribe)) {
             return Ended::Fault(fault);
         }
         let (line, mut handed) = self.line(number);
         let mut unanswered = Unanswered::new(&welcome);
+        let (dealt_with, mut to_acknowledge) = mpsc::unbounded_channel();
         let asked = Instant::now();
         loop {
             let due =
@@ -193,6 +205,10 @@ impl UplinkLoop {
             };
             let turn = tokio::select! {
                 packet = connection.next() => match packet {
+                    Ok(Packet::Publish(message)) => {
+                        self.arrived(message, &dealt_with);
+                        Ok(())
+                    }
                     Ok(packet) => self.incoming(&mut connection, packet, &line, &mut unanswered, up_since),
                     Err(fault) => Err(fault),
                 },
@@ -200,6 +216,8 @@ impl UplinkLoop {
                 Some(message) = handed.recv(), if unanswered.has_room() => {
                     send(&mut connection, &mut unanswered, message)
                 }
+                // This holds a sender itself, too.
+                Some(packet) = to_acknowledge.recv() => connection.queue(&Packet::PubAck(PubAck::new(packet, None))),
                 () = late => Err(connection.silent(match up_since {
                     None => "it does not answer the subscription",
                     Some(_) => "it has left a message without an answer for too long",
@@ -224,6 +242,22 @@ impl UplinkLoop {
         (Line { connection, hand, topic: DeviceTopic::Event.of(&self.settings.device).into() }, handed)
     }
 
+    /// Gives a message to whoever subscribed to it. It is acknowledged in any case, or the broker would keep a place for it.
+    fn arrived(&self, message: Publish, dealt_with: &mpsc::UnboundedSender<u16>) {
+        let answer = (message.qos == QoS::AtLeastOnce).then(|| (message.pkid, dealt_with.clone()));
+        let topic = String::from_utf8_lossy(&message.topic).into_owned();
+        let to = self.subscriptions.iter().find(|subscription| subscription.wants(&topic));
+        let arrived = Arrived::new(topic, message.payload.to_vec(), answer);
+        match to {
+            None => tracing::debug!("a message that was not asked for was dropped"),
+            Some(subscription) => {
+                if subscription.to.try_send(arrived).is_err() {
+                    tracing::debug!("a message was dropped: they come faster than they are read");
+                }
+            }
+        }
+    }
+
     fn incoming(
         &self,
         connection: &mut Connection,
@@ -237,18 +271,6 @@ impl UplinkLoop {
         }
         if let Packet::PubAck(ack) = packet {
             return self.acknowledged(connection, &ack, line, unanswered);
-        }
-        if let Packet::Publish(message) = packet {
-            let receipt = DeviceTopic::Receipt.of(&self.settings.device);
-            if message.topic.as_ref() != receipt.as_bytes() {
-                tracing::debug!("a message that was not asked for was dropped");
-            } else if self.receipts.try_send(message.payload.to_vec()).is_err() {
-                tracing::debug!("a receipt was dropped: they come faster than they are read");
-            }
-            // Answered in any case, or the broker would keep a place for it.
-            if message.qos == QoS::AtLeastOnce {
-                connection.queue(&Packet::PubAck(PubAck::new(message.pkid, None)))?;
-            }
         }
         Ok(())
     }
@@ -264,7 +286,9 @@ impl UplinkLoop {
         if ack.pkid != SUBSCRIPTION || up_since.is_some() {
             return Err(connection.surprise("it answered a subscription that was never sent"));
         }
-        if !matches!(ack.return_codes.as_slice(), [SubscribeReasonCode::Success(_)]) {
+        let wanted: usize = self.subscriptions.iter().map(|subscription| subscription.filters.len()).sum();
+        let granted = ack.return_codes.iter().filter(|code| matches!(code, SubscribeReasonCode::Success(_))).count();
+        if ack.return_codes.len() != wanted || granted != wanted {
             return Err(LinkFault::SubscriptionRefused);
         }
         let online = self.settings.state.with_status(Status::Online).encode();
@@ -290,7 +314,9 @@ impl UplinkLoop {
         match (seq, answer) {
             // Full only if nobody reads answers, and then nobody sends either.
             (Some(seq), answer) => drop(self.acks.try_send(Acked { connection: line.connection, seq, answer })),
-            (None, BrokerAnswer::Refused(why)) => tracing::error!(why, "the broker refused this box's state"),
+            (None, BrokerAnswer::Refused(why)) => {
+                tracing::error!(why, "the broker refused what this box says of itself")
+            }
             (None, BrokerAnswer::Taken | BrokerAnswer::NobodyListens) => {}
         }
         Ok(())

@@ -61,11 +61,21 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
         (true, false) => "  [STAND-IN: no broker, no collector]",
         (false, false) => "  [STAND-INS: card reader; no broker, no collector]",
     };
+    if reality.broker {
+        stage.open_desk()?;
+    }
     stage.enrol(script::OTHER_EXAM, script::OTHER_TITLE, script::OTHER_DOORS, script::OTHERS)?;
     stage.enrol(script::EXAM, script::EXAM_TITLE, script::DOORS, script::STUDENTS)?;
     stage.collect()?;
     stage.set_clock(script::EARLY)?;
-    let door = stage.open_door()?;
+    let door = stage.start_door()?;
+    if reality.broker {
+        writeln!(out, "The box waits for its rosters; the fleet pushes them over the broker:")?;
+        for exam in [script::OTHER_EXAM, script::EXAM] {
+            write!(out, "  {}", stage.push(exam)?)?;
+        }
+    }
+    door.ready().with_context(|| format!("the box is not ready; it said:\n{}", stage.door_log()))?;
     writeln!(out, "\n{}, doors open 8:30.\n", script::EXAM_TITLE)?;
     writeln!(out, "     {:<48} {:<28} {:>9} {:>12}", "who taps", "the box", "from tap", "from a face")?;
     let mut as_expected = true;

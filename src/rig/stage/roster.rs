@@ -42,6 +42,7 @@ impl Stage {
         }
         let file = self.at(&format!("{exam}.csv"));
         fs::write(&file, csv)?;
+        let (state, keys) = self.imports();
         let output = Command::new(&self.programs.fleet)
             .args(["roster", "import", "--exam", exam, "--title", title, "--opens", window.0, "--closes", window.1])
             .arg("--csv")
@@ -49,9 +50,9 @@ impl Stage {
             .arg("--photos")
             .arg(self.at("photos"))
             .arg("--store")
-            .arg(self.at("state"))
+            .arg(state)
             .arg("--keys")
-            .arg(self.at("keys"))
+            .arg(keys)
             .arg("--models")
             .arg(self.project.join("models"))
             .output()

@@ -193,6 +193,22 @@ impl KeyFolder {
         erase().map_err(|source| KeyError::Erase { path: path.clone(), source })
     }
 
+    /// The secret that bundles for this box are opened with, an age identity as text, in `prekey.age`. The first call writes down what
+    /// `make` gives; nobody else ever has it.
+    ///
+    /// # Errors
+    /// The file can be read by others or is over 64 KiB, or the disk fails.
+    pub fn prekey(&self, make: impl FnOnce() -> Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let path = self.folder.join("prekey.age");
+        match read_bytes(&path, Custody::Owner, LARGEST) {
+            Err(KeyError::Missing { .. }) => {}
+            read => return read,
+        }
+        let text = Zeroizing::new(format!("{}\n", *make()));
+        write_new(&path, text.as_bytes())?;
+        Ok(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
     /// Where the share of `name` lies.
     #[must_use]
     pub fn path(&self, name: KeyName<'_>) -> PathBuf {

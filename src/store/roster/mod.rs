@@ -5,8 +5,10 @@
 
 mod content;
 mod error;
+mod listing;
 mod pepper;
 mod proctors;
+mod pushed;
 mod survey;
 mod view;
 mod writing;
@@ -16,11 +18,12 @@ use std::{borrow::Borrow, path::Path};
 use content::{ContentDigest, template};
 pub use error::RosterError;
 pub use proctors::proctor_mark;
-use rusqlite::{OptionalExtension, Row, ToSql, named_params};
+pub use pushed::Pushed;
+use rusqlite::{OptionalExtension, Row, ToSql, Transaction};
 pub use survey::Seats;
 pub use view::{Editions, RosterView};
 
-use writing::{duplicate, insert, student_with_a_proctors_card};
+use writing::{duplicate, insert, insert_exam, student_with_a_proctors_card};
 
 use super::{
     key::Key,
@@ -39,6 +42,7 @@ const ROSTER: Kind = Kind {
         Migration { name: "proctors", sql: include_str!("roster_2.sql") },
         Migration { name: "languages", sql: include_str!("roster_3.sql") },
         Migration { name: "pepper", sql: include_str!("roster_4.sql") },
+        Migration { name: "bundle", sql: include_str!("roster_5.sql") },
     ],
 };
 
@@ -188,36 +192,6 @@ impl RosterStore {
         if is_empty { Err(RosterError::Nonsense { what: "no student" }) } else { Ok(()) }
     }
 
-    /// Every student, in order.
-    ///
-    /// # Errors
-    /// When the database fails or a number makes no sense.
-    pub fn students(&self) -> Result<Vec<StudentId>, RosterError> {
-        let fault = self.sealed.fault("list students");
-        let mut query =
-            self.sealed.connection().prepare("SELECT student FROM entries ORDER BY student").map_err(&fault)?;
-        let numbers: Vec<String> = query.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(&fault)?;
-        let student = |number| StudentId::new(number).map_err(|_| RosterError::Nonsense { what: "a student" });
-        numbers.into_iter().map(student).collect()
-    }
-
-    /// Every student's place, in order of their numbers.
-    ///
-    /// # Errors
-    /// When the database fails or a value makes no sense.
-    pub fn entries(&self) -> Result<Vec<RosterEntry>, RosterError> {
-        let fault = self.sealed.fault("list students");
-        let mut query = self
-            .sealed
-            .connection()
-            .prepare_cached(
-                "SELECT student, given_name, card, revoked, room, templates, language FROM entries ORDER BY student",
-            )
-            .map_err(&fault)?;
-        let rows: Vec<_> = query.query_map([], RawEntry::read).and_then(Iterator::collect).map_err(&fault)?;
-        rows.into_iter().map(|raw| Ok(raw.check()?.entry)).collect()
-    }
-
     /// How many students.
     ///
     /// # Errors
@@ -252,6 +226,19 @@ impl RosterStore {
     where
         I: IntoIterator<Item: Borrow<(RosterEntry, Vec<Template>)>>,
     {
+        self.replace_with(exam, entries, |_| Ok(()))
+    }
+
+    /// As [`RosterStore::replace_from`], with what is written `beside` the students in the same transaction.
+    fn replace_with<I>(
+        &mut self,
+        exam: &Exam,
+        entries: I,
+        beside: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<Replaced, RosterError>
+    where
+        I: IntoIterator<Item: Borrow<(RosterEntry, Vec<Template>)>>,
+    {
         let mut digest = ContentDigest::of(exam);
         if let Some((held, content)) = self.edition()? {
             if held.id != exam.id {
@@ -271,7 +258,7 @@ impl RosterStore {
             }
         }
         self.cache(WRITE_CACHE)?;
-        let written = self.rewrite(exam, entries, digest);
+        let written = self.rewrite(exam, entries, digest, beside);
         self.cache(READ_CACHE)?;
         written?;
         // The log holds the whole roster and traces of the one before: emptied now, or by the next write if a reader is
@@ -286,7 +273,13 @@ impl RosterStore {
         sized.map_err(self.sealed.fault("size the page cache"))
     }
 
-    fn rewrite<I>(&mut self, exam: &Exam, entries: I, mut digest: ContentDigest) -> Result<(), RosterError>
+    fn rewrite<I>(
+        &mut self,
+        exam: &Exam,
+        entries: I,
+        mut digest: ContentDigest,
+        beside: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), RosterError>
     where
         I: IntoIterator<Item: Borrow<(RosterEntry, Vec<Template>)>>,
     {
@@ -303,24 +296,12 @@ impl RosterStore {
                 .map_err(|error| duplicate(&transaction, entry).unwrap_or_else(|| fault(error).into()))?;
             digest.add(item.borrow());
         }
+        insert_exam(&transaction, exam, digest.finish()).map_err(&fault)?;
+        beside(&transaction).map_err(&fault)?;
         if let Some(student) = student_with_a_proctors_card(&transaction).map_err(&fault)? {
             let student = StudentId::new(student).map_err(|_| RosterError::Nonsense { what: "a student" })?;
             return Err(RosterError::ProctorsCard { student });
         }
-        transaction
-            .execute(
-                "INSERT INTO exam (only, id, title, opens, closes, version, content)
-                 VALUES (1, :id, :title, :opens, :closes, :version, :content)",
-                named_params! {
-                    ":id": exam.id.as_str(),
-                    ":title": exam.title,
-                    ":opens": exam.window.opens.to_string(),
-                    ":closes": exam.window.closes.to_string(),
-                    ":version": exam.version.0,
-                    ":content": digest.finish(),
-                },
-            )
-            .map_err(&fault)?;
         Ok(transaction.commit().map_err(&fault)?)
     }
 

@@ -1,9 +1,9 @@
 //! The statements that write one edition, and what refuses it. They never begin or end a transaction.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{OptionalExtension, Transaction, named_params};
 
 use super::{RosterError, content::little_endian};
-use crate::domain::{CardStanding, Language, RosterEntry, StudentId, Template};
+use crate::domain::{CardStanding, Exam, Language, RosterEntry, StudentId, Template};
 
 pub(super) fn insert(
     transaction: &Transaction<'_>,
@@ -34,6 +34,20 @@ pub(super) fn insert(
             .execute((student, place, template.space.as_str(), template.artifact.as_bytes(), &*embedding))?;
     }
     Ok(())
+}
+
+pub(super) fn insert_exam(transaction: &Transaction<'_>, exam: &Exam, content: [u8; 32]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO exam (only, id, title, opens, closes, version, content)
+         VALUES (1, :id, :title, :opens, :closes, :version, :content)";
+    let values = named_params! {
+        ":id": exam.id.as_str(),
+        ":title": exam.title,
+        ":opens": exam.window.opens.to_string(),
+        ":closes": exam.window.closes.to_string(),
+        ":version": exam.version.0,
+        ":content": content,
+    };
+    transaction.execute(sql, values).map(drop)
 }
 
 pub(super) fn student_with_a_proctors_card(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {

@@ -8,8 +8,10 @@ mod erase;
 mod import;
 mod pepper;
 mod photos;
+mod push;
 mod report;
 mod rows;
+mod status;
 mod suspects;
 
 pub(crate) use cards::pseudonym;
@@ -20,6 +22,9 @@ pub(crate) enum Command {
     Import(Box<import::Args>),
     Check(check::Args),
     Erase(erase::Args),
+    Push(Box<push::Args>),
+    Withdraw(push::WithdrawArgs),
+    Status(status::Args),
 }
 
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
@@ -27,5 +32,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(args) => import::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Erase(args) => erase::run(&args),
+        Command::Push(args) => push::run(&args),
+        Command::Withdraw(args) => push::withdraw(&args),
+        Command::Status(args) => status::run(&args),
     }
 }

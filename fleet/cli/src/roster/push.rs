@@ -1,0 +1,290 @@
+//! `roster push`: an imported roster, per room, sealed to the boxes of the rooms and laid into the stock that the keeper sends
+//! out of. And `roster withdraw`, which has boxes erase it.
+//!
+//! It talks to no broker. It never writes a manifest before all its chunks are there.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use examgate::{
+    domain::{DeviceId, EmbeddingSpaceId, ExamId, RoomId, Timestamp},
+    exit::Refusal,
+    store::{KeyName, Layout, RosterStore, read_secret},
+    wire::{
+        chunk,
+        desired::Desired,
+        digest::Digest,
+        keys::{PublicKey, SigningKey},
+        reported::Reported,
+        seal::Recipient,
+    },
+};
+use examgate_fleet_core::{
+    devices::Devices,
+    rosters::{Imported, seal, with, without},
+    stock::Stock,
+};
+
+use crate::keys::KeyArgs;
+
+/// How long after the doors close a roster is of no use: whoever comes late was let in or turned away long before.
+const USEFUL_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// A box and the room whose door it guards.
+#[derive(Clone, Debug)]
+struct Posted {
+    device: DeviceId,
+    room: RoomId,
+}
+
+impl FromStr for Posted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (device, room) =
+            text.split_once(':').ok_or_else(|| format!("{text:?} is not BOX:ROOM, such as door-7:SILVER-207"))?;
+        let device = DeviceId::new(device).map_err(|error| error.to_string())?;
+        Ok(Self { device, room: RoomId::new(room).map_err(|error| error.to_string())? })
+    }
+}
+
+/// Where the stock is, and who signs and reports.
+#[derive(clap::Args)]
+pub(crate) struct Desk {
+    /// The folder that `examgate-fleetd keep` sends out of; made if there is none.
+    #[arg(long, value_name = "DIR")]
+    stock: PathBuf,
+    /// The seed of the key that signs manifests: 32 bytes or 64 hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    roster_key: PathBuf,
+    /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
+    #[arg(long, value_name = "FILE")]
+    devices: PathBuf,
+}
+
+/// Sends an exam's roster to the boxes of its rooms, sealed to each.
+///
+/// Every box gets its room's students, templates and proctors only. A box that is off gets them when it is back. Import first; what
+/// was pushed before in the same version is left as it is.
+#[derive(clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Example:
+  examgate-fleet roster push --exam MATH-UA-120-2026-12-14 --store state --keys keys --stock stock \\
+    --roster-key roster.key --devices devices.toml --device door-7:SILVER-207 --device door-8:SILVER-208"
+)]
+pub(crate) struct Args {
+    /// The exam.
+    #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
+    exam: ExamId,
+    /// The state folder with the exam's roster.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    desk: Desk,
+    /// A box and its room; may be repeated. The box must have reported once: it says there whom to seal to.
+    #[arg(long, value_name = "BOX:ROOM", required = true)]
+    device: Vec<Posted>,
+    /// From when on the roster is of no use and is erased by the box [default: a day after the doors close].
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Timestamp>,
+    /// Seals and sends this version anew, as after a box was set up anew.
+    #[arg(long)]
+    again: bool,
+}
+
+/// Has boxes erase an exam with its key.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  examgate-fleet roster withdraw --exam MATH-UA-120-2026-12-14 --stock stock --roster-key roster.key \\
+    --devices devices.toml --device door-7")]
+pub(crate) struct WithdrawArgs {
+    /// The exam.
+    #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
+    exam: ExamId,
+    #[command(flatten)]
+    desk: Desk,
+    /// A box; may be repeated.
+    #[arg(long, value_name = "BOX", required = true, value_parser = |text: &str| DeviceId::new(text))]
+    device: Vec<DeviceId>,
+}
+
+/// The stock, opened, and the key to sign with.
+struct Signing {
+    stock: Stock,
+    key: SigningKey,
+    devices: Devices,
+}
+
+impl Signing {
+    fn open(desk: &Desk) -> Result<Self> {
+        let refused = || Refusal::Usage("--roster-key cannot be used".into());
+        let key = SigningKey::from_seed(&*read_secret(&desk.roster_key).with_context(refused)?);
+        Ok(Self { stock: Stock::open(&desk.stock)?, key, devices: Devices::read(&desk.devices)? })
+    }
+
+    /// The manifest of a box as it is in the stock.
+    fn manifest(&self, device: &DeviceId) -> Result<Option<Desired>> {
+        let Some(bytes) = self.stock.manifest(device)? else { return Ok(None) };
+        let read = Desired::decode(&bytes, device, &[self.key.public()]);
+        let refused = || {
+            Refusal::Usage(format!(
+                "the manifest of {device} in the stock was not made with this --roster-key: use that key, or another --stock"
+            ))
+        };
+        read.map(Some).with_context(refused)
+    }
+
+    fn report(&self, device: &DeviceId) -> Result<Option<Reported>> {
+        report(&self.stock, device, enrolled(&self.devices, device)?)
+    }
+
+    /// Puts a manifest in force, and removes chunks that no exam of it needs.
+    fn set(&self, desired: &Desired) -> Result<()> {
+        let device = &desired.device;
+        let bytes = desired.encode(&self.key).with_context(|| format!("the manifest of {device}"))?;
+        self.stock.set_manifest(device, &bytes)?;
+        let mut needed: Vec<Digest> = Vec::new();
+        for wanted in &desired.exams {
+            needed.push(wanted.index);
+            if let Some(index) = self.stock.chunk(device, &wanted.index)? {
+                needed.extend(chunk::index(&index, wanted.size).unwrap_or_default());
+            }
+        }
+        self.stock.retain_chunks(device, |digest| needed.contains(digest))
+    }
+}
+
+/// The key of an enrolled box.
+fn enrolled<'a>(devices: &'a Devices, device: &DeviceId) -> Result<&'a PublicKey> {
+    devices.key(device).with_context(|| Refusal::Usage(format!("{device} is not among --devices: enrol it first")))
+}
+
+/// What a box last reported; `None` when it never did.
+pub(super) fn report(stock: &Stock, device: &DeviceId, key: &PublicKey) -> Result<Option<Reported>> {
+    let Some(bytes) = stock.report(device)? else { return Ok(None) };
+    Ok(Some(Reported::decode(&bytes, device, key).with_context(|| format!("the report of {device} in the stock"))?))
+}
+
+/// Reads the imported roster.
+fn imported(args: &Args) -> Result<Imported> {
+    let missing = || Refusal::Usage(format!("the roster of {} cannot be opened: import it first", args.exam));
+    let key = args.keys.folder()?.read(KeyName::Exam(&args.exam)).with_context(missing)?;
+    let store = RosterStore::open(&Layout::new(&args.store).exam(&args.exam), &key).with_context(missing)?;
+    let exam = store.exam()?.with_context(missing)?;
+    let Some(pepper) = store.pepper()? else {
+        bail!(Refusal::Usage(format!(
+            "the roster of {} is of an older version of this program: import it again",
+            args.exam
+        )))
+    };
+    let mut entries = Vec::new();
+    for entry in store.entries()? {
+        let templates = store.templates(&entry.student.id)?;
+        entries.push((entry, templates));
+    }
+    let mut proctors = Vec::new();
+    for proctor in store.proctors()? {
+        if let Some((proctor, pin)) = store.proctor(&proctor.id)? {
+            proctors.push((proctor, pin.to_text()));
+        }
+    }
+    Ok(Imported { exam, entries, proctors, pepper })
+}
+
+#[expect(clippy::disallowed_methods, reason = "here the clock is read: what has expired is left out")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let (signing, now) = (Signing::open(&args.desk)?, now());
+    let imported = imported(args)?;
+    let expires = match args.expires {
+        Some(expires) => expires,
+        None => imported.exam.window.closes + USEFUL_AFTER,
+    };
+    if expires <= now {
+        bail!(Refusal::Usage(format!(
+            "{expires} is past, so no box would take the roster: give a later --expires, or import it with the right times"
+        )));
+    }
+    let mut out = io::stdout().lock();
+    for Posted { device, room } in &args.device {
+        let before = signing.manifest(device)?;
+        let same = before.as_ref().and_then(|before| {
+            before.exams.iter().find(|wanted| wanted.exam == args.exam && wanted.version == imported.exam.version)
+        });
+        if same.is_some() && !args.again {
+            writeln!(out, "{device}: version {} was pushed before; --again seals it anew", imported.exam.version.0)?;
+            continue;
+        }
+        let Some(reported) = signing.report(device)? else {
+            bail!(Refusal::Usage(format!(
+                "{device} has not reported yet, so nobody knows whom to seal to: start it with [fleet] in its configuration while \
+                 `examgate-fleetd keep` runs, then push again"
+            )));
+        };
+        let recipient: Recipient = reported
+            .recipient
+            .parse()
+            .with_context(|| format!("{device} reports no recipient that bundles can be sealed to"))?;
+        let bundle = imported.bundle(room, &reported.space)?;
+        warn_of_templates(&mut out, device, &imported, room, &reported.space)?;
+        let (wanted, cut) = seal(&bundle, &recipient, expires)?;
+        signing.stock.add_chunks(device, &cut.chunks)?;
+        let desired = with(before.as_ref(), device, reported.serial, wanted, now);
+        signing.set(&desired)?;
+        writeln!(
+            out,
+            "{device}: {} version {} for {room}, {} students, {} chunks, manifest {}",
+            args.exam,
+            imported.exam.version.0,
+            bundle.entries.len(),
+            cut.chunks.len(),
+            desired.serial
+        )?;
+    }
+    Ok(())
+}
+
+/// Says how many students of the room the box cannot compare with anything, for want of a template of its space.
+fn warn_of_templates(
+    out: &mut impl io::Write,
+    device: &DeviceId,
+    imported: &Imported,
+    room: &RoomId,
+    space: &EmbeddingSpaceId,
+) -> Result<()> {
+    let without = imported.entries.iter().filter(|(entry, templates)| {
+        entry.room == *room && !templates.is_empty() && templates.iter().all(|template| template.space != *space)
+    });
+    match without.count() {
+        0 => {}
+        count => writeln!(
+            out,
+            "{device}: {count} students of {room} have templates of another space than the box's ({space}) and will be referred: import \
+             again with the box's models"
+        )?,
+    }
+    Ok(())
+}
+
+pub(crate) fn withdraw(args: &WithdrawArgs) -> Result<()> {
+    let (signing, now) = (Signing::open(&args.desk)?, now());
+    let mut out = io::stdout().lock();
+    for device in &args.device {
+        let floor = signing.report(device)?.map_or(0, |reported| reported.serial);
+        let desired = without(signing.manifest(device)?.as_ref(), device, floor, &args.exam, now);
+        signing.set(&desired)?;
+        writeln!(out, "{device}: is to erase {}, manifest {}", args.exam, desired.serial)?;
+    }
+    Ok(())
+}

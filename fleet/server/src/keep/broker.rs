@@ -1,0 +1,310 @@
+//! The keeper's connection. Each begins afresh and publishes every manifest again, so a broker that forgot all knows all.
+
+use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use examgate::{
+    domain::{DeviceId, Timestamp, WithSources},
+    mqtt::{
+        Authorities, Connection, Greeting, LinkFault, Patience, Session, Welcome, connector,
+        packet::{
+            Filter, Packet, PubAck, PubAckReason, Publish, PublishProperties, QoS, Subscribe, SubscribeReasonCode,
+        },
+    },
+    wire::{
+        desired::Desired,
+        digest::Digest,
+        host::Host,
+        keys::PublicKey,
+        reported::Reported,
+        topic::{self, DeviceTopic},
+    },
+};
+use examgate_fleet_core::{devices::Devices, stock::Stock};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::sending::{Item, Sending};
+
+/// Most messages under way. Each is a chunk of at most 32 KiB.
+const UNDER_WAY: u16 = 32;
+
+/// Most reports that the broker may send without acknowledgement.
+const UNACKNOWLEDGED: u16 = 64;
+
+/// How long a broker keeps a chunk for a box that is slow; a box asks again after ten seconds.
+const CHUNK_EXPIRES: Duration = Duration::from_secs(60);
+
+/// How often the stock is looked through.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a manifest may take to reach a box before it is asserted again.
+const ASSERT_AFTER: Duration = Duration::from_secs(15);
+
+/// Pauses between attempts: doubled from the first to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// The packet id of the subscription; messages have others.
+const SUBSCRIPTION: u16 = u16::MAX;
+
+/// Where to connect, and what to keep.
+pub(super) struct Keeper {
+    host: Host,
+    port: u16,
+    connector: native_tls::TlsConnector,
+    name: String,
+    enrolled: Arc<Devices>,
+    stock: Stock,
+    keys: Vec<PublicKey>,
+}
+
+/// What was published of one box's manifest on this connection.
+struct Published {
+    content: Digest,
+    serial: u64,
+    at: Instant,
+}
+
+/// One connection.
+struct UnderWay {
+    sending: Sending,
+    published: HashMap<DeviceId, Published>,
+    most: usize,
+    subscribed: bool,
+}
+
+impl Keeper {
+    /// Reads the certificates.
+    pub(super) fn new(
+        broker: &str,
+        (ca, cert, key): (&Path, &Path, &Path),
+        enrolled: Arc<Devices>,
+        stock: Stock,
+        keys: Vec<PublicKey>,
+    ) -> Result<Self> {
+        let (host, port) =
+            Host::parse_with_port(broker).with_context(|| format!("--broker {broker:?} is not HOST:PORT"))?;
+        let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let authorities =
+            Authorities::read(&read(ca)?).with_context(|| format!("--ca {} cannot be used", ca.display()))?;
+        let connector = connector(&authorities, &read(cert)?, &read(key)?)?;
+        let name = host.with_port(port);
+        Ok(Self { host, port, connector, name, enrolled, stock, keys })
+    }
+
+    /// Keeps for as long as it is polled.
+    pub(super) async fn run(self) {
+        let mut pause = PAUSES.0;
+        loop {
+            let mut up_since = None;
+            let fault = self.connection(&mut up_since).await;
+            tracing::warn!(broker = self.name, fault = %WithSources(&fault), "no connection to the broker");
+            if up_since.is_some_and(|up: Instant| up.elapsed() > pause) {
+                pause = PAUSES.0;
+            }
+            tokio::time::sleep(pause).await;
+            pause = PAUSES.1.min(pause * 2);
+        }
+    }
+
+    async fn open(&self) -> Result<(Connection, Welcome), LinkFault> {
+        // The broker takes the client id from the certificate.
+        let greeting = Greeting {
+            client_id: "keeper".into(),
+            session: Session::Fresh,
+            receive_maximum: Some(UNACKNOWLEDGED),
+            will: None,
+            patience: Patience::default(),
+        };
+        let (mut connection, welcome) =
+            Connection::open(self.host.as_str(), self.port, &self.connector, greeting).await?;
+        for lacks in welcome.lacks("keeper") {
+            tracing::warn!(broker = self.name, lacks, "the broker must be set up otherwise");
+        }
+        let filters = vec![Filter::new(DeviceTopic::Reported.of_all(), QoS::AtLeastOnce)];
+        connection.queue(&Packet::Subscribe(Subscribe { pkid: SUBSCRIPTION, filters, properties: None }))?;
+        Ok((connection, welcome))
+    }
+
+    /// One connection, until its end.
+    async fn connection(&self, up_since: &mut Option<Instant>) -> LinkFault {
+        let (mut connection, welcome) = match self.open().await {
+            Ok(opened) => opened,
+            Err(fault) => return fault,
+        };
+        let mut way = UnderWay {
+            sending: Sending::default(),
+            published: HashMap::new(),
+            most: welcome.receive_maximum.min(UNDER_WAY).into(),
+            subscribed: false,
+        };
+        let late = sleep_until(Instant::now() + Patience::default().greeting);
+        let mut late = std::pin::pin!(late);
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let turn = tokio::select! {
+                packet = connection.next() => match packet {
+                    Ok(packet) => self.incoming(&mut connection, packet, &mut way),
+                    Err(fault) => Err(fault),
+                },
+                _ = looks.tick(), if way.subscribed => {
+                    if let Err(error) = self.look(&mut way) {
+                        tracing::error!(error = format!("{error:#}"), "the stock cannot be looked through");
+                    }
+                    Ok(())
+                }
+                () = late.as_mut(), if !way.subscribed => Err(connection.silent("it does not answer the subscription")),
+            };
+            if let Err(fault) = turn.and_then(|()| self.send(&mut connection, &mut way)) {
+                return fault;
+            }
+            if way.subscribed && up_since.is_none() {
+                *up_since = Some(Instant::now());
+                tracing::info!(broker = self.name, "keeping");
+            }
+        }
+    }
+
+    fn incoming(&self, connection: &mut Connection, packet: Packet, way: &mut UnderWay) -> Result<(), LinkFault> {
+        if let Packet::SubAck(ack) = packet {
+            if ack.pkid != SUBSCRIPTION || way.subscribed {
+                return Err(connection.surprise("it answered a subscription that was never sent"));
+            }
+            way.subscribed = true;
+            return match ack.return_codes.as_slice() {
+                [SubscribeReasonCode::Success(_)] => Ok(()),
+                _ => Err(LinkFault::SubscriptionRefused),
+            };
+        }
+        if let Packet::PubAck(ack) = packet {
+            let nobody = ack.reason == PubAckReason::NoMatchingSubscribers;
+            let Some(item) = way.sending.answered(ack.pkid, nobody) else {
+                return Err(connection.surprise("it acknowledged a message that was never sent"));
+            };
+            if !nobody && ack.reason != PubAckReason::Success {
+                tracing::error!(reason = ?ack.reason, ?item, "the broker refused it: check its ACL");
+            }
+            return Ok(());
+        }
+        if let Packet::Publish(publish) = packet {
+            self.report(&publish, way);
+            if publish.qos == QoS::AtLeastOnce {
+                connection.queue(&Packet::PubAck(PubAck::new(publish.pkid, None)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A box says what it holds and misses.
+    fn report(&self, publish: &Publish, way: &mut UnderWay) {
+        let topic = String::from_utf8_lossy(&publish.topic);
+        let Some((device, DeviceTopic::Reported)) = DeviceTopic::parse(&topic) else { return };
+        let Some(key) = self.enrolled.key(&device) else {
+            tracing::warn!(%device, "a report of a box that is not enrolled");
+            return;
+        };
+        let reported = match Reported::decode(&publish.payload, &device, key) {
+            Ok(reported) => reported,
+            Err(error) => {
+                tracing::warn!(%device, %error, "a report was not believed");
+                return;
+            }
+        };
+        if let Err(error) = self.stock.set_report(&device, &publish.payload) {
+            tracing::error!(%device, error = format!("{error:#}"), "a report cannot be kept: `roster status` shows an older one");
+        }
+        if let Some(refused) = &reported.refused {
+            let exam = refused.exam.as_ref().map_or("its manifest", |exam| exam.as_str());
+            tracing::warn!(%device, exam, reason = %refused.reason, "the box refused what it should hold");
+        }
+        way.sending.asked(&device, &reported.missing);
+        // It has not seen what the broker was told: the broker forgot it, or somebody put another in its place.
+        if way
+            .published
+            .get(&device)
+            .is_some_and(|published| published.serial > reported.serial && published.at.elapsed() > ASSERT_AFTER)
+        {
+            way.published.remove(&device);
+        }
+    }
+
+    /// Finds manifests that are not published as they are.
+    fn look(&self, way: &mut UnderWay) -> Result<()> {
+        for device in self.stock.devices()? {
+            let Some((bytes, serial)) = self.manifest(&device)? else { continue };
+            let content = Digest::of(&bytes);
+            if way.published.get(&device).is_none_or(|published| published.content != content) {
+                way.published.insert(device.clone(), Published { content, serial, at: Instant::now() });
+                way.sending.manifest(&device);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be retained for a box, and its serial: its manifest, or nothing once all in it has expired. `None`: it must not be
+    /// published.
+    fn manifest(&self, device: &DeviceId) -> Result<Option<(Vec<u8>, u64)>> {
+        let Some(bytes) = self.stock.manifest(device)? else { return Ok(None) };
+        let desired = match Desired::decode(&bytes, device, &self.keys) {
+            Ok(desired) => desired,
+            Err(error) => {
+                tracing::error!(%device, %error, "a manifest of the stock is not published");
+                return Ok(None);
+            }
+        };
+        let has_expired = !desired.exams.is_empty() && desired.exams.iter().all(|wanted| wanted.expires <= now());
+        if has_expired {
+            self.stock.retain_chunks(device, |_| false)?;
+        }
+        Ok(Some((if has_expired { Vec::new() } else { bytes }, desired.serial)))
+    }
+
+    /// Sends what may be sent now.
+    fn send(&self, connection: &mut Connection, way: &mut UnderWay) -> Result<(), LinkFault> {
+        while way.subscribed
+            && let Some((packet, item)) = way.sending.next(way.most)
+        {
+            let publish = match &item {
+                Item::Manifest(device) => self.manifest(device).map(|found| {
+                    found.map(|(bytes, _)| {
+                        let mut publish = Publish::new(DeviceTopic::Desired.of(device), QoS::AtLeastOnce, bytes, None);
+                        publish.retain = true;
+                        publish
+                    })
+                }),
+                Item::Chunk(device, digest) => self.stock.chunk(device, digest).map(|found| {
+                    found.map(|bytes| {
+                        Publish::new(topic::chunk_of(device, digest), QoS::AtLeastOnce, bytes, Some(expiring()))
+                    })
+                }),
+            };
+            match publish {
+                Ok(Some(mut publish)) => {
+                    publish.pkid = packet;
+                    connection.queue(&Packet::Publish(publish))?;
+                }
+                Ok(None) => {
+                    tracing::warn!(?item, "a box wants what the stock does not hold: push the exam again");
+                    way.sending.spared(packet);
+                }
+                Err(error) => {
+                    tracing::error!(?item, error = format!("{error:#}"), "the stock cannot be read");
+                    way.sending.spared(packet);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expiring() -> PublishProperties {
+    PublishProperties {
+        message_expiry_interval: u32::try_from(CHUNK_EXPIRES.as_secs()).ok(),
+        ..PublishProperties::default()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "here the keeper reads the clock: what has expired is cleared")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}

@@ -1,0 +1,77 @@
+//! Messages on their way in, sorted by topic to whoever subscribed: one who reads receipts never sees a roster.
+//!
+//! A message is acknowledged when it is dropped, so whoever keeps it until it is on disk is sent no more than it can take.
+
+use tokio::sync::mpsc;
+
+/// Whoever wants certain topics.
+pub(super) struct Subscription {
+    /// MQTT topic filters; `+` may stand for the last level.
+    pub(super) filters: Vec<String>,
+    pub(super) to: mpsc::Sender<Arrived>,
+}
+
+impl Subscription {
+    pub(super) fn wants(&self, topic: &str) -> bool {
+        self.filters.iter().any(|filter| match filter.strip_suffix('+') {
+            Some(start) => topic.strip_prefix(start).is_some_and(|last| !last.contains('/')),
+            None => filter == topic,
+        })
+    }
+}
+
+/// A message that came. Dropping it acknowledges it.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Its topic.
+    pub topic: String,
+    /// What it says, unverified.
+    pub payload: Vec<u8>,
+    /// `None`: nobody waits for an answer (QoS 0).
+    answer: Option<(u16, mpsc::UnboundedSender<u16>)>,
+}
+
+impl Arrived {
+    /// `answer`: as which packet it came, and where its connection hears that it was dealt with.
+    pub(super) const fn new(
+        topic: String,
+        payload: Vec<u8>,
+        answer: Option<(u16, mpsc::UnboundedSender<u16>)>,
+    ) -> Self {
+        Self { topic, payload, answer }
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        if let Some((packet, to)) = self.answer.take() {
+            // Its connection may have ended: then nobody waits for the answer.
+            let _ = to.send(packet);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_go_to_whoever_wants_them() {
+        let (to, _from) = mpsc::channel(1);
+        let subscription = Subscription { filters: vec!["a/desired".into(), "a/chunk/+".into()], to };
+        for (topic, wanted) in
+            [("a/desired", true), ("a/chunk/1", true), ("a/chunk/1/2", false), ("a/chunk", false), ("a/receipt", false)]
+        {
+            assert_eq!(subscription.wants(topic), wanted, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_acknowledged_once_it_is_dropped() {
+        let (to, mut from) = mpsc::unbounded_channel();
+        let arrived = Arrived::new("a".into(), vec![], Some((9, to)));
+        assert!(from.try_recv().is_err());
+        drop(arrived);
+        assert_eq!(from.try_recv(), Ok(9));
+    }
+}

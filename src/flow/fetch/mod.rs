@@ -1,0 +1,234 @@
+//! Brings the rosters that the fleet pushes to this box. `plan` decides; this keeps chunks, applies, erases and reports.
+//!
+//! A message is acknowledged when what it says is on disk. It never touches a roster in force but to replace it whole, and
+//! never judges who may write to the broker: signatures and digests do.
+
+mod disk;
+mod plan;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use self::disk::NotApplied;
+pub use self::{
+    disk::Disk,
+    plan::{Held, Judged, Next, Party, Plan, Wall},
+};
+use crate::{
+    domain::{ClockTrust, DeviceId, ExamId, WithSources},
+    edge::{
+        clock::Clock,
+        mqtt::{Arrived, Line, Link},
+    },
+    store::{IncomingError, LayoutError},
+    wire::{
+        digest::Digest,
+        keys::SigningKey,
+        topic::{self, DeviceTopic},
+    },
+};
+
+/// How often the wall clock is looked at for what has expired.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Most messages that wait for the disk.
+pub const WAITING: usize = 64;
+
+/// What the driver subscribes to.
+#[must_use]
+pub fn filters(device: &DeviceId) -> Vec<String> {
+    vec![DeviceTopic::Desired.of(device), topic::chunks_of(device)]
+}
+
+/// Why rosters cannot be brought.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// What came cannot be looked through.
+    #[error("what the fleet sent before cannot be read")]
+    Incoming(#[from] IncomingError),
+    /// The rosters cannot be listed.
+    #[error("the rosters held cannot be listed")]
+    Rosters(#[from] LayoutError),
+}
+
+/// The line as this driver uses it.
+pub struct Connected {
+    /// How the link stands.
+    pub link: watch::Receiver<Link>,
+    /// What came on [`filters`].
+    pub arrivals: mpsc::Receiver<Arrived>,
+}
+
+/// The driver of one box's rosters. Its own task.
+pub struct Fetch {
+    plan: Plan,
+    disk: Arc<Disk>,
+    device: DeviceId,
+    key: SigningKey,
+    connected: Connected,
+    line: Option<Line>,
+    clock: Arc<dyn Clock>,
+    held: watch::Sender<BTreeMap<ExamId, Held>>,
+}
+
+impl Fetch {
+    /// Prepares. Reports are signed with `key`. The receiver tells what is held. Reads the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn new(
+        party: Party,
+        key: SigningKey,
+        disk: Disk,
+        connected: Connected,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, watch::Receiver<BTreeMap<ExamId, Held>>), FetchError> {
+        let (held, kept, manifest) = (disk.held()?, disk.kept()?, disk.incoming.manifest()?);
+        let (told, holds) = watch::channel(held.clone());
+        let device = party.device.clone();
+        let plan = Plan::new(party, held, kept, manifest.as_deref());
+        Ok((Self { plan, disk: Arc::new(disk), device, key, connected, line: None, clock, held: told }, holds))
+    }
+
+    /// Brings rosters until the link is closed for good.
+    pub async fn run(mut self) {
+        self.connected.link.mark_changed();
+        loop {
+            let wall = Wall { shows: self.clock.wall(), is_trusted: self.clock.trust() != ClockTrust::Untrusted };
+            let until = match self.plan.next(self.clock.mono(), wall) {
+                Next::Wait(until) => until,
+                step => {
+                    self.step(step).await;
+                    continue;
+                }
+            };
+            let pause = until.map_or(LOOK_EVERY, |until| LOOK_EVERY.min(until.since(self.clock.mono())));
+            tokio::select! {
+                changed = self.connected.link.changed() => {
+                    let link = self.connected.link.borrow_and_update().clone();
+                    match link {
+                        Link::Up(line) => {
+                            self.line = Some(line);
+                            self.plan.line_up();
+                        }
+                        Link::Connecting { .. } | Link::Down { .. } => {
+                            self.line = None;
+                            self.plan.line_down();
+                        }
+                        Link::Closed => return,
+                    }
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                Some(arrived) = self.connected.arrivals.recv() => self.arrived(&arrived).await,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Next) {
+        match step {
+            Next::Wait(_) => {}
+            Next::Report(report) => {
+                let topic = DeviceTopic::Reported.of(&self.device);
+                let sent = self.line.as_ref().map(|line| line.try_retain(topic, report.encode(&self.key)));
+                if !matches!(sent, Some(Ok(()))) {
+                    // The link tells when there is another connection.
+                    self.plan.unreported();
+                }
+            }
+            Next::Read(digest) => match self.on_disk(move |disk| disk.chunk(&digest)).await {
+                Some(bytes) => self.plan.kept(digest, &bytes, self.clock.mono()),
+                None => self.plan.lost(&digest),
+            },
+            Next::Apply(wanted, pieces) => {
+                let applying = wanted.clone();
+                let done = match self.on_disk(move |disk| disk.apply(&applying, &pieces)).await {
+                    Ok(()) => Ok(()),
+                    Err(NotApplied::Lost(digest)) => return self.plan.lost(&digest),
+                    Err(NotApplied::Refused(reason)) => Err(reason),
+                };
+                let (exam, version) = (&wanted.exam, wanted.version.0);
+                match done {
+                    Ok(()) => tracing::info!(%exam, version, "a roster that the fleet sent is in force"),
+                    Err(reason) => {
+                        tracing::error!(%exam, version, %reason, "alarm: a roster that the fleet sent was refused")
+                    }
+                }
+                self.plan.applied(&wanted, done, self.clock.mono());
+                self.held.send_replace(self.plan.held().clone());
+            }
+            Next::Erase(exam) => {
+                let erasing = exam.clone();
+                let done = self.on_disk(move |disk| disk.erase(&erasing)).await;
+                if done {
+                    tracing::info!(%exam, "an exam was erased with its key");
+                }
+                self.plan.erased(&exam, done, self.clock.mono());
+                self.held.send_replace(self.plan.held().clone());
+            }
+            Next::Forget(digests) => {
+                let removing = digests.clone();
+                self.on_disk(move |disk| {
+                    for digest in removing {
+                        if let Err(error) = disk.incoming.remove(&digest.to_string()) {
+                            tracing::warn!(error = %WithSources(&error), "a chunk that is of no use stays");
+                        }
+                    }
+                })
+                .await;
+                digests.iter().for_each(|digest| self.plan.lost(digest));
+            }
+        }
+    }
+
+    async fn arrived(&mut self, arrived: &Arrived) {
+        if let Some((device, digest)) = topic::parse_chunk(&arrived.topic)
+            && device == self.device
+        {
+            self.chunk(digest, &arrived.payload).await;
+        } else if arrived.topic == DeviceTopic::Desired.of(&self.device) {
+            self.desired(&arrived.payload).await;
+        }
+    }
+
+    async fn desired(&mut self, bytes: &[u8]) {
+        match self.plan.desired(bytes) {
+            Judged::Known => {}
+            Judged::Refused(reason) => {
+                tracing::error!(%reason, "alarm: a manifest was refused; what was in force before stays");
+            }
+            Judged::InForce => {
+                let bytes = bytes.to_vec();
+                if let Err(error) = self.on_disk(move |disk| disk.incoming.set_manifest(&bytes)).await {
+                    self.not_kept(&error);
+                }
+            }
+        }
+    }
+
+    async fn chunk(&mut self, digest: Digest, bytes: &[u8]) {
+        if !self.plan.wants(&digest, bytes) {
+            tracing::debug!("a chunk that is of no use was dropped");
+            return;
+        }
+        let content = bytes.to_vec();
+        match self.on_disk(move |disk| disk.incoming.keep(&digest.to_string(), &content)).await {
+            Ok(()) => self.plan.kept(digest, bytes, self.clock.mono()),
+            Err(error) => self.not_kept(&error),
+        }
+    }
+
+    fn not_kept(&mut self, error: &IncomingError) {
+        tracing::error!(error = %WithSources(error), "what the fleet sent cannot be kept");
+        self.plan.storage_failed(None, self.clock.mono());
+    }
+
+    /// Runs `work` where it may block.
+    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce(&Disk) -> T + Send + 'static) -> T {
+        let disk = Arc::clone(&self.disk);
+        tokio::task::spawn_blocking(move || work(&disk)).await.expect("the disk's work does not panic")
+    }
+}

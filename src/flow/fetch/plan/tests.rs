@@ -1,0 +1,356 @@
+//! One box and one fleet in simulated time: manifests and chunks that are lost, doubled, late and forged, and a box that is
+//! restarted at any moment.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::{chunk::cut, keys::SigningKey};
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&[7; 32])
+}
+
+fn id(name: &str) -> ExamId {
+    ExamId::new(name).expect("valid")
+}
+
+fn party() -> Party {
+    Party {
+        device: DeviceId::new("door-1").expect("valid"),
+        keys: vec![key().public()],
+        space: EmbeddingSpaceId::new("space"),
+        recipient: "age1".into(),
+    }
+}
+
+fn wall() -> Wall {
+    Wall { shows: "2026-12-14T08:00:00Z".parse().expect("a time"), is_trusted: true }
+}
+
+/// A roster on its way: what a manifest says of it, and its chunks.
+fn roster(exam: &str, version: u64, length: usize) -> (Wanted, Vec<(Digest, Vec<u8>)>) {
+    let seed = exam.len() as u64 * 31 + version;
+    let sealed: Vec<u8> = (0..length as u64).map(|n| (n.wrapping_mul(seed + 7) >> 3) as u8 ^ seed as u8).collect();
+    let cut = cut(&sealed).expect("short enough");
+    let wanted = Wanted {
+        exam: id(exam),
+        version: RosterVersion(version),
+        expires: "2026-12-20T00:00:00Z".parse().expect("a time"),
+        space: EmbeddingSpaceId::new("space"),
+        whole: cut.whole,
+        size: cut.size,
+        index: cut.index,
+    };
+    (wanted, cut.chunks)
+}
+
+fn manifest(serial: u64, exams: &[&Wanted], erase: &[&str]) -> Vec<u8> {
+    let exams = exams.iter().map(|&wanted| wanted.clone()).collect();
+    let erase = erase.iter().map(|name| id(name)).collect();
+    Desired { device: party().device, serial, exams, erase }.encode(&key()).expect("it fits")
+}
+
+/// A box: its disk outlives the plan.
+struct Door {
+    plan: Plan,
+    now: MonoTime,
+    wall: Wall,
+    manifest: Option<Vec<u8>>,
+    chunks: BTreeMap<Digest, Vec<u8>>,
+    held: BTreeMap<ExamId, Held>,
+    reports: Vec<Reported>,
+}
+
+impl Door {
+    fn new() -> Self {
+        let plan = Plan::new(party(), BTreeMap::new(), BTreeSet::new(), None);
+        let (chunks, held) = (BTreeMap::new(), BTreeMap::new());
+        Self { plan, now: MonoTime::default(), wall: wall(), manifest: None, chunks, held, reports: vec![] }
+    }
+
+    fn restart(&mut self) {
+        let kept = self.chunks.keys().copied().collect();
+        self.plan = Plan::new(party(), self.held.clone(), kept, self.manifest.as_deref());
+        self.plan.line_up();
+    }
+
+    fn desired(&mut self, bytes: &[u8]) -> Judged {
+        let judged = self.plan.desired(bytes);
+        if judged == Judged::InForce {
+            self.manifest = Some(bytes.to_vec());
+        }
+        judged
+    }
+
+    fn chunk(&mut self, digest: Digest, bytes: &[u8]) {
+        if self.plan.wants(&digest, bytes) {
+            self.chunks.insert(digest, bytes.to_vec());
+            self.plan.kept(digest, bytes, self.now);
+        }
+    }
+
+    /// Does what there is to do, until the box only waits. Gives what it says.
+    fn turn(&mut self) -> Vec<Reported> {
+        let mut said = Vec::new();
+        for _ in 0..1000 {
+            match self.plan.next(self.now, self.wall) {
+                Next::Report(report) => said.push(*report),
+                Next::Read(digest) => {
+                    let bytes = self.chunks[&digest].clone();
+                    self.plan.kept(digest, &bytes, self.now);
+                }
+                Next::Apply(wanted, pieces) => {
+                    let pieces: Vec<&Vec<u8>> = pieces.iter().map(|digest| &self.chunks[digest]).collect();
+                    let whole = chunk::assemble(&pieces, wanted.whole, wanted.size);
+                    let done = whole.map(drop).map_err(|_| RefusalReason::Damaged);
+                    if done.is_ok() {
+                        let held = Held { version: wanted.version, whole: Some(wanted.whole) };
+                        let before = self.held.insert(wanted.exam.clone(), held);
+                        assert!(before.is_none_or(|before| before.version < wanted.version), "versions only rise");
+                    }
+                    self.plan.applied(&wanted, done, self.now);
+                }
+                Next::Erase(exam) => {
+                    self.held.remove(&exam);
+                    self.plan.erased(&exam, true, self.now);
+                }
+                Next::Forget(digests) => {
+                    for digest in digests {
+                        self.chunks.remove(&digest);
+                        self.plan.lost(&digest);
+                    }
+                }
+                Next::Wait(_) => {
+                    self.reports.extend(said.iter().cloned());
+                    return said;
+                }
+            }
+        }
+        panic!("it goes round in circles");
+    }
+
+    /// Serves everything asked for, without faults, until nothing is missing.
+    fn settle(&mut self, store: &BTreeMap<Digest, Vec<u8>>) {
+        for _ in 0..1000 {
+            let said = self.turn();
+            let missing: Vec<Digest> = said.iter().flat_map(|report| report.missing.clone()).collect();
+            if missing.is_empty() && self.plan.asked.is_empty() {
+                return;
+            }
+            for digest in missing.iter().filter(|digest| store.contains_key(digest)) {
+                self.chunk(*digest, &store[digest]);
+            }
+            self.now = self.now.after(LONGEST);
+        }
+        panic!("it never settles");
+    }
+
+    fn version(&self, exam: &str) -> Option<u64> {
+        self.held.get(&id(exam)).map(|held| held.version.0)
+    }
+
+    fn refusal(&self) -> Option<RefusalReason> {
+        self.plan.refused().map(|refused| refused.reason)
+    }
+}
+
+fn store(rosters: &[&(Wanted, Vec<(Digest, Vec<u8>)>)]) -> BTreeMap<Digest, Vec<u8>> {
+    rosters.iter().flat_map(|(_, chunks)| chunks.clone()).collect()
+}
+
+#[test]
+fn a_roster_is_asked_for_in_windows_applied_and_its_chunks_forgotten() {
+    let roster = roster("MATH", 1, 40 * chunk::MAX_CHUNK);
+    let mut door = Door::new();
+    door.plan.line_up();
+    assert_eq!(door.desired(&manifest(1, &[&roster.0], &[])), Judged::InForce);
+    door.settle(&store(&[&roster]));
+    assert_eq!((door.version("MATH"), door.refusal(), door.chunks.len()), (Some(1), None, 0));
+    let asked: Vec<usize> = door.reports.iter().map(|report| report.missing.len()).collect();
+    assert_eq!(asked, [1, 16, 16, 8, 0], "the index, then a window at a time, then what is held");
+    let last = door.reports.last().expect("reported");
+    assert_eq!((last.serial, last.held[0].whole), (1, Some(roster.0.whole)));
+}
+
+#[test]
+fn what_may_not_be_is_refused_reported_and_the_roster_before_stays() {
+    let two = roster("MATH", 2, 1000);
+    let wrong = |change: &dyn Fn(&mut Wanted)| {
+        let mut wanted = roster("MATH", 3, 2000).0;
+        change(&mut wanted);
+        manifest(6, &[&wanted], &[])
+    };
+    let mut tampered = manifest(6, &[&two.0], &[]);
+    tampered[60] ^= 1;
+    let elsewhere =
+        Desired { device: DeviceId::new("door-2").expect("valid"), serial: 9, exams: vec![], erase: vec![] };
+    let conflicting = roster("MATH", 2, 1001).0;
+    let cases: [(&str, Vec<u8>, RefusalReason); 10] = [
+        ("rolled back", manifest(6, &[&roster("MATH", 1, 500).0], &[]), RefusalReason::RolledBack),
+        ("replayed", manifest(4, &[&two.0], &[]), RefusalReason::Replayed),
+        ("another of this serial", manifest(5, &[], &[]), RefusalReason::Replayed),
+        ("other content", manifest(6, &[&conflicting], &[]), RefusalReason::Conflicting),
+        ("another box", elsewhere.encode(&key()).expect("fits"), RefusalReason::OtherDevice),
+        ("another key", elsewhere.encode(&SigningKey::from_seed(&[8; 32])).expect("fits"), RefusalReason::NotSigned),
+        ("tampered", tampered, RefusalReason::NotSigned),
+        ("another space", wrong(&|w| w.space = EmbeddingSpaceId::new("other")), RefusalReason::OtherSpace),
+        ("an index too short", wrong(&|w| w.size = 2 * chunk::MAX_CHUNK as u64), RefusalReason::Damaged),
+        ("another whole", wrong(&|w| w.whole = Digest::of(b"other")), RefusalReason::Damaged),
+    ];
+    for (name, bytes, reason) in cases {
+        let mut door = Door::new();
+        door.plan.line_up();
+        door.desired(&manifest(5, &[&two.0], &[]));
+        let all = store(&[&two, &roster("MATH", 3, 2000)]);
+        door.settle(&all);
+        door.desired(&bytes);
+        door.settle(&all);
+        assert_eq!((door.version("MATH"), door.refusal()), (Some(2), Some(reason)), "{name}");
+        let told = door.reports.last().expect("reported");
+        assert_eq!((told.refused.as_ref().map(|r| r.reason), told.held[0].version.0), (Some(reason), 2), "{name}");
+        let reports = door.reports.len();
+        door.desired(&bytes);
+        door.settle(&all);
+        assert!(door.reports.len() <= reports + 1, "{name}: told once");
+    }
+}
+
+#[test]
+fn expired_is_refused_or_erased_but_only_by_a_clock_that_is_believed() {
+    let math = roster("MATH", 1, 100);
+    let late: Timestamp = "2026-12-21T00:00:00Z".parse().expect("a time");
+    let mut door = Door::new();
+    door.plan.line_up();
+    door.wall = Wall { shows: late, is_trusted: false };
+    door.desired(&manifest(1, &[&math.0], &[]));
+    door.settle(&store(&[&math]));
+    assert_eq!(door.version("MATH"), Some(1), "a clock that nobody believes expires nothing");
+    door.wall.is_trusted = true;
+    door.settle(&store(&[&math]));
+    assert_eq!((door.version("MATH"), door.refusal()), (None, None), "erased by the box alone");
+    door.restart();
+    door.settle(&store(&[&math]));
+    assert_eq!((door.version("MATH"), door.refusal()), (None, None), "nor asked for again after a restart");
+    door.desired(&manifest(2, &[&math.0], &[]));
+    door.settle(&store(&[&math]));
+    assert_eq!((door.version("MATH"), door.refusal()), (None, Some(RefusalReason::Expired)));
+}
+
+#[test]
+fn an_exam_is_erased_when_the_fleet_says_so() {
+    let (math, bio) = (roster("MATH", 1, 100), roster("BIO", 4, 90_000));
+    let mut door = Door::new();
+    door.plan.line_up();
+    door.desired(&manifest(1, &[&math.0, &bio.0], &[]));
+    door.settle(&store(&[&math, &bio]));
+    assert_eq!((door.version("MATH"), door.version("BIO")), (Some(1), Some(4)));
+    door.desired(&manifest(2, &[&bio.0], &["MATH"]));
+    door.settle(&store(&[]));
+    assert_eq!((door.version("MATH"), door.version("BIO")), (None, Some(4)));
+}
+
+#[test]
+fn a_disk_that_fails_is_reported_and_tried_again() {
+    let math = roster("MATH", 1, 100);
+    let mut door = Door::new();
+    door.plan.line_up();
+    door.desired(&manifest(1, &[&math.0], &[]));
+    door.plan.storage_failed(Some(&math.0), door.now);
+    let said = door.turn();
+    assert_eq!(said.last().and_then(|report| report.refused.clone()).map(|r| r.reason), Some(RefusalReason::Storage));
+    assert!(said.iter().all(|report| report.missing.is_empty()), "nothing is asked for meanwhile");
+    door.now = door.now.after(STORAGE_PAUSE);
+    door.settle(&store(&[&math]));
+    assert_eq!(door.version("MATH"), Some(1));
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Chance {
+    /// The manifest so many before the newest arrives.
+    Manifest(prop::sample::Index),
+    /// A forged or damaged one arrives.
+    Forged(prop::sample::Index, u8),
+    /// The fleet wants the next thing.
+    Push,
+    /// One of the chunks under way arrives, and stays under way: the next arrival may be the same again.
+    Chunk(prop::sample::Index),
+    /// It arrives damaged.
+    Damaged(prop::sample::Index, u8),
+    /// Everything under way is lost.
+    Lost,
+    /// The box is killed and started.
+    Restart,
+    /// Time passes.
+    Wait(u16),
+}
+
+fn chance() -> impl Strategy<Value = Chance> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        2 => index().prop_map(Chance::Manifest),
+        1 => (index(), any::<u8>()).prop_map(|(at, byte)| Chance::Forged(at, byte.max(1))),
+        1 => Just(Chance::Push),
+        8 => index().prop_map(Chance::Chunk),
+        1 => (index(), any::<u8>()).prop_map(|(at, byte)| Chance::Damaged(at, byte.max(1))),
+        1 => Just(Chance::Lost),
+        1 => Just(Chance::Restart),
+        2 => (0u16..700).prop_map(Chance::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever happens on the way: once it stops happening, the box holds what the newest manifest wants.
+    #[test]
+    fn any_way_ends_at_what_is_desired(chances in prop::collection::vec(chance(), 0..120)) {
+        let rosters: Vec<_> = (1..=6).map(|version| roster("MATH", version, 30_000 * version as usize)).collect();
+        let bios: Vec<_> = (1..=6).map(|version| roster("BIO", version, 100 * version as usize)).collect();
+        let all = store(&rosters.iter().chain(&bios).collect::<Vec<_>>());
+        let wanted = |n: usize| {
+            // Every third manifest erases what the one before had.
+            if n % 3 == 2 { manifest(n as u64 + 1, &[&rosters[n].0], &["BIO"]) }
+            else { manifest(n as u64 + 1, &[&rosters[n].0, &bios[n].0], &[]) }
+        };
+        let mut manifests = vec![wanted(0)];
+        let mut door = Door::new();
+        door.plan.line_up();
+        let mut under_way: Vec<Digest> = Vec::new();
+        for chance in chances {
+            match chance {
+                Chance::Push if manifests.len() < 6 => manifests.push(wanted(manifests.len())),
+                Chance::Push => {}
+                Chance::Manifest(at) => drop(door.desired(&manifests[at.index(manifests.len())])),
+                Chance::Forged(at, byte) => {
+                    let mut bytes = manifests[manifests.len() - 1].clone();
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= byte;
+                    prop_assert!(door.desired(&bytes) != Judged::InForce);
+                }
+                Chance::Chunk(at) if !under_way.is_empty() => {
+                    let digest = *at.get(under_way.as_slice());
+                    door.chunk(digest, &all[&digest]);
+                }
+                Chance::Damaged(at, byte) if !under_way.is_empty() => {
+                    let digest = *at.get(under_way.as_slice());
+                    let mut bytes = all[&digest].clone();
+                    bytes[0] ^= byte;
+                    door.chunk(digest, &bytes);
+                    prop_assert!(!door.chunks.get(&digest).is_some_and(|kept| *kept == bytes));
+                }
+                Chance::Chunk(_) | Chance::Damaged(..) => {}
+                Chance::Lost => under_way.clear(),
+                Chance::Restart => door.restart(),
+                Chance::Wait(seconds) => door.now = door.now.after(Duration::from_secs(seconds.into())),
+            }
+            let said = door.turn();
+            under_way.extend(said.iter().flat_map(|report| report.missing.iter().copied()));
+        }
+        // The keeper asserts the newest again, and serves.
+        door.desired(&manifests[manifests.len() - 1]);
+        door.settle(&all);
+        let last = manifests.len() - 1;
+        prop_assert_eq!(door.version("MATH"), Some(last as u64 + 1));
+        prop_assert_eq!(door.version("BIO"), (last % 3 != 2).then_some(last as u64 + 1));
+        prop_assert!(door.chunks.is_empty(), "nothing is left over");
+    }
+}
