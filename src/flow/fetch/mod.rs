@@ -135,8 +135,7 @@ impl Fetch {
                 let topic = DeviceTopic::Reported.of(&self.device);
                 let sent = self.line.as_ref().map(|line| line.try_retain(topic, report.encode(&self.key)));
                 if !matches!(sent, Some(Ok(()))) {
-                    // The link tells when there is another connection.
-                    self.plan.unreported();
+                    self.plan.unreported(self.clock.mono());
                 }
             }
             Next::Read(digest) => match self.on_disk(move |disk| disk.chunk(&digest)).await {

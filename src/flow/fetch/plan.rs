@@ -30,6 +30,9 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// The pause after the disk failed.
 const STORAGE_PAUSE: Duration = Duration::from_secs(30);
 
+/// The pause after the line took no report.
+const QUIET_PAUSE: Duration = Duration::from_secs(1);
+
 /// Who this box is to the fleet.
 #[derive(Clone, Debug)]
 pub struct Party {
@@ -109,6 +112,7 @@ pub struct Plan {
     due: Option<MonoTime>,
     fruitless: u32,
     paused: Option<MonoTime>,
+    quiet: Option<MonoTime>,
 }
 
 impl Plan {
@@ -132,12 +136,14 @@ impl Plan {
             due: None,
             fruitless: 0,
             paused: None,
+            quiet: None,
         }
     }
 
     /// A connection stands.
     pub fn line_up(&mut self) {
         self.is_up = true;
+        self.quiet = None;
         self.news = true;
         self.fruitless = 0;
         self.asked.clear();
@@ -148,9 +154,9 @@ impl Plan {
         self.is_up = false;
     }
 
-    /// The report could not be handed over: it is still news.
-    pub fn unreported(&mut self) {
-        self.line_down();
+    /// The report could not be handed over: it is still news, after a pause or on another connection.
+    pub fn unreported(&mut self, now: MonoTime) {
+        self.quiet = Some(now.after(QUIET_PAUSE));
         self.news = true;
     }
 
@@ -272,8 +278,9 @@ impl Plan {
                 return Next::Forget(of_no_use);
             }
         }
-        if !self.is_up {
-            return Next::Wait(self.paused);
+        self.quiet = self.quiet.filter(|&until| until > now);
+        if !self.is_up || self.quiet.is_some() {
+            return Next::Wait(self.paused.into_iter().chain(self.quiet).min());
         }
         let missing = if self.paused.is_some() { Vec::new() } else { self.missing_in_order() };
         let is_overdue = self.due.is_some_and(|due| due <= now) && !self.asked.is_empty();

@@ -264,6 +264,17 @@ fn a_disk_that_fails_is_reported_and_tried_again() {
     assert_eq!(door.version("MATH"), Some(1));
 }
 
+#[test]
+fn a_report_that_the_line_does_not_take_is_made_again() {
+    let mut door = Door::new();
+    door.plan.line_up();
+    assert_eq!(door.turn().len(), 1);
+    door.plan.unreported(door.now);
+    assert_eq!(door.turn().len(), 0);
+    door.now = door.now.after(QUIET_PAUSE);
+    assert_eq!(door.turn().len(), 1);
+}
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Chance {
