@@ -1,7 +1,7 @@
 //! The whole way of a roster: pushed by the manager's command, kept by the keeper as a process, over the real mosquitto with TLS
 //! and ACL, to boxes whose line and disk are real.
 //!
-//! Over 400 lines: one story after the other, on one rig.
+//! Over 400 lines, and still read at one sitting: one short story after the other.
 
 use std::{
     collections::{BTreeMap, VecDeque},
