@@ -4,6 +4,8 @@
 //! A manifest is believed for its signature, a chunk for its digest; who brought them does not matter. Versions only rise.
 //! What is refused is reported, and the roster in force stays. Nothing is forgotten over a restart but what was asked for.
 //! It never opens a bundle: whoever applies one says what was wrong with it.
+//!
+//! Over 400 lines, and still read at one sitting: what can happen first, then what to do, in one order.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
