@@ -84,23 +84,7 @@ enum Command {
     #[command(
         after_help = "Example, with the code that `examgate-fleet device add` printed:\n  examgate provision --url https://fleet.example.edu:8443 --code 7KQ2-M9XA-…-…-…-… --keys /var/lib/examgate/keys --folder /etc/examgate\n\nIt prints the lines that the configuration needs. If it fails, the same command may be given again with the same code."
     )]
-    Provision {
-        /// The fleet's enrolment endpoint, https://HOST:PORT.
-        #[arg(long)]
-        url: String,
-        /// The one-time code: six groups of four letters and digits.
-        #[arg(long)]
-        code: String,
-        /// The public key of the fleet's root (64 hexadecimal digits), where it is known: no other fleet is taken then.
-        #[arg(long, value_name = "KEY")]
-        root: Option<PublicKey>,
-        /// The folder of keys; made with mode 0700 if there is none.
-        #[arg(long, value_name = "DIR")]
-        keys: PathBuf,
-        /// Where certificate, authorities and trust document go.
-        #[arg(long, value_name = "DIR")]
-        folder: PathBuf,
-    },
+    Provision(Box<ProvisionArguments>),
     /// Play a scripted exam morning: real reader service, real broker, real collector.
     #[cfg(feature = "sim")]
     #[command(after_help = "Run it from the project's folder, after `make models pictures`; `make demo` does both.")]
@@ -112,6 +96,26 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         _arguments: Vec<std::ffi::OsString>,
     },
+}
+
+/// How a new box finds its fleet, and where its keys go.
+#[derive(clap::Args)]
+struct ProvisionArguments {
+    /// The fleet's enrolment endpoint, https://HOST:PORT.
+    #[arg(long)]
+    url: String,
+    /// The one-time code: six groups of four letters and digits.
+    #[arg(long)]
+    code: String,
+    /// The public key of the fleet's root (64 hexadecimal digits), where it is known: no other fleet is taken then.
+    #[arg(long, value_name = "KEY")]
+    root: Option<PublicKey>,
+    /// The folder of keys; made with mode 0700 if there is none.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// Where certificate, authorities and trust document go.
+    #[arg(long, value_name = "DIR")]
+    folder: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -153,7 +157,8 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             writeln!(std::io::stdout(), "{}", app::change_id(&read(&config)?, &environment(log, &config), &from)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Provision { url, code, root, keys, folder } => {
+        Command::Provision(arguments) => {
+            let ProvisionArguments { url, code, root, keys, folder } = *arguments;
             let places = Places { keys, folder };
             let lines = provision(&url, &code, root, &places, now())?;
             writeln!(std::io::stderr(), "enrolled; put these lines into the configuration:")?;

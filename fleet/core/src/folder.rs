@@ -224,7 +224,9 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    write(path, bytes, mode).and_then(|()| sync_folder_of(path)).with_context(|| match path.exists() {
+    let written = write(path, bytes, mode).and_then(|()| sync_folder_of(path));
+    let there = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
+    written.with_context(|| match there {
         true => format!("{} is there already and was left as it is", path.display()),
         false => format!("cannot write {}", path.display()),
     })
@@ -238,5 +240,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 
 /// Waits until the disk holds the folder's entry of `path`.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    // A bare name lies in the working folder.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }

@@ -11,6 +11,6 @@ pub mod issuer;
 pub mod ledger;
 pub mod registry;
 pub mod root;
-pub mod rotation;
 pub mod rosters;
+pub mod rotation;
 pub mod stock;

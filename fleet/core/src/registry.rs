@@ -76,6 +76,9 @@ impl State {
     }
 }
 
+/// A revoked certificate: its serial number, and when it was revoked.
+pub type RevokedSerial = (Vec<u8>, Timestamp);
+
 /// One box.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -317,7 +320,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn next_list(&mut self, now: Timestamp) -> Result<(u64, Vec<(Vec<u8>, Timestamp)>), Fault> {
+    pub fn next_list(&mut self, now: Timestamp) -> Result<(u64, Vec<RevokedSerial>), Fault> {
         self.change("take the list of revoked certificates", |rows| {
             let sql = "UPDATE list SET number = number + 1, issued_at = ? RETURNING number";
             let number = rows.query_row(sql, [now.as_second()], |row| row.get(0))?;

@@ -138,7 +138,9 @@ impl Endpoint {
         let uri: Uri = url.parse().map_err(|_| none())?;
         let plain = uri.path_and_query().is_none_or(|rest| rest.as_str() == "/");
         let host = uri.host().filter(|_| uri.scheme_str() == Some("https") && plain).ok_or_else(none)?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        // Nothing but host and port: no user, and no number that is no port, which the parser passes over.
+        let said = uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if uri.authority().is_none_or(|authority| authority.as_str() != said) {
             return Err(none());
         }
         let host = host.parse().map_err(|source| EnrolmentFault::Host { url: url.into(), source })?;

@@ -98,7 +98,7 @@ impl Fetch {
             let wall = Wall { shows: self.clock.wall(), is_trusted: self.clock.trust() != ClockTrust::Untrusted };
             let until = match self.plan.next(self.clock.mono(), wall) {
                 Next::Wait(until) => until,
-                step => {
+                step @ (Next::Report(_) | Next::Read(_) | Next::Apply(..) | Next::Erase(_) | Next::Forget(_)) => {
                     self.step(step).await;
                     continue;
                 }
