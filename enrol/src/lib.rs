@@ -1,6 +1,6 @@
 //! Enrolment below the manager's commands and the laboratory: tables as offices write them, folders of photos, photos to templates.
 //!
-//! It knows no exam, no key and no store.
+//! Exams, keys and stores are left to the callers.
 
 pub mod faces;
 pub mod folder;

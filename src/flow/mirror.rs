@@ -1,6 +1,4 @@
-//! Holds a mirror up to whoever is looked at: the camera's frames, passed on to the screen.
-//!
-//! Keeps none, and never knows who is in them.
+//! Passes the camera's frames on to the screen, so that a student sees their own face. No frame is kept.
 
 use tokio::sync::watch;
 

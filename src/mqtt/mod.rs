@@ -2,7 +2,7 @@
 //!
 //! rumqttc's codec turns bytes into packets and back; everything around it is here, because its event loop believes a
 //! broker (decision 0056). Whatever a broker sends or leaves out ends in a [`LinkFault`], never in a panic or a wait without
-//! end. It never knows what a message says, keeps nothing over the end of a connection and never connects again by itself.
+//! end. Payloads pass through unread. When a connection ends, nothing of it is kept, and the caller decides when to connect again.
 
 mod connection;
 mod dial;

@@ -8,7 +8,7 @@
 //! Which nets play which part, what they eat and what their scores mean stands in `models/manifest.toml`; nothing is loaded
 //! that does not hash as written there.
 //!
-//! This room never knows: who the student is, what is decided, where the pixels came from, what time it is.
+//! Inputs are pixels and templates, outputs are numbers: students, decisions, cameras and clocks belong to other rooms.
 
 mod align;
 mod decode;

@@ -1,6 +1,6 @@
 //! Where the keys are: the folder with their shares, and the credentials with what they are sealed by.
 //!
-//! It never knows what a key opens.
+//! What a key opens is the caller's business.
 
 use std::{
     fs,

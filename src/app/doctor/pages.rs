@@ -1,6 +1,6 @@
 //! Whether browsers will open the console's pages, and whether the student screen has words and a port.
 //!
-//! Serves nothing, and never knows which authorities a browser trusts.
+//! Which authorities the browsers in the room trust cannot be seen from here.
 
 use std::{
     io,

@@ -1,8 +1,8 @@
 //! The card edge: taps in, pseudonyms out.
 //!
 //! A raw identifier lives between the reader's answer and the HMAC, inside this room, and is wiped; what leaves is a
-//! [`Credential`]. The room never knows students, rosters or what a tap leads to, and never logs an identifier or an
-//! APDU.
+//! [`Credential`]. Identifiers and APDUs are never logged. Who a card belongs to is looked up
+//! elsewhere.
 
 mod pcsc;
 mod queue;

@@ -1,6 +1,6 @@
 //! Which pepper a roster's cards were made into pseudonyms with. A box with another pepper would know no card of it.
 //!
-//! It never knows a pepper, only its check.
+//! Only a check value of the pepper is stored, never the pepper.
 
 use rusqlite::OptionalExtension;
 

@@ -48,7 +48,7 @@ impl LivenessEvidence {
             (0.0, Cue::Stillness)
         } else if lowest_tenth < spec.dip {
             (in_doubt, Cue::Dips)
-        } else if !self.surroundings.stand() {
+        } else if !self.surroundings.are_static() {
             (in_doubt, Cue::Surroundings)
         } else {
             (mean, Cue::Net)

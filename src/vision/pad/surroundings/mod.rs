@@ -44,7 +44,7 @@ pub(super) struct Surroundings {
     /// The references, and when the last was taken.
     kept: Vec<Kept>,
     renewed: Option<MonoTime>,
-    stand: bool,
+    are_static: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Surroundings {
         }
         // A reference without witnesses proves nothing any more.
         self.kept.retain(|kept| kept.reference.has_witnesses());
-        self.stand = self.kept.iter().any(|kept| kept.moved >= FRAMES && captured_at.since(kept.since) >= STANDS);
+        self.are_static = self.kept.iter().any(|kept| kept.moved >= FRAMES && captured_at.since(kept.since) >= STANDS);
         if self.renewed.is_none_or(|renewed| captured_at.since(renewed) >= RENEWED) {
             self.renewed = Some(captured_at);
             self.kept.push(Kept { since: captured_at, reference: Reference::new(&frame, face), moved: 0 });
@@ -78,8 +78,8 @@ impl Surroundings {
     }
 
     /// Whether the face has moved while the room was static.
-    pub(super) const fn stand(&self) -> bool {
-        self.stand
+    pub(super) const fn are_static(&self) -> bool {
+        self.are_static
     }
 }
 
@@ -134,14 +134,14 @@ mod tests {
         MonoTime::from_start(Duration::from_millis(1000 * frame / RATE))
     }
 
-    fn stand(frames: impl IntoIterator<Item = Image>) -> bool {
+    fn are_static(frames: impl IntoIterator<Item = Image>) -> bool {
         let bounds = Bounds { left: 80.0, top: 70.0, right: 150.0, bottom: 160.0 };
         let face = Face { bounds, score: 1.0, landmarks: Landmarks::default() };
         let mut surroundings = Surroundings::default();
         for (n, frame) in (0..).zip(frames) {
             surroundings.observe(&frame.view().expect("whole"), &face, at(n));
         }
-        surroundings.stand()
+        surroundings.are_static()
     }
 
     fn in_face(x: f32, y: f32) -> bool {
@@ -179,7 +179,7 @@ mod tests {
                 frames(|x, y, n| if in_face(x, y) { nod(x, y, n) } else { (0.0, 0.0) }),
             ),
         ] {
-            assert_eq!(stand(frames), wanted, "{case}");
+            assert_eq!(are_static(frames), wanted, "{case}");
         }
     }
 
@@ -187,8 +187,8 @@ mod tests {
     fn a_door_that_slams_once_is_forgiven() {
         let jolt = |n: u32| if n < 12 { 1.0 } else { 0.0 };
         let frames = |count: u32| (0..count).map(|n| picture(n, move |x, y| nod(x + jolt(n), y + jolt(n), n)));
-        assert!(!stand(frames(28)), "too soon");
-        assert!(stand(frames(36)));
+        assert!(!are_static(frames(28)), "too soon");
+        assert!(are_static(frames(36)));
     }
 
     #[test]
@@ -207,16 +207,16 @@ mod tests {
             let bytes = frame.as_bytes().iter().map(|&v| (f32::from(v) * (0.8 + n as f32 / 100.0)) as u8).collect();
             Image::new(bytes, SIDE, SIDE, Colour::Rgb).expect("whole")
         };
-        assert!(stand((0..24).map(lit)));
+        assert!(are_static((0..24).map(lit)));
     }
 
     #[test]
     fn what_cannot_be_compared_is_survived() {
         let grey = || Image::new(vec![128; SIDE * SIDE * 3], SIDE, SIDE, Colour::Rgb).expect("whole");
-        assert!(!stand((0..30).map(|_| grey())));
+        assert!(!are_static((0..30).map(|_| grey())));
         let small = || Image::new(vec![9; 5 * 5 * 3], 5, 5, Colour::Rgb).expect("whole");
-        assert!(!stand((0..30).map(|n| if n < 4 { picture(n, |x, y| (x, y)) } else { small() })));
-        assert!(!stand((0..30).map(|_| small())));
+        assert!(!are_static((0..30).map(|n| if n < 4 { picture(n, |x, y| (x, y)) } else { small() })));
+        assert!(!are_static((0..30).map(|_| small())));
         let frame = picture(0, |x, y| (x, y));
         for (left, right) in [(-90.0, -10.0), (235.0, 400.0), (f32::NAN, 100.0), (10.0, 12.0), (-1e30, 1e30)] {
             let bounds = Bounds { left, top: 0.0, right, bottom: 100.0 };
@@ -228,7 +228,7 @@ mod tests {
                     at(n),
                 );
             }
-            assert!(!surroundings.stand(), "{left}");
+            assert!(!surroundings.are_static(), "{left}");
         }
     }
 }
