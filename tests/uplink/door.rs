@@ -43,7 +43,7 @@ pub(crate) const COLLECTOR: &str = include_str!("../golden/collector.age");
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Waits for what should happen, but not for ever.
+/// Waits for `what`, and fails after a time limit.
 pub(crate) async fn soon<T>(what: &str, happening: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(30), happening).await {
         Ok(happened) => happened,

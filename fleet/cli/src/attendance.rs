@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use examgate::{
-    domain::{ExamId, Timestamp},
+    domain::ExamId,
     exit::Refusal,
     store::{Key, read_secret},
     wire::{
@@ -107,11 +107,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "here a list is dated")]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
 fn list(wanted: &List) -> anyhow::Result<()> {
     let ledger = Ledger::open_existing(&wanted.ledger, &Key::read(&wanted.ledger_key)?)?;
     let mut fold = Fold::new(wanted.exam.clone());
@@ -143,7 +138,7 @@ fn list(wanted: &List) -> anyhow::Result<()> {
     write_new(out, text.as_bytes())?;
     if let Some(key) = &wanted.sign_key {
         let key = SigningKey::from_seed(&*read_secret(key).with_context(|| refused(key))?);
-        let signed = SignedList { exam: wanted.exam.clone(), made_at: now() };
+        let signed = SignedList { exam: wanted.exam.clone(), made_at: crate::now() };
         write_new(&signature_of(out), &signed.sign(text.as_bytes(), &key))?;
         writeln!(
             io::stdout(),

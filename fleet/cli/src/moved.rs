@@ -1,4 +1,4 @@
-//! Commands that other programs have now: whoever types an old name is told the new one.
+//! Commands that moved to other programs. An old name prints the new one and ends with 64.
 
 use std::ffi::OsString;
 

@@ -6,9 +6,60 @@
 use std::collections::BTreeMap;
 
 use examgate::domain::{
-    ClockTrust, Decision, Event, EventId, EventKind, ExamId, Passage, RoomId, StudentId, Timestamp, Whereabouts,
+    ClockTrust, Decision, Event, EventId, EventKind, ExamId, Passage, RoomId, StudentId, Timestamp, Verdict,
+    Whereabouts,
 };
 use serde::Serialize;
+
+/// What a box or a proctor decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decided {
+    /// Let in, by the box or against its answer.
+    Admit,
+    /// Denied by the box.
+    Deny,
+    /// Sent to the proctor by the box.
+    Refer,
+    /// Let in by a proctor, without a match.
+    AdmitByHand,
+    /// Asked to wait by a proctor.
+    Refuse,
+}
+
+impl Decided {
+    /// As JSON, tables and CSV say it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Deny => "deny",
+            Self::Refer => "refer",
+            Self::AdmitByHand => "admit_by_hand",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+impl From<Decision> for Decided {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Admit => Self::Admit,
+            Decision::Deny(_) => Self::Deny,
+            Decision::Refer(_) => Self::Refer,
+        }
+    }
+}
+
+impl From<Verdict> for Decided {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Admit => Self::Admit,
+            Verdict::AdmitByHand => Self::AdmitByHand,
+            Verdict::Refuse => Self::Refuse,
+        }
+    }
+}
 
 /// One thing that happened to one student.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,8 +74,8 @@ pub struct Happening {
     pub device: String,
     /// The event that says so.
     pub event: EventId,
-    /// What the box or the proctor decided, as the wire says it: `admit`, `deny`, `refer`, `admit_by_hand`, `refuse`.
-    pub decided: String,
+    /// What the box or the proctor decided.
+    pub decided: Decided,
     /// The reason of the box, or the ground of the proctor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -48,7 +99,7 @@ impl Happening {
     /// Whether it let the student in and was not taken back.
     #[must_use]
     pub fn admits(&self) -> bool {
-        !self.undone && ["admit", "admit_by_hand"].contains(&self.decided.as_str())
+        !self.undone && matches!(self.decided, Decided::Admit | Decided::AdmitByHand)
     }
 
     /// Whether it is a proctor's.
@@ -132,7 +183,7 @@ impl Fold {
             self.unreadable += 1;
             return;
         };
-        let happening = |decided: String, reason| Happening {
+        let happening = |decided, reason| Happening {
             at,
             clock,
             room,
@@ -154,7 +205,7 @@ impl Fold {
                 };
                 let reason = said.decision.reason().map(|reason| reason.to_string());
                 let passage = (said.decision == Decision::Admit).then_some(Passage::AdmittedByBox);
-                let line = happening(said.decision.outcome().to_owned(), reason);
+                let line = happening(said.decision.into(), reason);
                 self.happenings.entry(student).or_default().push((line, passage));
             }
             EventKind::Ruling(ruling) if ruling.exam == self.exam => {
@@ -163,7 +214,7 @@ impl Fold {
                     proctor: Some(ruling.proctor.as_str().to_owned()),
                     note: ruling.note.map(String::from),
                     overrules: ruling.answer,
-                    ..happening(word(&ruling.verdict), Some(word(&ruling.ground)))
+                    ..happening(ruling.verdict.into(), Some(word(&ruling.ground)))
                 };
                 let passage = Passage::Ruled { ruling: id, verdict: ruling.verdict };
                 self.happenings.entry(ruling.student).or_default().push((line, Some(passage)));

@@ -164,7 +164,7 @@ impl Folder {
         Ok(issuers)
     }
 
-    /// Makes the lists of revoked certificates anew, one of each issuer: a broker refuses whoever's issuer has none.
+    /// Writes new lists of revoked certificates, one per issuer: a broker refuses every client whose issuer has no list.
     pub fn write_list(&self, registry: &mut Registry, now: Timestamp) -> Result<()> {
         let issuers = self.read_former_issuers()?.into_iter().chain([self.read_issuer()?]);
         let (number, revoked) = registry.next_list(now)?;

@@ -3,6 +3,7 @@
 mod collect;
 mod enrol;
 mod keep;
+mod line;
 
 use std::{
     io::{self, Write},

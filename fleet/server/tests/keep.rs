@@ -56,7 +56,7 @@ const EXAM: &str = "MATH-1";
 const PEPPER: [u8; 32] = [5; 32];
 const ROSTER_SEED: [u8; 32] = [11; 32];
 
-/// Waits for what should happen, but not for ever.
+/// Waits for `what`, and fails after a time limit.
 async fn soon<T>(what: &str, happening: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(60), happening).await {
         Ok(happened) => happened,

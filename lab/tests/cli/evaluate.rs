@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use super::{bare, copy, fleet, make_bad_photos};
+use super::{bare, copy, lab, make_bad_photos};
 
 fn people(folder: &Path) {
     for (photo, to) in [
@@ -18,7 +18,7 @@ fn people(folder: &Path) {
 fn evaluate(folder: &Path, pairs: &str, more: &[&str]) -> super::Ran {
     fs::write(folder.join("pairs.csv"), pairs).unwrap();
     let args = ["evaluate", "verification", "--pairs", "pairs.csv", "--images", "people"];
-    fleet(folder, &[&args[..], more].concat())
+    lab(folder, &[&args[..], more].concat())
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn quality_of_pictures_with_and_without_names() {
     let folder = tempfile::tempdir().unwrap();
     people(folder.path());
     let args = ["evaluate", "quality", "--images", "people", "--plots", "plots", "--json"];
-    let json = fleet(folder.path(), &args).expect(0).json();
+    let json = lab(folder.path(), &args).expect(0).json();
     assert_eq!((&json["images"], &json["failures_to_detect"]), (&4.into(), &0.into()));
     for component in json["components"].as_array().unwrap() {
         let [least, most] = [0, 1].map(|end| component["range"][end].as_f64().unwrap());
@@ -119,10 +119,10 @@ fn quality_of_pictures_with_and_without_names() {
         assert!(fs::read_to_string(folder.path().join("plots").join(plot)).unwrap().contains("yaw"), "{plot}");
     }
 
-    let ran = fleet(folder.path(), &["evaluate", "quality", "--images", "people/obama"]).expect(0);
+    let ran = lab(folder.path(), &["evaluate", "quality", "--images", "people/obama"]).expect(0);
     assert!(ran.stdout.contains("whether quality foretells failure cannot be told"), "{}", ran.stdout);
     fs::create_dir(folder.path().join("none")).unwrap();
-    fleet(folder.path(), &["evaluate", "quality", "--images", "none"]).expect(65).says(&["has no pictures"]);
+    lab(folder.path(), &["evaluate", "quality", "--images", "none"]).expect(65).says(&["has no pictures"]);
 }
 
 #[test]
@@ -139,8 +139,8 @@ fn the_limit_for_enrolment_photos_is_of_one_half_and_judged_on_the_other() {
         }
     }
     let args = ["evaluate", "quality", "--images", "people"];
-    let json = || fleet(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
-    let said = || fleet(folder.path(), &args).expect(0).stdout;
+    let json = || lab(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    let said = || lab(folder.path(), &args).expect(0).stdout;
     // Lengths of ada's photos give the limit, bob's are judged: both are longer.
     let found = json();
     let gate = &found["error_versus_discard"]["gate"];
@@ -204,18 +204,18 @@ fn only_a_stand_in_of_the_manifest_is_compared() {
     let folder = tempfile::tempdir().unwrap();
     people(folder.path());
     let args = ["evaluate", "precision", "--images", "people", "--candidate", "minifasnet"];
-    fleet(folder.path(), &args).expect(64).says(&["minifasnet stands for no embedder", "mobilefacenet-int8"]);
+    lab(folder.path(), &args).expect(64).says(&["minifasnet stands for no embedder", "mobilefacenet-int8"]);
 }
 
 #[test]
 fn aligned_faces_are_written_as_pictures() {
     let folder = tempfile::tempdir().unwrap();
     people(folder.path());
-    fleet(folder.path(), &["align", "--images", "people/obama", "--out", "aligned"]).expect(0);
+    lab(folder.path(), &["align", "--images", "people/obama", "--out", "aligned"]).expect(0);
     let face = image::open(folder.path().join("aligned/0001.png")).unwrap();
     assert_eq!((face.width(), face.height()), (112, 112));
     // Embedded again as it is, the face is the one of the photo: nothing was lost but rounding.
-    let ran = fleet(folder.path(), &["compare", "people/obama/2.jpg", "aligned/0001.png", "--json"]).expect(0);
+    let ran = lab(folder.path(), &["compare", "people/obama/2.jpg", "aligned/0001.png", "--json"]).expect(0);
     assert!(ran.json()["similarity"].as_f64().unwrap() > 0.9, "{}", ran.stdout);
 }
 
@@ -224,7 +224,7 @@ fn calibration_refuses_what_few_people_cannot_carry() {
     let folder = tempfile::tempdir().unwrap();
     people(folder.path());
     let args = ["calibrate", "--images", "people", "--report", "report", "--json"];
-    let json = fleet(folder.path(), &args).expect(0).json();
+    let json = lab(folder.path(), &args).expect(0).json();
     assert_eq!((&json["data"]["people"], &json["data"]["pictures"]), (&3.into(), &4.into()));
     assert_eq!(json["thresholds"][2]["people_needed"], 776, "{json:#}");
     assert!(json["thresholds"][0]["threshold"].is_null() && json["proposal"]["admit"].is_null(), "{json:#}");
@@ -235,11 +235,11 @@ fn calibration_refuses_what_few_people_cannot_carry() {
     assert!(text.contains("3 people cannot carry it, about 776 would"), "{text}");
 
     let args = ["calibrate", "--images", "people", "--write", "thresholds.toml"];
-    fleet(folder.path(), &args).expect(65).says(&["was not written", "3 people are there, about 549 are needed"]);
+    lab(folder.path(), &args).expect(65).says(&["was not written", "3 people are there, about 549 are needed"]);
     assert!(!folder.path().join("thresholds.toml").exists());
     fs::remove_dir_all(folder.path().join("people/obama")).unwrap();
     fs::remove_dir_all(folder.path().join("people/biden")).unwrap();
-    fleet(folder.path(), &["calibrate", "--images", "people"]).expect(65).says(&["one folder a person"]);
+    lab(folder.path(), &["calibrate", "--images", "people"]).expect(65).says(&["one folder a person"]);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn corrupt_clips_are_named_and_the_others_are_played() {
     fs::write(at("attacks/replay/scratched.mp4"), scratched).unwrap();
     copy("single_face.jpg", folder.path().join("attacks/still/him.jpg"));
     let args = ["evaluate", "liveness", "--live", "live", "--attacks", "attacks", "--json"];
-    let ran = fleet(folder.path(), &args).expect(0).says(&["no-video", "torn", "scratched"]);
+    let ran = lab(folder.path(), &args).expect(0).says(&["no-video", "torn", "scratched"]);
     let json = ran.json();
     assert_eq!((json["live_sessions"].as_u64(), json["attack_sessions"].as_u64()), (Some(1), Some(2)), "{json:#}");
     let named: Vec<_> =
@@ -288,10 +288,10 @@ fn photos_are_compared_with_themselves() {
     copy("obama.jpg", folder.path().join("people/obama/1.jpg"));
     make_bad_photos(&folder.path().join("people"));
     let args = ["evaluate", "steadiness", "--images", "people", "--threads", "2"];
-    let json = fleet(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    let json = lab(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
     assert_eq!((&json["pictures"], &json["variants"]), (&2.into(), &38.into()), "{json}");
     assert_eq!((&json["unreadable"], &json["faceless"]), (&7.into(), &1.into()), "{json}");
     assert!(json["below_0_8"].is_number() && json["below_0_5"].is_number(), "{json}");
     assert!(json["worst"][0]["picture"].is_string() && json["worst"][0]["similarity"].is_number(), "{json}");
-    fleet(folder.path(), &["evaluate", "steadiness", "--images", "absent"]).expect(64).says(&["cannot list", "absent"]);
+    lab(folder.path(), &["evaluate", "steadiness", "--images", "absent"]).expect(64).says(&["cannot list", "absent"]);
 }

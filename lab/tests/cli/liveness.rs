@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use super::{copy, fleet, root};
+use super::{copy, lab, root};
 
 /// What the test set holds, under another name.
 #[track_caller]
@@ -29,7 +29,7 @@ fn clips_are_played_counted_and_those_that_cannot_be_are_named() {
     let folder = tempfile::tempdir().unwrap();
     clips(folder.path());
     let args = ["evaluate", "liveness", "--live", "live", "--attacks", "attacks", "--plots", "plots", "--json"];
-    let ran = fleet(folder.path(), &args).expect(0).says(&["not played", "replay/text", "cut"]);
+    let ran = lab(folder.path(), &args).expect(0).says(&["not played", "replay/text", "cut"]);
     let json = ran.json();
     for (key, wanted) in [("live_sessions", 1), ("attack_sessions", 2), ("attacks_admitted", 0)] {
         assert_eq!(json[key], wanted, "{key} in {json:#}");
@@ -75,7 +75,7 @@ fn pieces_of_a_clip_are_sessions_without_an_interval() {
     link("clips/WolfgangLanger_Pexels", &folder.path().join("live/eve"));
     copy("single_face.jpg", folder.path().join("attacks/face.jpg"));
     let args = ["evaluate", "liveness", "--live", "live", "--attacks", "attacks", "--piece", "1.5", "--json"];
-    let json = fleet(folder.path(), &args).expect(0).json();
+    let json = lab(folder.path(), &args).expect(0).json();
     // 150 frames at 30 a second, the last quarter to enrol from: two whole pieces of 1.5 s.
     assert_eq!((&json["live_sessions"], &json["attack_sessions"]), (&2.into(), &1.into()), "{json:#}");
     assert_eq!(
@@ -84,9 +84,9 @@ fn pieces_of_a_clip_are_sessions_without_an_interval() {
         "{json:#}"
     );
     assert!(json["live_admitted_interval_95"].is_null() && json["apcer_interval_95"].is_null(), "{json:#}");
-    let text = fleet(folder.path(), &args[..8]).expect(0).stdout;
+    let text = lab(folder.path(), &args[..8]).expect(0).stdout;
     assert!(text.contains("not independent") && text.contains("| attack | 1 |"), "{text}");
-    fleet(folder.path(), &[&args[..7], &["0.1"]].concat()).expect(64).says(&["1 to 18 seconds"]);
+    lab(folder.path(), &[&args[..7], &["0.1"]].concat()).expect(64).says(&["1 to 18 seconds"]);
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn nothing_to_play_is_bad_data() {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     let args = ["evaluate", "liveness", "--live", "live", "--attacks", "attacks"];
-    fleet(folder.path(), &args).expect(65).says(&["live holds nothing to play", "mp4"]);
+    lab(folder.path(), &args).expect(65).says(&["live holds nothing to play", "mp4"]);
     for name in ["live", "attacks"] {
         fs::write(folder.path().join(name).join("a.mp4"), "this is no clip").unwrap();
     }
-    fleet(folder.path(), &args).expect(65).says(&["no clip could be played"]);
+    lab(folder.path(), &args).expect(65).says(&["no clip could be played"]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn fusing_is_measured_on_pictures_and_on_clips() {
     link("clips/single_face", &folder.path().join("clips/ada"));
     link("clips/WolfgangLanger_Pexels", &folder.path().join("clips/eve"));
     let args = ["evaluate", "fusion", "--images", "people", "--clips", "clips", "--plots", "plots", "--json"];
-    let json = fleet(folder.path(), &args).expect(0).json();
+    let json = lab(folder.path(), &args).expect(0).json();
     let lines = json["lines"].as_array().unwrap();
     let told: Vec<_> = lines.iter().map(|line| (line["photos"].as_u64(), line["frames"].as_u64())).collect();
     assert_eq!(told[..2], [(Some(1), Some(1)), (Some(2), Some(1))], "{json:#}");
@@ -127,5 +127,5 @@ fn fusing_is_measured_on_pictures_and_on_clips() {
     let [one, eight] = [2, 6].map(|at| lines[at]["mated_p5"].as_f64().unwrap());
     assert!(eight > one + 0.02, "{json:#}");
     assert!(fs::read_to_string(folder.path().join("plots/error-by-frames.svg")).unwrap().contains("2 photos"));
-    fleet(folder.path(), &["evaluate", "fusion"]).expect(64).says(&["--images"]);
+    lab(folder.path(), &["evaluate", "fusion"]).expect(64).says(&["--images"]);
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{copy, fleet, liveness::link};
+use super::{copy, lab, liveness::link};
 
 #[test]
 fn a_plan_is_made_once_and_says_what_to_record() {
@@ -16,8 +16,8 @@ fn a_plan_is_made_once_and_says_what_to_record() {
     assert!(folder.path().join("ours/people/p012/look").is_dir());
     super::bare(folder.path(), &args).expect(64).says(&["ours is there already"]);
     // Nothing is recorded yet: what is missing is named.
-    fleet(folder.path(), &["selftest", "run", "ours"]).expect(65).says(&["p001 has no usable photo"]);
-    fleet(folder.path(), &["selftest", "run", "."]).expect(64).says(&["people/<who>/"]);
+    lab(folder.path(), &["selftest", "run", "ours"]).expect(65).says(&["p001 has no usable photo"]);
+    lab(folder.path(), &["selftest", "run", "."]).expect(64).says(&["people/<who>/"]);
 }
 
 fn recorded(folder: &Path) {
@@ -38,7 +38,7 @@ fn recorded(folder: &Path) {
 fn what_was_recorded_is_counted_with_exact_intervals() {
     let folder = tempfile::tempdir().unwrap();
     recorded(folder.path());
-    let json = fleet(folder.path(), &["selftest", "run", ".", "--json"]).expect(0).json();
+    let json = lab(folder.path(), &["selftest", "run", ".", "--json"]).expect(0).json();
     assert_eq!((&json["people"], &json["comparisons"]), (&2.into(), &2.into()), "{json:#}");
     let looks: Vec<_> = json["looks"].as_array().unwrap().iter().map(|look| (&look["look"], &look["first"])).collect();
     assert_eq!(looks, [(&"ada/1".into(), &true.into()), (&"eve/1".into(), &true.into())]);
@@ -55,7 +55,7 @@ fn what_was_recorded_is_counted_with_exact_intervals() {
         assert!(missing.contains(part), "{part} is not in {missing}");
     }
 
-    let said = fleet(folder.path(), &["selftest", "run", "."]).expect(0).stdout;
+    let said = lab(folder.path(), &["selftest", "run", "."]).expect(0).stdout;
     for part in [
         "2 people with a usable photo and a look",
         "eve/old.jpg: not used: the picture is neither JPEG nor PNG",

@@ -1,4 +1,4 @@
-//! Messages on their way in, sorted by topic to whoever subscribed: one who reads receipts never sees a roster.
+//! Incoming messages, passed to subscribers by topic: the reader of receipts never sees a roster.
 //!
 //! A message is acknowledged when it is dropped, so whoever keeps it until it is on disk is sent no more than it can take.
 

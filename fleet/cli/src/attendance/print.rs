@@ -38,7 +38,7 @@ fn admitted_by(happening: &Happening) -> String {
 
 /// One happening in words: what, why, by whom, when.
 fn told(happening: &Happening, zone: &TimeZone) -> String {
-    let mut words = format!("{} {}", time(happening.at, zone), happening.decided);
+    let mut words = format!("{} {}", time(happening.at, zone), happening.decided.name());
     if let Some(reason) = &happening.reason {
         let _ = write!(words, " ({reason})");
     }

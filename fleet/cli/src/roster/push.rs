@@ -32,7 +32,7 @@ use examgate_fleet_core::{
 
 use crate::keys::KeyArgs;
 
-/// How long after the doors close a roster is of no use: whoever comes late was let in or turned away long before.
+/// How long after the doors close a box still holds a roster. By then every late student has been let in or turned away.
 const USEFUL_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A box and the room whose door it guards.

@@ -67,15 +67,15 @@ fn a_morning_is_told_student_by_student() {
     let told: Vec<_> = attendance
         .students
         .iter()
-        .map(|one| (one.student.as_str(), one.whereabouts, one.first_admission().map(|first| first.decided.clone())))
+        .map(|one| (one.student.as_str(), one.whereabouts, one.first_admission().map(|first| first.decided)))
         .collect();
     assert_eq!(
         told,
         [
-            ("N1", Whereabouts::Inside, Some("admit".to_owned())),
-            ("N2", Whereabouts::Inside, Some("admit".to_owned())),
+            ("N1", Whereabouts::Inside, Some(Decided::Admit)),
+            ("N2", Whereabouts::Inside, Some(Decided::Admit)),
             ("N3", Whereabouts::Outside, None),
-            ("N4", Whereabouts::Inside, Some("admit_by_hand".to_owned())),
+            ("N4", Whereabouts::Inside, Some(Decided::AdmitByHand)),
         ]
     );
     assert_eq!(attendance.unknown_cards, 1);

@@ -6,20 +6,17 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    fs,
-    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
 use examgate::{
     domain::WithSources,
     mqtt::{
-        Authorities, Connection, Greeting, LinkFault, Patience, Session, connector,
-        packet::{Filter, Packet, PubAck, PubAckReason, Publish, QoS, Subscribe, SubscribeReasonCode},
+        Connection, LinkFault, Patience, Session,
+        packet::{Packet, PubAck, PubAckReason, Publish, QoS},
     },
-    wire::{host::Host, topic::DeviceTopic},
+    wire::topic::DeviceTopic,
 };
 use examgate_fleet_core::devices::Devices;
 use tokio::{
@@ -28,6 +25,7 @@ use tokio::{
 };
 
 use super::waiting::{Message, Offered, Place, Waiting};
+use crate::line::{Line, Pause, SUBSCRIPTION, subscription};
 
 /// Most messages the broker may send without acknowledgement.
 const UNACKNOWLEDGED: u16 = 256;
@@ -41,12 +39,6 @@ const RECEIPTS_WAITING: usize = 4096;
 /// How long the broker keeps the session of a collector that is gone. Short: what a box hears of a collector that is not
 /// connected ("nobody listens") must stay true.
 const SESSION: Duration = Duration::from_secs(60);
-
-/// Pauses between attempts: doubled from the first to the last.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
-/// The packet id of the subscription; receipts have others.
-const SUBSCRIPTION: u16 = u16::MAX;
 
 /// What the ledger has to say to the broker.
 #[derive(Debug)]
@@ -64,10 +56,7 @@ pub(super) enum Answer {
 
 /// Where to connect, and for whom.
 pub(super) struct Broker {
-    host: Host,
-    port: u16,
-    connector: native_tls::TlsConnector,
-    name: String,
+    line: Line,
     enrolled: Arc<Devices>,
     waiting: Arc<Waiting>,
 }
@@ -88,37 +77,24 @@ struct UnderWay {
 }
 
 impl Broker {
-    /// Reads the certificates.
-    pub(super) fn new(
-        broker: &str,
-        (ca, cert, key): (&Path, &Path, &Path),
-        enrolled: Arc<Devices>,
-        waiting: Arc<Waiting>,
-    ) -> Result<Self> {
-        let (host, port) =
-            Host::parse_with_port(broker).with_context(|| format!("--broker {broker:?} is not HOST:PORT"))?;
-        let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let authorities =
-            Authorities::read(&read(ca)?).with_context(|| format!("--ca {} cannot be used", ca.display()))?;
-        let connector = connector(&authorities, &read(cert)?, &read(key)?)?;
-        let name = host.with_port(port);
-        Ok(Self { host, port, connector, name, enrolled, waiting })
+    /// Of messages on `line`, those of boxes that are `enrolled` go to `waiting`.
+    pub(super) const fn new(line: Line, enrolled: Arc<Devices>, waiting: Arc<Waiting>) -> Self {
+        Self { line, enrolled, waiting }
     }
 
     /// Passes messages on for as long as it is polled.
     pub(super) async fn run(self, mut answers: UnboundedReceiver<Answer>) {
-        let mut pause = PAUSES.0;
+        let mut pause = Pause::new();
         for number in 1.. {
             let mut up_since = None;
             let fault = self.connection(number, &mut answers, &mut up_since).await;
-            tracing::warn!(broker = self.name, fault = %WithSources(&fault), "no connection to the broker");
-            if up_since.is_some_and(|up: Instant| up.elapsed() > pause) {
-                pause = PAUSES.0;
-            }
+            tracing::warn!(broker = self.line.name, fault = %WithSources(&fault), "no connection to the broker");
             // Receipts for a connection that is gone are of no use: boxes send again and get others.
-            tokio::join!(self.waiting.has_room(), tokio::time::sleep(pause));
+            tokio::join!(
+                self.waiting.has_room(),
+                tokio::time::sleep(pause.after(up_since.map(|up: Instant| up.elapsed())))
+            );
             while answers.try_recv().is_ok() {}
-            pause = PAUSES.1.min(pause * 2);
         }
     }
 
@@ -129,22 +105,11 @@ impl Broker {
         answers: &mut UnboundedReceiver<Answer>,
         up_since: &mut Option<Instant>,
     ) -> LinkFault {
-        // The broker takes the client id from the certificate.
-        let greeting = Greeting {
-            client_id: "collector".into(),
-            session: Session::Kept(SESSION),
-            receive_maximum: Some(UNACKNOWLEDGED),
-            will: None,
-            patience: Patience::default(),
-        };
-        let opened = Connection::open(self.host.as_str(), self.port, &self.connector, greeting).await;
+        let opened = self.line.open(Session::Kept(SESSION), UNACKNOWLEDGED, DeviceTopic::Event.of_all()).await;
         let (mut connection, welcome) = match opened {
             Ok(opened) => opened,
             Err(fault) => return fault,
         };
-        for lacks in welcome.lacks("collector") {
-            tracing::warn!(broker = self.name, lacks, "the broker must be set up otherwise");
-        }
         let mut way = UnderWay {
             number,
             held: HashSet::new(),
@@ -154,11 +119,6 @@ impl Broker {
             most: welcome.receive_maximum.min(RECEIPTS).into(),
             subscribed: false,
         };
-        let filter = Filter::new(DeviceTopic::Event.of_all(), QoS::AtLeastOnce);
-        let subscribe = Subscribe { pkid: SUBSCRIPTION, filters: vec![filter], properties: None };
-        if let Err(fault) = connection.queue(&Packet::Subscribe(subscribe)) {
-            return fault;
-        }
         let late = sleep_until(Instant::now() + Patience::default().greeting);
         let mut late = std::pin::pin!(late);
         loop {
@@ -175,21 +135,16 @@ impl Broker {
             }
             if way.subscribed && up_since.is_none() {
                 *up_since = Some(Instant::now());
-                tracing::info!(broker = self.name, "collecting");
+                tracing::info!(broker = self.line.name, "collecting");
             }
         }
     }
 
     fn incoming(&self, connection: &mut Connection, packet: Packet, way: &mut UnderWay) -> Result<(), LinkFault> {
         if let Packet::SubAck(ack) = packet {
-            if ack.pkid != SUBSCRIPTION || way.subscribed {
-                return Err(connection.surprise("it answered a subscription that was never sent"));
-            }
+            subscription(connection, &ack, way.subscribed)?;
             way.subscribed = true;
-            return match ack.return_codes.as_slice() {
-                [SubscribeReasonCode::Success(_)] => Ok(()),
-                _ => Err(LinkFault::SubscriptionRefused),
-            };
+            return Ok(());
         }
         if let Packet::PubAck(ack) = packet {
             if !way.sent.remove(&ack.pkid) {

@@ -25,23 +25,15 @@ use examgate::{
 
 use examgate_fleet_core::{devices::Devices, ledger::Ledger};
 
+use crate::line::BrokerArguments;
+
 use self::{broker::Broker, intake::Intake, waiting::Waiting};
 
 /// What the collector needs.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The broker's TLS address, its host as its certificate names it; an IPv6 address in brackets.
-    #[arg(long, value_name = "HOST:PORT")]
-    broker: String,
-    /// The authorities that may have issued the broker's certificate (PEM); all in the file count.
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// The collector's certificate (PEM).
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
-    /// Its private key (PEM, PKCS#8).
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    broker: BrokerArguments,
     /// The ledger; made if there is none.
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
@@ -78,8 +70,8 @@ fn age_identity(path: &PathBuf) -> Result<Identity> {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = Arc::new(Devices::read(&arguments.devices)?);
     let waiting = Arc::new(Waiting::default());
-    let files = (&*arguments.ca, &*arguments.cert, &*arguments.key);
-    let broker = Broker::new(&arguments.broker, files, Arc::clone(&devices), Arc::clone(&waiting))?;
+    let line = arguments.broker.line("collector")?;
+    let broker = Broker::new(line, Arc::clone(&devices), Arc::clone(&waiting));
     let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
     let ledger = Ledger::open(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
     let (answers_tx, answers) = tokio::sync::mpsc::unbounded_channel();

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use super::{now, throttle::Throttle};
 
-/// Why a box is not enrolled. The box shows it to whoever stands before it.
+/// Why a box is not enrolled. The box shows it to the technician.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Refused {
     /// A code that nobody was given.

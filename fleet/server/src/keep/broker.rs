@@ -1,20 +1,17 @@
 //! The keeper's connection. Each begins afresh and publishes every manifest again, so a broker that forgot all knows all.
 
-use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use examgate::{
     domain::{DeviceId, Timestamp, WithSources},
     mqtt::{
-        Authorities, Connection, Greeting, LinkFault, Patience, Session, Welcome, connector,
-        packet::{
-            Filter, Packet, PubAck, PubAckReason, Publish, PublishProperties, QoS, Subscribe, SubscribeReasonCode,
-        },
+        Connection, LinkFault, Patience, Session,
+        packet::{Packet, PubAck, PubAckReason, Publish, PublishProperties, QoS},
     },
     wire::{
         desired::Desired,
         digest::Digest,
-        host::Host,
         keys::PublicKey,
         reported::Reported,
         topic::{self, DeviceTopic},
@@ -24,6 +21,7 @@ use examgate_fleet_core::{devices::Devices, stock::Stock};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::sending::{Item, Sending};
+use crate::line::{Line, Pause, subscription};
 
 /// Most messages under way. Each is a chunk of at most 32 KiB.
 const UNDER_WAY: u16 = 32;
@@ -40,18 +38,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a manifest may take to reach a box before it is asserted again.
 const ASSERT_AFTER: Duration = Duration::from_secs(15);
 
-/// Pauses between attempts: doubled from the first to the last.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
-/// The packet id of the subscription; messages have others.
-const SUBSCRIPTION: u16 = u16::MAX;
-
 /// Where to connect, and what to keep.
 pub(super) struct Keeper {
-    host: Host,
-    port: u16,
-    connector: native_tls::TlsConnector,
-    name: String,
+    line: Line,
     enrolled: Arc<Devices>,
     stock: Stock,
     keys: Vec<PublicKey>,
@@ -73,61 +62,26 @@ struct UnderWay {
 }
 
 impl Keeper {
-    /// Reads the certificates.
-    pub(super) fn new(
-        broker: &str,
-        (ca, cert, key): (&Path, &Path, &Path),
-        enrolled: Arc<Devices>,
-        stock: Stock,
-        keys: Vec<PublicKey>,
-    ) -> Result<Self> {
-        let (host, port) =
-            Host::parse_with_port(broker).with_context(|| format!("--broker {broker:?} is not HOST:PORT"))?;
-        let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let authorities =
-            Authorities::read(&read(ca)?).with_context(|| format!("--ca {} cannot be used", ca.display()))?;
-        let connector = connector(&authorities, &read(cert)?, &read(key)?)?;
-        let name = host.with_port(port);
-        Ok(Self { host, port, connector, name, enrolled, stock, keys })
+    /// Sends what `stock` holds to boxes that are `enrolled`, if one of `keys` signed it.
+    pub(super) const fn new(line: Line, enrolled: Arc<Devices>, stock: Stock, keys: Vec<PublicKey>) -> Self {
+        Self { line, enrolled, stock, keys }
     }
 
     /// Keeps for as long as it is polled.
     pub(super) async fn run(self) {
-        let mut pause = PAUSES.0;
+        let mut pause = Pause::new();
         loop {
             let mut up_since = None;
             let fault = self.connection(&mut up_since).await;
-            tracing::warn!(broker = self.name, fault = %WithSources(&fault), "no connection to the broker");
-            if up_since.is_some_and(|up: Instant| up.elapsed() > pause) {
-                pause = PAUSES.0;
-            }
-            tokio::time::sleep(pause).await;
-            pause = PAUSES.1.min(pause * 2);
+            tracing::warn!(broker = self.line.name, fault = %WithSources(&fault), "no connection to the broker");
+            tokio::time::sleep(pause.after(up_since.map(|up: Instant| up.elapsed()))).await;
         }
-    }
-
-    async fn open(&self) -> Result<(Connection, Welcome), LinkFault> {
-        // The broker takes the client id from the certificate.
-        let greeting = Greeting {
-            client_id: "keeper".into(),
-            session: Session::Fresh,
-            receive_maximum: Some(UNACKNOWLEDGED),
-            will: None,
-            patience: Patience::default(),
-        };
-        let (mut connection, welcome) =
-            Connection::open(self.host.as_str(), self.port, &self.connector, greeting).await?;
-        for lacks in welcome.lacks("keeper") {
-            tracing::warn!(broker = self.name, lacks, "the broker must be set up otherwise");
-        }
-        let filters = vec![Filter::new(DeviceTopic::Reported.of_all(), QoS::AtLeastOnce)];
-        connection.queue(&Packet::Subscribe(Subscribe { pkid: SUBSCRIPTION, filters, properties: None }))?;
-        Ok((connection, welcome))
     }
 
     /// One connection, until its end.
     async fn connection(&self, up_since: &mut Option<Instant>) -> LinkFault {
-        let (mut connection, welcome) = match self.open().await {
+        let opened = self.line.open(Session::Fresh, UNACKNOWLEDGED, DeviceTopic::Reported.of_all()).await;
+        let (mut connection, welcome) = match opened {
             Ok(opened) => opened,
             Err(fault) => return fault,
         };
@@ -160,21 +114,16 @@ impl Keeper {
             }
             if way.subscribed && up_since.is_none() {
                 *up_since = Some(Instant::now());
-                tracing::info!(broker = self.name, "keeping");
+                tracing::info!(broker = self.line.name, "keeping");
             }
         }
     }
 
     fn incoming(&self, connection: &mut Connection, packet: Packet, way: &mut UnderWay) -> Result<(), LinkFault> {
         if let Packet::SubAck(ack) = packet {
-            if ack.pkid != SUBSCRIPTION || way.subscribed {
-                return Err(connection.surprise("it answered a subscription that was never sent"));
-            }
+            subscription(connection, &ack, way.subscribed)?;
             way.subscribed = true;
-            return match ack.return_codes.as_slice() {
-                [SubscribeReasonCode::Success(_)] => Ok(()),
-                _ => Err(LinkFault::SubscriptionRefused),
-            };
+            return Ok(());
         }
         if let Packet::PubAck(ack) = packet {
             let nobody = ack.reason == PubAckReason::NoMatchingSubscribers;

@@ -1,7 +1,7 @@
 //! The keeper of what boxes should hold: it publishes the manifests of the stock, retained, sends the chunks that boxes ask
 //! for, and notes what they report.
 //!
-//! It never makes or signs anything: whoever takes it over can withhold rosters, and neither read nor forge one.
+//! It holds no key that signs or opens a roster. An attacker who takes it over can withhold rosters, but neither read nor forge one.
 
 mod broker;
 mod sending;
@@ -14,22 +14,13 @@ use examgate::wire::keys::PublicKey;
 use examgate_fleet_core::{devices::Devices, stock::Stock};
 
 use self::broker::Keeper;
+use crate::line::BrokerArguments;
 
 /// What the keeper needs.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The broker's TLS address, its host as its certificate names it; an IPv6 address in brackets.
-    #[arg(long, value_name = "HOST:PORT")]
-    broker: String,
-    /// The authorities that may have issued the broker's certificate (PEM); all in the file count.
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// The keeper's certificate (PEM); its common name is `keeper`.
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
-    /// Its private key (PEM, PKCS#8).
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    broker: BrokerArguments,
     /// The stock that `examgate-fleet roster push` writes; made if there is none.
     #[arg(long, value_name = "DIR")]
     stock: PathBuf,
@@ -48,8 +39,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = Arc::new(Devices::read(&arguments.devices)?);
     let stock = Stock::open(&arguments.stock)?;
-    let files = (&*arguments.ca, &*arguments.cert, &*arguments.key);
-    let keeper = Keeper::new(&arguments.broker, files, devices, stock, arguments.roster_public_key.clone())?;
+    let keeper = Keeper::new(arguments.broker.line("keeper")?, devices, stock, arguments.roster_public_key.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
