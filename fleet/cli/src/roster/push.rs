@@ -199,13 +199,8 @@ fn imported(args: &Args) -> Result<Imported> {
     Ok(Imported { exam, entries, proctors, pepper })
 }
 
-#[expect(clippy::disallowed_methods, reason = "here the clock is read: what has expired is left out")]
-fn now() -> Timestamp {
-    Timestamp::now()
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (signing, now) = (Signing::open(&args.desk)?, now());
+    let (signing, now) = (Signing::open(&args.desk)?, crate::now());
     let imported = imported(args)?;
     let expires = match args.expires {
         Some(expires) => expires,
@@ -278,7 +273,7 @@ fn warn_of_templates(
 }
 
 pub(crate) fn withdraw(args: &WithdrawArgs) -> Result<()> {
-    let (signing, now) = (Signing::open(&args.desk)?, now());
+    let (signing, now) = (Signing::open(&args.desk)?, crate::now());
     let mut out = io::stdout().lock();
     for device in &args.device {
         let floor = signing.report(device)?.map_or(0, |reported| reported.serial);
