@@ -230,7 +230,7 @@ struct Appliance<'a> {
 impl Appliance<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
         let Self { config, environment, policy, edges, stores, pipeline } = self;
-        // First of all: whoever reads "ready" may stop the box at once, and it stops in order.
+        // Before all else: a program that reads "ready" may stop the box at once, and it must stop in order.
         let wait_for = |kind| signal(kind).context("signals cannot be waited for");
         let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
@@ -316,7 +316,7 @@ impl Appliance<'_> {
                 Some(office.open(&parts, config, &environment.keys(config), console, stop).await?)
             }
             (Some(_) | None, None) | (None, Some(_)) => {
-                // Whoever records ends when nobody submits any more.
+                // The recording thread ends when the last sender is dropped.
                 drop(submit);
                 None
             }

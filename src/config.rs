@@ -1,6 +1,6 @@
 //! TOML text to a validated [`Config`]. An error names the key, the value and what is allowed.
 //!
-//! Reads no file and no device: whoever starts the box reads the text and hands it over.
+//! Reads no file and no device: the caller reads the text and passes it in.
 
 mod fleet;
 mod pages;

@@ -24,7 +24,7 @@ use examgate::{
 };
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-/// Exam-room identity appliance: a card, a face, one answer at the door.
+/// The Examgate box: reads an ID card at the exam-room door, compares the face with the enrolled photo, and admits, denies or refers.
 #[derive(Parser)]
 #[command(
     version,
@@ -33,41 +33,42 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Log lines as JSON, one object a line.
+    /// Write the log as JSON, one object per line (to standard error).
     #[arg(long, global = true)]
     log_json: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the door until stopped.
+    /// Run the box: verify students at the door until SIGTERM or SIGINT.
     #[command(after_help = "Example:\n  examgate run --config /etc/examgate/door.toml")]
     Run {
         /// The box's configuration (TOML).
         #[arg(long)]
         config: PathBuf,
     },
-    /// Look at every part of the box: what is wrong, and how to mend it.
+    /// Check every part of the box and say what is wrong and how to fix it.
     #[command(
-        after_help = "Examples:\n  examgate doctor --config /etc/examgate/door.toml\n  examgate doctor --config door.toml --json | jq '.[] | select(.state != \"well\")'\n\nStop the box first if camera and reader are to be looked at: only one program can hold them."
+        after_help = "Examples:\n  examgate doctor --config /etc/examgate/door.toml\n  examgate doctor --config door.toml --json | jq '.[] | select(.state != \"well\")'\n\nThe exit code is 1 if a part is unwell. Stop the box first: only one program can hold the camera and the card reader."
     )]
     Doctor {
         /// The box's configuration (TOML).
         #[arg(long)]
         config: PathBuf,
-        /// As whom to look, where root asks: only what the service's user can open serves the box [default: examgate, or the owner of the
-        /// key folder where there is no such user].
+        /// Check with this user's permissions instead of root's, because the service runs as this user. Only root can choose another
+        /// user [default: examgate, or the owner of the key folder if there is no user examgate].
         #[arg(long, value_name = "NAME", conflicts_with = "tune")]
         user: Option<String>,
-        /// One JSON array instead of lines.
+        /// Print the findings as one JSON array.
         #[arg(long)]
         json: bool,
-        /// Measure instead which version of the embedder, which provider and how many threads suit this machine, and write it to the file
-        /// that `tuning` in the configuration names. Stop the box first: nothing is written where the times scatter.
+        /// Benchmark the embedder on this machine instead of checking the box: float or 8-bit net, execution provider, number of
+        /// threads. The fastest choice is written to the file that `tuning` in the configuration names. Stop the box first: if the
+        /// timings vary too much, nothing is written.
         #[arg(long, conflicts_with = "json")]
         tune: bool,
     },
-    /// Give the box another id: its events are kept, and those that wait for a receipt travel under the new id.
+    /// Change the id of the box. Its events are kept; events that wait for a receipt are sent under the new id.
     #[command(
         name = "change-id",
         after_help = "Set `device` in the configuration to the new id, stop the box, then:\n  examgate change-id --from door-1 --config /etc/examgate/door.toml"
@@ -76,18 +77,20 @@ enum Command {
         /// The box's configuration (TOML), with the new id.
         #[arg(long)]
         config: PathBuf,
-        /// The id that the box had.
+        /// The old id of the box.
         #[arg(long, value_name = "ID", value_parser = |text: &str| DeviceId::new(text))]
         from: DeviceId,
     },
-    /// Enrol this box with its fleet: it makes its own keys, which never leave it, and gets a certificate for a one-time code.
+    /// Enrol this box with its fleet: generate its keys on the box, and get its certificate with a one-time code.
     #[command(
-        after_help = "Example, with the code that `examgate-fleet device add` printed:\n  examgate provision --url https://fleet.example.edu:8443 --code 7KQ2-M9XA-…-…-…-… --keys /var/lib/examgate/keys --folder /etc/examgate\n\nIt prints the lines that the configuration needs. If it fails, the same command may be given again with the same code."
+        after_help = "Example, with the code that `examgate-fleet device add` printed:\n  examgate provision --url https://fleet.example.edu:8443 --code 7KQ2-M9XA-3HTD-W5RN-8PCB-VE4F --keys /var/lib/examgate/keys --folder /etc/examgate\n\nIt prints the lines to add to the configuration. If it fails, run the same command again with the same code."
     )]
     Provision(Box<ProvisionArguments>),
-    /// Play a scripted exam morning: real reader service, real broker, real collector.
+    /// Run a scripted demonstration of an exam morning with a real pcscd, a real MQTT broker and a real collector.
     #[cfg(feature = "sim")]
-    #[command(after_help = "Run it from the project's folder, after `make models pictures`; `make demo` does both.")]
+    #[command(
+        after_help = "Example:\n  examgate demo\n\nRun it from the project's folder, after `make models pictures`. `make demo` does both."
+    )]
     Demo(examgate::rig::demo::Arguments),
     /// The old name of `examgate-lab attacks`.
     #[cfg(feature = "sim")]
@@ -98,22 +101,22 @@ enum Command {
     },
 }
 
-/// How a new box finds its fleet, and where its keys go.
+/// Where to enrol a new box, and where to put its keys and certificates.
 #[derive(clap::Args)]
 struct ProvisionArguments {
-    /// The fleet's enrolment endpoint, https://HOST:PORT.
+    /// Address of the fleet's enrolment endpoint (`examgate-fleetd enrol`): https://HOST:PORT.
     #[arg(long)]
     url: String,
-    /// The one-time code: six groups of four letters and digits.
+    /// The one-time code that `examgate-fleet device add` printed: six groups of four letters and digits.
     #[arg(long)]
     code: String,
-    /// The public key of the fleet's root (64 hexadecimal digits), where it is known: no other fleet is taken then.
+    /// Accept only the fleet with this root public key (64 hexadecimal digits) [default: any fleet that proves the code].
     #[arg(long, value_name = "KEY")]
     root: Option<PublicKey>,
-    /// The folder of keys; made with mode 0700 if there is none.
+    /// The key folder; created with mode 0700 if it does not exist.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
-    /// Where certificate, authorities and trust document go.
+    /// The folder for the certificate, the CA certificates and the trust document.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
 }
@@ -207,4 +210,16 @@ fn log(arguments: &Arguments) -> Tail {
     let lines = if arguments.log_json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
     tracing_subscriber::registry().with(tail.clone()).with(lines.with_filter(filter)).init();
     tail
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        examgate::rig::examples::check(&Arguments::command());
+    }
 }

@@ -1,6 +1,6 @@
-//! Takes connections and holds each to its limits: what whoever serves pages does before it knows what is asked.
+//! Accepts connections and enforces their limits: timeouts, sizes, and connections per address. Used by every HTTP server here.
 //!
-//! Whoever is slow with a greeting, a request or an answer is dropped; beyond the limits of connections newcomers are
+//! A client that is slow with the TLS handshake, a request or an answer is dropped; beyond the limits of connections newcomers are
 //! closed at once, and one address cannot take all places. It cannot tell a crowd from an attacker with many addresses.
 
 use std::{
@@ -111,7 +111,7 @@ pub async fn serve<S, G>(
             }
         };
         let peer = address.ip().to_canonical();
-        // Nobody waits in line: whoever comes when all places are taken tries again.
+        // No queue: a client that comes when all places are taken must try again.
         let Ok(seat) = Arc::clone(&room).try_acquire_owned() else { continue };
         let Some(place) = Place::take(&places, peer, bounds.per_address) else { continue };
         // A failure only costs this one a few milliseconds.

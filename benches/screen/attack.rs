@@ -1,4 +1,4 @@
-//! Whom nobody invited: a flood of followers, connections by the thousand, heads that never end, handshakes for their own sake.
+//! Attackers: a flood of followers, connections by the thousand, heads that never end, handshakes for their own sake.
 //!
 //! All at once, on screen and console, as fast as two threads each can.
 

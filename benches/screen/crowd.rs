@@ -1,4 +1,4 @@
-//! Whom screen and console are meant for: pages that follow, a page that shows pictures, a proctor who signed in.
+//! Legitimate clients of screen and console: pages that follow, a page that shows pictures, a proctor who signed in.
 
 use std::{
     io::{Read as _, Write as _},

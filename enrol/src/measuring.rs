@@ -10,10 +10,10 @@ use crate::models::{self, ModelArgs};
 /// How a measurement is done and told.
 #[derive(clap::Args)]
 pub struct MeasuringArgs {
-    /// Prints JSON.
+    /// Prints the result as JSON.
     #[arg(long)]
     json: bool,
-    /// Threads [default: one a processor].
+    /// Number of threads [default: one per processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     #[command(flatten)]

@@ -15,7 +15,7 @@ use examgate::exit::Refusal;
 /// Which models to use.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// The folder `models` with `manifest.toml` and `ready/`; the runtime lies beside it in `runtime/`.
+    /// The folder with `manifest.toml` and `ready/`. The inference runtime is in the folder `runtime` next to it.
     #[arg(long, value_name = "DIR", default_value = "models")]
     models: PathBuf,
 }

@@ -1,6 +1,6 @@
 //! The light: every pattern on the lamps a configuration names, or on lamps that are not there.
 //!
-//! Never sees the lamps: whether a pattern looks as it should is for the eyes of whoever runs it.
+//! Never sees the lamps: the person who runs the test must check that each pattern looks right.
 
 use std::{
     path::Path,

@@ -1,4 +1,4 @@
-//! `align`: faces as the embedder sees them, as pictures: to look at, and to calibrate a quantised net with.
+//! `align`: writes aligned faces as pictures, to look at or to calibrate a quantised net.
 
 use std::{fs, path::PathBuf};
 
@@ -15,17 +15,17 @@ use examgate_enrol::{
 /// Side of an aligned face, pixels.
 const SIDE: u32 = 112;
 
-/// Writes the face nearest to the middle of each picture as the embedder sees it: 112 x 112 pixels, eyes, nose and mouth in place.
+/// Writes aligned faces as PNG files: the face nearest to the middle of each picture, 112 x 112 pixels, as the embedder gets it.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  examgate-lab align --images photos --out aligned")]
 pub(crate) struct Args {
-    /// Folder of pictures: JPEG or PNG. May be given several times.
+    /// Folder of pictures (JPEG or PNG). May be repeated.
     #[arg(long, value_name = "DIR", required = true)]
     images: Vec<PathBuf>,
-    /// Folder for the PNG files, numbered in the order of the pictures' names.
+    /// Output folder for the PNG files, numbered in the order of the pictures' names.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Takes only every so many pictures of a folder, for frames of a clip.
+    /// Takes only every Nth picture of a folder; useful for the frames of a clip.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     every: u16,
     #[command(flatten)]

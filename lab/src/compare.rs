@@ -17,20 +17,20 @@ use examgate_enrol::{
     models::{self, ModelArgs},
 };
 
-/// Says how alike the faces of two photos are, and what that means at the door.
+/// Compares the faces in two photos and says what the box would decide.
 ///
-/// The similarity is a cosine from -1 to 1, no probability. At the door several frames are fused, so one photo against another is
-/// only a hint. What is wrong with a photo is said, too: a similarity of a poor photo says little.
+/// The similarity is a cosine from -1 to 1, not a probability. The box fuses several camera frames, so the result for two photos is
+/// only an estimate. Defects of the photos are printed too: the similarity of a poor photo is not reliable.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  examgate-lab compare card.jpg door.jpg")]
 pub(crate) struct Args {
-    /// One photo: JPEG or PNG, one person.
+    /// The first photo (JPEG or PNG) of one person.
     #[arg(value_name = "A.jpg")]
     a: PathBuf,
-    /// The other photo.
+    /// The second photo.
     #[arg(value_name = "B.jpg")]
     b: PathBuf,
-    /// Prints JSON.
+    /// Prints the result as JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]

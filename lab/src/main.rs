@@ -1,4 +1,4 @@
-//! `examgate-lab`: arguments to one command to an exit code. Nothing else.
+//! `examgate-lab`: parses the arguments, runs one command, returns an exit code.
 
 mod align;
 mod attacks;
@@ -19,9 +19,9 @@ use clap::{Parser, Subcommand};
 use examgate::{domain::Timestamp, exit};
 use tracing_subscriber::EnvFilter;
 
-/// Examgate's laboratory: how well nets and rules tell people apart and notice attacks.
+/// Measures the accuracy of face verification and of presentation-attack detection, and calibrates thresholds.
 ///
-/// Exit codes: 0 done; 64 bad arguments or models; 65 bad data (a list, a picture); 1 anything else.
+/// Exit codes: 0 success; 64 bad arguments or models; 65 bad data (a list, a picture); 1 any other error.
 #[derive(Parser)]
 #[command(name = "examgate-lab", version)]
 struct Cli {
@@ -32,17 +32,17 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Compare(compare::Args),
-    /// Error rates over labelled pictures and clips.
+    /// Measures error rates on labelled pictures and clips.
     #[command(
         subcommand,
-        after_help = "Plots are SVG; a PNG of one: rsvg-convert -z 2 -o det.png det.svg (package librsvg2-bin)"
+        after_help = "Plots are SVG files. To convert one to PNG: rsvg-convert -z 2 -o det.png det.svg (package librsvg2-bin)"
     )]
     Evaluate(evaluate::Command),
     Calibrate(calibrate::Args),
     Align(align::Args),
     #[command(subcommand)]
     Selftest(selftest::Command),
-    /// Draw presentation attacks from stills and clips, to be played by `examgate-lab evaluate liveness`.
+    /// Draws presentation attacks (prints, phones, replays) from stills and clips, as input for `examgate-lab evaluate liveness`.
     #[command(
         after_help = "Examples:\n  examgate-lab attacks --out target/attacks\n  examgate-lab attacks --from portraits/ada.jpg --from clips/ada --kind replay-close --out attacks"
     )]
@@ -91,5 +91,10 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        examgate::rig::examples::check(&Cli::command());
     }
 }

@@ -1,5 +1,5 @@
-//! Looks at every part of a box, one after the other, and says of each what was found, and what to do where it is not well.
-//! One part's trouble never hides another's. Makes and changes nothing, and sees the box as the service's user does.
+//! Checks every part of a box, one after the other, and reports what was found and how to fix what is wrong.
+//! A failing part never hides another. It creates and changes nothing, and has the permissions of the service's user.
 
 mod broker;
 mod camera;

@@ -1,4 +1,4 @@
-//! The manifest, as it suits this machine, with every file it names checked.
+//! Loads the model manifest with this machine's tuning applied, and checks the hash of every file it names.
 //!
 //! Never opens a net.
 

@@ -102,7 +102,7 @@ impl Office {
                     Err(error) => return drop(tell.send(Err(error))),
                 };
                 let mut turns = interval(TURN);
-                // Whoever waited has gone when the box is shutting down already.
+                // The receiver is gone if the box is already shutting down.
                 let _ = tell.send(Ok(console.address()));
                 let mut serving = pin!(console.run());
                 loop {

@@ -1,6 +1,6 @@
-//! The parts of a running box: each one's end is told, each one beats, and whoever is silent for too long is named.
+//! Watches the parts (threads and tasks) of a running box: reports a part that ends, and a part that sends no heartbeat for too long.
 //!
-//! A part that panics or returns would otherwise be missed only by whoever waits for it, and nobody may. What follows from
+//! Without it, a part that panics or returns would go unnoticed unless another part waits for it. What follows from
 //! an end or a silence is for the composition root to say. Nothing here waits.
 
 use std::{

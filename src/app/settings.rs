@@ -1,4 +1,4 @@
-//! What each edge and the session are to be told, out of the configuration. One function an edge; nothing is opened here.
+//! Translates the configuration into the settings of each edge and of the session. One function per edge; opens nothing.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,8 +1,8 @@
-//! `doctor --tune`: which version of the embedder, which provider and how many threads suit this machine, measured here and written down.
+//! `doctor --tune`: measures which embedder variant, execution provider and number of threads are fastest on this machine, and saves that.
 //!
-//! Blocks a choice by chance: candidates run in turns, so that what else the machine does meets all of them; a candidate must be clearly
-//! faster than what the manifest names, in the median and in most of the rounds; and where the times scatter too much nothing is
-//! written. Does not judge what a stand-in loses: that was measured on people, and the manifest refuses those that lose too much.
+//! Guards against a choice by chance: candidates run in turns, so that other load affects all of them; a candidate must be clearly
+//! faster than what the manifest names, in the median and in most of the rounds; and if the timings vary too much, nothing is
+//! written. It does not judge the accuracy of a variant: the manifest holds what was measured, and refuses variants that lose too much.
 
 use std::{
     path::{Path, PathBuf},

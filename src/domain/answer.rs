@@ -11,7 +11,7 @@ pub struct Shown {
     pub answer: Answer,
     /// What the student could change, while they are looked at.
     pub hint: Option<Hint>,
-    /// What whoever is spoken to prefers to hear.
+    /// The preferred language of the student.
     pub language: Option<Language>,
     /// When the session gave the answer.
     pub since: MonoTime,
@@ -25,7 +25,7 @@ impl Shown {
     }
 }
 
-/// What light and screen say to whoever stands at the door.
+/// What light and screen show to the student at the door.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {

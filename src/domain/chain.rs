@@ -1,5 +1,5 @@
 //! The hash chain over a box's events: each link names the one before, so that nothing can be taken out, put in or
-//! reordered unseen. It shows tampering to whoever knows a later link; it does not prevent it.
+//! reordered unseen. It shows tampering to anyone who knows a later link; it does not prevent it.
 
 use std::fmt;
 

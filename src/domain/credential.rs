@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// HMAC-SHA256 of a card's identifier under the fleet's pepper: the only name a card has outside `edge::card`.
 ///
-/// It is a pseudonym, not anonymity: whoever holds the pepper can try all 2^32 four-byte identifiers.
+/// It is a pseudonym, not anonymity: a holder of the pepper can try all 2^32 four-byte identifiers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CardPseudonym(#[serde(with = "hex::serde")] [u8; 32]);

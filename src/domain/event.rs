@@ -10,7 +10,7 @@ use super::{
     Ruling, Shortfall, Similarity, StudentId, Timestamp, Undo,
 };
 
-/// UUIDv7: unique for ever, also over lost state.
+/// UUIDv7: unique across restarts and lost state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
@@ -147,7 +147,7 @@ pub enum EventKind {
 /// One recorded event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its own name, unique for ever.
+    /// Its unique id.
     pub id: EventId,
     /// When, by the wall clock.
     pub at: Timestamp,

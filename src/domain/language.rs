@@ -1,4 +1,4 @@
-//! Which language somebody prefers to be spoken to in.
+//! Preferred languages (BCP 47 tags).
 
 use serde::{Deserialize, Serialize};
 

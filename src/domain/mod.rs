@@ -1,4 +1,4 @@
-//! The words of Examgate: what a credential, a template, a roster, a decision and an event are.
+//! The domain types: credential, template, roster, decision, event.
 //!
 //! No I/O, no clock, no randomness: identifiers and times arrive from outside.
 

@@ -1,4 +1,4 @@
-//! The fleet's secret that turns a card's identifier into a pseudonym.
+//! The pepper: the fleet's secret key that turns a card's identifier into a pseudonym.
 
 use std::fmt;
 

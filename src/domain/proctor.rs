@@ -1,4 +1,4 @@
-//! Who watches over an exam, and the code that ties a tap at the box to a sign-in at the console.
+//! Proctors, and the one-time code that connects a tap at the box with a sign-in at the console.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! An error and everything behind it on one line. Displays in this program never repeat their source, so whoever logs or
+//! An error and everything behind it on one line. Displays in this program never repeat their source, so code that logs or
 //! shows an error writes it this way, once.
 
 use std::{error::Error, fmt};

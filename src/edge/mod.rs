@@ -1,5 +1,5 @@
 //! The outside world, one folder an edge. An edge uses `domain` and `wire`, never another edge. One file belongs to none: the
-//! `Clock` that whoever needs time is handed.
+//! `Clock` trait, which every part that needs the time gets as an argument.
 
 pub mod camera;
 pub mod card;

@@ -1,6 +1,6 @@
 //! From a host name to a TLS connection: every address of the name is tried, the next one as soon as one fails or is slow.
 //!
-//! RFC 8305 in short: addresses of both families in turn, a quarter of a second apart, and whoever is through first counts.
+//! RFC 8305 in short: addresses of both families in turn, a quarter of a second apart; the first that connects is used.
 
 use std::{io, net::SocketAddr, time::Duration};
 

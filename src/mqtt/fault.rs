@@ -27,8 +27,8 @@ pub enum LinkFault {
         #[source]
         refusal: TlsRefusal,
     },
-    /// Whoever answers does not speak TLS.
-    #[error("whoever answers at {broker} does not speak TLS: is that the broker's TLS port?")]
+    /// The peer does not speak TLS.
+    #[error("the server at {broker} does not speak TLS: is that the broker's TLS port?")]
     NotTls {
         /// Host and port.
         broker: String,

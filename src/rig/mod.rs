@@ -4,6 +4,8 @@
 pub mod certificates;
 #[cfg(feature = "device")]
 pub mod demo;
+#[cfg(feature = "device")]
+pub mod examples;
 pub mod mosquitto;
 pub mod pcscd;
 #[cfg(feature = "device")]

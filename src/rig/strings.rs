@@ -1,7 +1,7 @@
 //! Strings that a script pulls: files in a folder that a box built with `sim` follows instead of hardware.
 //!
 //! `clock` holds the wall-clock time (RFC 3339), `scene` what stands before the camera, `card` what lies on the reader
-//! (both JSON), `panic` the name of a part of the box that is to panic. Whoever pulls writes a new file and renames it into place.
+//! (both JSON), `panic` the name of a part of the box that is to panic. The puller writes a new file and renames it into place.
 
 use std::{
     fs, io,
@@ -95,7 +95,7 @@ pub enum Lying {
     Pulled,
 }
 
-/// What a script has set the wall clock to, for whoever asks without following; `None` before it has.
+/// What a script has set the wall clock to, for callers that do not follow changes; `None` if it has not been set.
 #[must_use]
 pub fn scripted_time(sim: &Sim) -> Option<Timestamp> {
     fs::read_to_string(sim.strings.join("clock")).ok()?.trim().parse().ok()

@@ -47,8 +47,8 @@ pub(super) enum Finding {
 }
 
 impl Evidence {
-    /// No evidence yet, in a tap whose faces so far fell short by `worst`: whoever follows a face whose doubt was left unanswered has
-    /// to be asked.
+    /// No evidence yet, in a tap whose faces so far fell short by `worst`: the next face after an unanswered challenge must
+    /// be challenged too.
     pub(super) fn after(worst: Option<Shortfall>) -> Self {
         Self { must_ask: worst >= Some(Shortfall::Unanswered), ..Self::default() }
     }

@@ -1,6 +1,6 @@
 //! What is settled at the tap, before anybody looks into the camera. The first reason that applies is the answer.
 //!
-//! Blocks whoever has no right to be here, or no way to be matched. Knows nothing of faces.
+//! Blocks a student who may not sit this exam here and now, and one without a usable template. It does not look at faces.
 
 use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
 use crate::domain::{CardProblem, CardStanding, Decision, History, Reason, Whereabouts};

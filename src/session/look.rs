@@ -51,7 +51,7 @@ impl Look {
 
     /// Another face has come. What the one before it came to is kept.
     fn replaced(&mut self, policy: &Policy) -> Result<(), Decision> {
-        // Whoever steps in while a challenge is being met has not met it.
+        // A person who steps in during a challenge has not met it.
         if self.challenge.is_some() {
             return Err(self.challenge_failed());
         }
@@ -107,8 +107,8 @@ impl Look {
         }
     }
 
-    /// The worst of the whole tap, once it has come to `decision`. Whoever breaks a look off, as by covering the lens, has not undone
-    /// what it showed, and has not met a challenge.
+    /// The worst of the whole tap, once it has come to `decision`. Breaking a look off, for instance by covering the lens, does not undo
+    /// what it showed, and does not meet a challenge.
     pub(super) fn worst(&self, decision: Decision, policy: &Policy) -> Option<Shortfall> {
         if decision == Decision::Admit {
             return self.tries.worst;

@@ -119,7 +119,7 @@ impl Session {
         &self.door.exam
     }
 
-    /// Whether a tap would be taken now. Whoever taps meanwhile taps again.
+    /// Whether a tap would be accepted now. A student who taps earlier must tap again.
     #[must_use]
     pub const fn takes_taps(&self) -> bool {
         matches!(self.state, State::Idle | State::Showing { .. })
@@ -129,7 +129,7 @@ impl Session {
         if self.takes_taps() { self.door.exam = exam } else { self.next = Some(exam) }
     }
 
-    /// What whoever stands at the door prefers to hear.
+    /// The preferred language of the student at the door.
     #[must_use]
     pub fn language(&self) -> Option<&Language> {
         match &self.state {
@@ -143,7 +143,7 @@ impl Session {
 
     fn card_tapped(&mut self, now: Now, tap: Tap, out: &mut Outputs) {
         match &mut self.state {
-            // One at a time: whoever taps meanwhile taps again when the light is back to idle. The next frame may say more.
+            // One student at a time: a tap in between is ignored, and the student taps again when the light is idle. The next frame may say more.
             State::Looking(look) => {
                 look.hint = Some(Hint::OneAtATime);
                 out.push(Output::Guide(look.hint));

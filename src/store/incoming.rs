@@ -1,7 +1,7 @@
 //! What the fleet sends before it is applied: sealed chunks by their digest, and the manifest in force.
 //!
 //! Chunks stay as they came, sealed to this box: the folder holds nothing that the disk alone can open. A file that is there is
-//! whole, since it got its name last; whoever reads it checks the digest anyway. It never opens or verifies what it keeps.
+//! whole, since it got its name last; the reader checks the digest anyway. It never opens or verifies what it keeps.
 
 use std::{
     fs::{self, File},

@@ -133,7 +133,7 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(source) => return Err(failed(source)),
         };
-        // Whoever has a database in WAL mode open holds a shared lock on it (SQLite, "File Locking And Concurrency"). Ours goes with `file`.
+        // A process that has a database in WAL mode open holds a shared lock on it (SQLite, "File Locking And Concurrency"). Ours goes with `file`.
         match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(false),
             Err(Errno::AGAIN | Errno::ACCESS) => Ok(true),

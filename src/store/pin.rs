@@ -1,6 +1,6 @@
 //! PINs of proctors: what may be one, and how it is kept.
 //!
-//! Kept as an Argon2id hash inside the encrypted roster. A PIN has few digits: whoever has roster and key together tries them all
+//! Kept as an Argon2id hash inside the encrypted roster. A PIN has few digits: an attacker who has the roster and its key can try them all
 //! in hours. What keeps it safe is that it opens nothing without the card, and that wrong ones are counted at the console.
 
 use std::fmt;

@@ -25,7 +25,7 @@ impl Probe {
     /// Looks at one frame: all faces; where there is one, its quality, its liveness, and if it is fit, its embedding.
     ///
     /// A defective frame is no evidence: neither likeness, liveness nor a change of face is judged, all stay as the frames before
-    /// left them; whoever steps in during it is noticed at the next fit frame.
+    /// left them; a person who steps in during it is noticed at the next usable frame.
     ///
     /// ```no_run
     /// # fn example(pipeline: &mut examgate::vision::Pipeline) -> Result<(), Box<dyn std::error::Error>> {

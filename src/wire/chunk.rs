@@ -1,7 +1,7 @@
 //! Sealed bytes in pieces that a broker takes, each named by its digest, and one more piece that lists them.
 //!
 //! The *index* is a chunk too: the digests of the others, in order. A manifest names the index alone, so it stays small
-//! however large the roster is. Whoever knows the index's digest can check every piece by itself, whoever brought it.
+//! however large the roster is. A receiver that knows the index's digest can check every chunk by itself, no matter who sent it.
 
 use super::digest::Digest;
 

@@ -1,4 +1,4 @@
-//! SHA-256 as a name: what has this digest is this content, whoever brought it.
+//! SHA-256 digests as names of content. Content that matches its digest is authentic, no matter who sent it.
 
 use std::fmt;
 

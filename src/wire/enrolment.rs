@@ -1,8 +1,8 @@
 //! How a new box and its fleet know each other: a one-time code that both hold, and two messages signed with keys made of it.
 //!
 //! The box signs what it asks for, and the fleet what it answers, each with a key of its own that only who knows the code
-//! can make; both name the TLS certificate that the box saw. So whoever stands between them can neither pass their messages on
-//! nor make any, and whoever listened learns nothing: 100 random bits cannot be guessed. The fleet keeps the public half of
+//! can make; both name the TLS certificate that the box saw. So a man in the middle can neither relay their messages
+//! nor make any, and an eavesdropper learns nothing: 100 random bits cannot be guessed. The fleet keeps the public half of
 //! the box's key alone, so what it keeps enrols no box.
 
 use std::{fmt, str::FromStr};
@@ -321,7 +321,7 @@ impl Answer {
         signed::sign(ANSWER, &SigningKey::from_seed(answers), cbor::to_vec(&payload))
     }
 
-    /// Reads the answer to the request with this `nonce`, from whoever knows the `code`, over the connection to `server`.
+    /// Reads the answer to the request with this `nonce`, made with the `code`, over the connection to `server`.
     ///
     /// # Errors
     /// When anything about it is not as [`Self::encode`] makes it.

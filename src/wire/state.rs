@@ -1,6 +1,6 @@
 //! What a box says of itself, retained on its `state` topic, and what the broker says for it when it is gone.
 //!
-//! It is not signed: whoever may write the topic, the broker included, can say it. Nothing is admitted or deleted on it.
+//! It is not signed: the broker, and every client that may write the topic, can forge it. Nothing is admitted or deleted on it.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Ten thousand connections to the console and as many to the screen of a running box, held open, with more coming all the time:
-//! the box decides as before, whoever was in step stays in step, and newcomers are served when it is over.
+//! the box decides as before, clients that were connected stay up to date, and newcomers are served when it is over.
 
 use std::{
     fs,

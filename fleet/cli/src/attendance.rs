@@ -1,4 +1,4 @@
-//! `examgate-fleet attendance`: who was in an exam, out of the ledger, signed; and whether a list is the one that was signed.
+//! `examgate-fleet attendance`: lists who was in an exam, from the ledger; signs a list, and verifies a signed list.
 
 mod print;
 
@@ -25,10 +25,10 @@ use jiff::tz::TimeZone;
 /// The end of the name of a list's signature.
 const SIGNATURE: &str = "sig";
 
-/// Lists who was in an exam: when and where each student was first admitted, what proctors ruled, and each refusal with its reason.
+/// Lists who was in an exam: each student's first admission (time and box), proctors' rulings, and refusals with their reasons.
 ///
-/// The list holds what the ledger holds now. A box that has not delivered yet is missing from it: `examgate-fleet events --incidents`
-/// names what is known to be missing. It is personal data; keep it as long as your rules for exam records say.
+/// The list contains what the ledger contains now. Events that a box has not delivered yet are missing from it; `examgate-fleet events
+/// --incidents` shows what is known to be missing. The list is personal data: keep it as long as your rules for exam records say.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -36,7 +36,7 @@ const SIGNATURE: &str = "sig";
   examgate-fleet attendance --exam MATH-UA-120-final --ledger ledger.db --ledger-key ledger.key
   examgate-fleet attendance --exam MATH-UA-120-final --ledger ledger.db --ledger-key ledger.key \\
     --csv --out attendance.csv --sign-key list.key
-  examgate-fleet attendance check attendance.csv --public-key 3f…"
+  examgate-fleet attendance check attendance.csv --public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -56,39 +56,40 @@ struct List {
     /// The exam.
     #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
     exam: ExamId,
-    /// The ledger.
+    /// The ledger file of the collector.
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
     /// The ledger's key: 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     ledger_key: PathBuf,
-    /// One row per student, for a spreadsheet.
+    /// Prints CSV with one row per student, for a spreadsheet.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Everything, as JSON.
+    /// Prints everything as JSON.
     #[arg(long)]
     json: bool,
-    /// Writes the list into this file, which must not exist yet [default: standard output].
+    /// Writes the list to this file, which must not exist yet [default: standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Signs the list with this Ed25519 seed (32 bytes or 64 hexadecimal digits), into the file of `--out` with `.sig` behind its name.
+    /// Signs the list with this Ed25519 seed (32 bytes or 64 hexadecimal digits). The signature goes to the file of `--out` with `.sig`
+    /// appended to its name.
     #[arg(long, value_name = "FILE", requires = "out")]
     sign_key: Option<PathBuf>,
-    /// The time zone of the table and the CSV, as the IANA calls it [default: this machine's]. JSON is in UTC.
+    /// Time zone of the table and the CSV, an IANA name such as America/New_York [default: this machine's]. JSON is in UTC.
     #[arg(long, value_name = "ZONE", value_parser = |text: &str| TimeZone::get(text))]
     time_zone: Option<TimeZone>,
 }
 
-/// Says whether a list is, to the last byte, the one that was signed.
+/// Verifies the signature of a list: exit code 0 if it is unchanged, 65 if not.
 #[derive(Args)]
 struct Check {
     /// The list.
     #[arg(value_name = "FILE")]
     list: PathBuf,
-    /// Its signature [default: the list's name with `.sig` behind it].
+    /// The signature file [default: the list's name with `.sig` appended].
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// The public half of the key that signs lists, 64 hexadecimal digits, as it was printed when a list was signed.
+    /// The public key (64 hexadecimal digits), as `attendance --sign-key` printed it.
     #[arg(long, value_name = "KEY")]
     public_key: PublicKey,
 }

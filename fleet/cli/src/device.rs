@@ -1,4 +1,4 @@
-//! `examgate-fleet device`: the boxes of a fleet, from the one-time code to the list of revoked certificates.
+//! `examgate-fleet device`: registers, lists and revokes the boxes of a fleet.
 
 use std::{
     io::{self, Write},
@@ -28,9 +28,9 @@ const RENEW: Duration = DAY.saturating_mul(30);
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Expects a new box and prints its one-time code. Given again, it makes a new code and ends the old one.
+    /// Registers a new box and prints its one-time enrolment code. Run again for the same box, it prints a new code and voids the old one.
     #[command(
-        after_help = "Example:\n  examgate-fleet device add --folder /var/lib/examgate-fleet --id door-1 --room SILVER-207\n\nType the code on the box: examgate provision --url https://HOST:8443 --code CODE … . Whoever has the code may be that box until it is used."
+        after_help = "Example:\n  examgate-fleet device add --folder /var/lib/examgate-fleet --id door-1 --room SILVER-207\n\nType the code on the box: examgate provision --url https://HOST:8443 --code CODE ...\nUntil the code is used, anyone who has it can enrol as this box: keep it secret."
     )]
     Add {
         #[command(flatten)]
@@ -38,38 +38,39 @@ pub(crate) enum Command {
         /// The box's id: letters, digits, '-', '_' and '.'
         #[arg(long, value_name = "ID", value_parser = |text: &str| DeviceId::new(text))]
         id: DeviceId,
-        /// The room whose door it guards.
+        /// The room whose door the box is at.
         #[arg(long, value_name = "ROOM", value_parser = |text: &str| RoomId::new(text))]
         room: RoomId,
-        /// For how many days the code can be used.
+        /// Days until the code expires.
         #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=90))]
         days: u32,
     },
-    /// Lists the boxes.
+    /// Lists the boxes with their state and certificate expiry.
     #[command(
         after_help = "Example:\n  examgate-fleet device list --folder /var/lib/examgate-fleet --json | jq '.[] | select(.state == \"added\")'"
     )]
     List {
         #[command(flatten)]
         place: Place,
-        /// One JSON array instead of lines.
+        /// Prints one JSON array.
         #[arg(long)]
         json: bool,
     },
     /// Shows one box and its certificates.
+    #[command(after_help = "Example:\n  examgate-fleet device show --folder /var/lib/examgate-fleet door-1")]
     Show {
         #[command(flatten)]
         place: Place,
         /// The box's id.
         #[arg(value_parser = |text: &str| DeviceId::new(text))]
         id: DeviceId,
-        /// One JSON object instead of lines.
+        /// Prints one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Shuts a box out: its code and certificates count no more. Give revoked.pem to the broker and restart it.
+    /// Revokes a box: its code and certificates become invalid. Then give revoked.pem to the broker and restart it.
     #[command(
-        after_help = "Example, for a stolen box:\n  examgate-fleet device revoke --folder /var/lib/examgate-fleet door-1\n  cp /var/lib/examgate-fleet/revoked.pem /etc/mosquitto/certs/ && systemctl restart mosquitto\n\nThe restart ends the connection that the box may have. Restart `examgate-fleetd collect`, too."
+        after_help = "Example, for a stolen box:\n  examgate-fleet device revoke --folder /var/lib/examgate-fleet door-1\n  cp /var/lib/examgate-fleet/revoked.pem /etc/mosquitto/certs/ && systemctl restart mosquitto\n\nThe restart closes the connection of the box if it is connected. Restart `examgate-fleetd collect` too."
     )]
     Revoke {
         #[command(flatten)]

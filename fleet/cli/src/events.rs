@@ -22,17 +22,20 @@ use examgate_fleet_core::{
 
 /// Which ledger, and how to show it.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  examgate-fleet events --ledger ledger.db --ledger-key ledger.key\n  examgate-fleet events --ledger ledger.db --ledger-key ledger.key --incidents\n  examgate-fleet events --ledger ledger.db --ledger-key ledger.key --json | jq -c 'select(.event.kind == \"ruling\")'"
+)]
 pub(crate) struct Arguments {
-    /// The ledger.
+    /// The ledger file of the collector.
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
-    /// The ledger's key.
+    /// The ledger's key: 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     ledger_key: PathBuf,
-    /// One JSON object a line, with everything that was recorded: personal data.
+    /// Prints one JSON object per line with all fields of the event. This is personal data.
     #[arg(long)]
     json: bool,
-    /// Only what somebody has to look at: chains that forked, events that are missing, since when and for how long.
+    /// Prints only the incidents that need attention: forked chains and missing events, since when and for how long.
     #[arg(long)]
     incidents: bool,
 }

@@ -1,4 +1,4 @@
-//! `examgate-fleet init`: founds a fleet and says what to keep where.
+//! `examgate-fleet init`: creates the keys of a new fleet and prints where to keep them.
 
 use std::{
     io::{self, Write},
@@ -11,13 +11,13 @@ use crate::trust::Passphrase;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  examgate-fleet init --folder /var/lib/examgate-fleet --name \"Exams of Example University\"\n\nIt asks for the passphrase of the root; six random words are a good one. Nothing that is there is overwritten."
+    after_help = "Example:\n  examgate-fleet init --folder /var/lib/examgate-fleet --name \"Exams of Example University\"\n\nIt asks for the passphrase that encrypts the root key; use six random words. It never overwrites existing files."
 )]
 pub(crate) struct Arguments {
-    /// The fleet's folder, made if there is none.
+    /// The fleet's folder; created if it does not exist.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
-    /// The fleet's name, as its issuer's certificates say it.
+    /// The fleet's name, which goes into the issuer's certificate.
     #[arg(long, default_value = "Examgate fleet")]
     name: String,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `examgate-fleet issue`: certificates for what is no box, with a key made here.
+//! `examgate-fleet issue`: certificates and private keys for brokers and services. (Boxes make their own keys.)
 
 use std::{
     io::{self, Write},
@@ -20,13 +20,13 @@ pub(crate) struct Arguments {
     /// The fleet's folder.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
-    /// The certificate's name. At a broker it is the client's user name, which the ACL goes by.
+    /// Common name of the certificate. The broker uses it as the client's user name, which its ACL checks.
     #[arg(long)]
     name: DeviceName,
-    /// A host name or address of the server; may be repeated. Without any the certificate is a client's.
+    /// Host name or IP address of the server (subject alternative name). May be repeated. Without it, a client certificate is issued.
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
-    /// Where to write: OUT.pem and OUT.key.
+    /// Path of the two output files, without extension: PATH.pem (certificate) and PATH.key (private key).
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
 }

@@ -1,6 +1,6 @@
-//! Where the keys are: the folder with their shares, and the credentials with what they are sealed by.
+//! Arguments that say where keys are: the key folder with wrapped keys, and the credentials with the root key that unwraps them.
 //!
-//! What a key opens is the caller's business.
+//! It opens no database.
 
 use std::{
     fs,
@@ -23,11 +23,11 @@ const CREDSTORES: [&str; 4] =
 /// Which keys to use.
 #[derive(clap::Args)]
 pub(crate) struct KeyArgs {
-    /// The folder of keys.
+    /// The key folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) keys: PathBuf,
-    /// The folder of systemd credentials; root.key and pepper.key are taken from there if they are there
-    /// [default: $CREDENTIALS_DIRECTORY, as `examgate-with-keys` sets it].
+    /// Folder of systemd credentials; root.key and pepper.key in it take precedence over --keys
+    /// [default: $CREDENTIALS_DIRECTORY, which `examgate-with-keys` sets].
     #[arg(long, value_name = "DIR")]
     pub(crate) credentials: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `examgate-fleet`: arguments to one command to an exit code. Nothing else.
+//! `examgate-fleet`: parses the arguments, runs one command, returns an exit code.
 
 mod attendance;
 mod device;
@@ -21,9 +21,9 @@ use clap::{Parser, Subcommand};
 use examgate::{domain::Timestamp, exit};
 use tracing_subscriber::EnvFilter;
 
-/// Examgate's fleet side: prepares exams and shows what the doors reported.
+/// Manages an Examgate fleet: keys, boxes, rosters and proctors; and shows the events that the boxes delivered.
 ///
-/// Exit codes: 0 done; 64 bad arguments, keys or models; 65 bad data (a CSV, a photo); 1 anything else.
+/// Exit codes: 0 success; 64 bad arguments, keys or models; 65 bad data (a CSV, a photo); 1 any other error.
 #[derive(Parser)]
 #[command(name = "examgate-fleet", version)]
 struct Cli {
@@ -33,24 +33,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Rosters: who sits which exam, with which card and which face.
+    /// Manages rosters: the students of an exam, with their cards and face templates.
     #[command(subcommand)]
     Roster(roster::Command),
-    /// Proctors: who may sign in at the console of an exam's box.
+    /// Manages proctors: who may sign in to the console of a box.
     #[command(subcommand)]
     Proctor(proctor::Command),
     Attendance(attendance::Arguments),
-    /// Founds a fleet: its root, its issuer, its keys and its first trust document.
+    /// Creates a fleet: the root key, the issuer's certificate, the signing keys and the first trust document.
     Init(init::Arguments),
-    /// Boxes: expects a new one, lists them, shuts one out.
+    /// Manages boxes: registers, lists and revokes them.
     #[command(subcommand)]
     Device(device::Command),
-    /// The fleet's keys that count: shows them, changes one, revokes one.
+    /// Manages the fleet's keys: lists, rotates and revokes them.
     #[command(subcommand)]
     Trust(trust::Command),
-    /// Issues a certificate and its key for a broker or a service; boxes get theirs by `device add`.
+    /// Issues a TLS certificate and its private key for a broker or a service. (Boxes get theirs with `device add` and `provision`.)
     Issue(issue::Arguments),
-    /// Shows what was collected.
+    /// Lists the events in the ledger, or the incidents found in them.
     Events(events::Arguments),
     #[command(flatten)]
     Moved(moved::Command),
@@ -109,6 +109,11 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        examgate::rig::examples::check(&Cli::command());
     }
 
     #[test]

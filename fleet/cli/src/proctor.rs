@@ -27,17 +27,23 @@ const LONGEST_NAME: usize = 80;
 /// What to do with proctors.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Lets a proctor sign in at the console of an exam's box, or changes their name, card and PIN.
+    /// Adds a proctor, who may then sign in to the console of the exam's boxes; or changes their name, card and PIN.
     #[command(after_help = "Example:
   examgate-fleet proctor add --exam MATH-UA-120-2026-12-14 --id aokafor --name 'A. Okafor' \\
     --card 04A1B2C3D4E5F6 --store state --keys keys
 
-The PIN is asked for, or read as one line from standard input: six to twelve digits. Import the exam's roster first; proctors
-stay when it is imported again.")]
+The command asks for the PIN (six to twelve digits), or reads it as one line from standard input. Import the exam's roster first;
+proctors are kept when it is imported again.")]
     Add(Add),
-    /// Takes a proctor away.
+    /// Removes a proctor.
+    #[command(
+        after_help = "Example:\n  examgate-fleet proctor remove --exam MATH-UA-120-2026-12-14 --id aokafor --store state --keys keys"
+    )]
     Remove(Remove),
     /// Lists the proctors of an exam.
+    #[command(
+        after_help = "Example:\n  examgate-fleet proctor list --exam MATH-UA-120-2026-12-14 --store state --keys keys"
+    )]
     List(Place),
 }
 
@@ -61,16 +67,16 @@ pub(crate) struct Add {
     /// The proctor's id on campus: letters, digits, '-', '_' and '.'
     #[arg(long, value_name = "ID", value_parser = |text: &str| ProctorId::new(text))]
     id: ProctorId,
-    /// What colleagues call them.
+    /// Their display name, for the console and the attendance list.
     #[arg(long)]
     name: String,
     /// The number of their card.
     #[arg(long, value_name = "NUMBER")]
     card: String,
-    /// How the number is written: hex, hex-reversed, decimal or decimal-reversed.
+    /// Format of the card number: hex, hex-reversed, decimal or decimal-reversed.
     #[arg(long, value_name = "FORM", default_value = "hex")]
     card_form: UidForm,
-    /// The fleet's pepper [default: pepper.key among the credentials, else in --keys].
+    /// File of the fleet's pepper [default: pepper.key from the credentials or from --keys].
     #[arg(long, value_name = "FILE")]
     pepper: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `examgate-fleet trust`: which keys of the fleet count, and new versions of that, signed with the root's secret key.
+//! `examgate-fleet trust`: shows the trust document, which lists the fleet's valid keys, and makes new versions of it, signed by the root key.
 
 use std::{
     fs,
@@ -21,35 +21,35 @@ use zeroize::Zeroizing;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Lists the keys, from when to when they count, and which are revoked.
+    /// Lists the keys with their validity periods, and the revoked ones.
     #[command(after_help = "Example:\n  examgate-fleet trust show --folder /var/lib/examgate-fleet --json")]
     Show {
         /// The fleet's folder.
         #[arg(long, value_name = "DIR")]
         folder: PathBuf,
-        /// One JSON object instead of lines.
+        /// Prints one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Makes a new key; the old one counts for 30 days more, an issuer until its own end.
+    /// Generates a new key. The old key stays valid for 30 days; an old issuer stays valid until its certificate expires.
     #[command(
-        after_help = "Example, with the root's medium mounted:\n  examgate-fleet trust rotate receipt --folder /var/lib/examgate-fleet --root /media/safe/root.age"
+        after_help = "Example, with the medium of the root key mounted:\n  examgate-fleet trust rotate receipt --folder /var/lib/examgate-fleet --root /media/safe/root.age"
     )]
     Rotate {
-        /// What the key is for.
+        /// Purpose of the key.
         key: Named,
-        /// The new issuer's name, as its certificates say it.
+        /// Name in the certificate of the new issuer.
         #[arg(long, default_value = "Examgate fleet")]
         name: String,
         #[command(flatten)]
         root: Root,
     },
-    /// Revokes a key at once: boxes that hold the new document believe it no more.
+    /// Revokes a key at once: boxes that have the new trust document reject it.
     #[command(
-        after_help = "Example:\n  examgate-fleet trust revoke 5f2c9a01 --folder /var/lib/examgate-fleet --root /media/safe/root.age\n\nRotate the key first, or nothing counts for its purpose."
+        after_help = "Example:\n  examgate-fleet trust revoke 5f2c9a01 --folder /var/lib/examgate-fleet --root /media/safe/root.age\n\nRotate the key first; otherwise no valid key is left for its purpose."
     )]
     Revoke {
-        /// The beginning of the key's id, eight digits or more.
+        /// The first digits of the key's id, at least eight, as `trust show` prints it.
         id: String,
         #[command(flatten)]
         root: Root,
@@ -86,7 +86,7 @@ impl From<Named> for Purpose {
 /// Where the root's passphrase comes from.
 #[derive(clap::Args)]
 pub(crate) struct Passphrase {
-    /// A file whose first line is the root's passphrase [default: asked for, or the first line of standard input].
+    /// File whose first line is the root's passphrase [default: asks for it, or reads the first line of standard input].
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -121,7 +121,7 @@ pub(crate) struct Root {
     /// The fleet's folder.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
-    /// The root's secret key [default: offline/root.age in the folder].
+    /// File of the root's secret key [default: offline/root.age in --folder].
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
     #[command(flatten)]

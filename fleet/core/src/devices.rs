@@ -1,4 +1,4 @@
-//! Which boxes are enrolled, and by which key each signs.
+//! The list of enrolled boxes, with the public key of each.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,5 +1,5 @@
-//! Incidents: what somebody has to look at, because a healthy box and a working delivery never show it. They do not change what
-//! is receipted.
+//! Incidents: findings that need attention, because they never occur with a healthy box and a working delivery. They do not change
+//! which events are receipted.
 
 use std::{fmt, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The fleet's certificate issuer: certificates for boxes out of their requests, for brokers and services, and the list of
 //! those that were revoked.
 //!
-//! Of a request only the public key counts, once its signature shows that the secret half is there; every name is set here.
+//! From a request it takes only the public key, after it has checked the request's signature; all names are set here.
 //! It reads no clock and keeps nothing.
 
 use std::{net::IpAddr, time::Duration};

@@ -1,6 +1,6 @@
-//! The fleet as data and plans, below its service and its commands: what is enrolled, what was reported.
+//! The data model of the fleet, shared by its service and its commands: enrolled boxes, collected events, rosters to send.
 //!
-//! It names no broker, reads no clock and never looks at a face.
+//! It does not use a broker, a clock or the nets.
 
 pub mod attendance;
 pub mod devices;

@@ -1,6 +1,6 @@
 //! The root's secret key, which signs trust documents: locked with a passphrase, in the shape that `age -d` opens.
 //!
-//! It belongs on a medium that is in no machine but while it signs.
+//! Keep it on an offline medium, and connect that only to sign.
 
 use std::io::Read as _;
 

@@ -1,7 +1,7 @@
-//! New versions of the trust document: a key joins an old one, or counts no more.
+//! New versions of the trust document: a key is added beside the old one, or revoked.
 //!
-//! The root's secret key is handed in and not kept. A new document is in place before the new key is: until boxes hold the
-//! document, the old key goes on.
+//! The root's secret key is handed in and not kept. The new document is written before the new key: until boxes have the
+//! document, the old key stays in use.
 
 use std::{fs, time::Duration};
 

@@ -21,16 +21,16 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Which broker, and by which certificates.
 #[derive(Debug, Args)]
 pub(crate) struct BrokerArguments {
-    /// The broker's TLS address, its host as its certificate names it; an IPv6 address in brackets.
+    /// Address of the broker's TLS listener. HOST must be in the broker's certificate; put an IPv6 address in brackets.
     #[arg(long, value_name = "HOST:PORT")]
     broker: String,
-    /// The authorities that may have issued the broker's certificate (PEM); all in the file count.
+    /// CA certificates that the broker's certificate is checked against (PEM). The file may hold several.
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// The certificate of this role (PEM); its common name is `collector` or `keeper`.
+    /// Client certificate of this role (PEM). Its common name is `collector` or `keeper`.
     #[arg(long, value_name = "FILE")]
     cert: PathBuf,
-    /// Its private key (PEM, PKCS#8).
+    /// Private key of the client certificate (PEM, PKCS#8).
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `examgate-fleetd`: the fleet's standing side. Arguments to one role to an exit code.
+//! `examgate-fleetd`: the services of a fleet. Parses the arguments, runs one role, returns an exit code.
 
 mod collect;
 mod enrol;
@@ -14,9 +14,9 @@ use clap::{Parser, Subcommand};
 use examgate::exit;
 use tracing_subscriber::EnvFilter;
 
-/// Examgate's fleet service: what stands between the broker and the fleet's managers.
+/// The services of an Examgate fleet: collect events, enrol boxes, deliver rosters.
 ///
-/// Exit codes: 0 told to stop; 64 bad arguments; 1 anything else.
+/// Exit codes: 0 stopped by SIGINT or SIGTERM; 64 bad arguments; 1 any other error.
 #[derive(Parser)]
 #[command(name = "examgate-fleetd", version)]
 struct Cli {
@@ -26,11 +26,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Receives the boxes' events, keeps them, and tells the boxes so.
+    /// Collects the boxes' events: verifies them, commits them to the ledger and sends receipts.
     Collect(collect::Arguments),
-    /// Enrols new boxes by one-time codes and issues their certificates.
+    /// Enrols new boxes that have a one-time code, and issues their certificates (HTTPS endpoint).
     Enrol(enrol::Arguments),
-    /// Keeps boxes supplied with the rosters that they should hold.
+    /// Delivers pushed rosters to the boxes, and records what the boxes report.
     Keep(keep::Arguments),
 }
 
@@ -68,5 +68,10 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_parse() {
+        examgate::rig::examples::check(&Cli::command());
     }
 }

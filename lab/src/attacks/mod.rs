@@ -1,7 +1,7 @@
-//! `examgate-lab attacks`: a bench of drawn presentation attacks, as folders of frames that `examgate-lab evaluate liveness` plays.
+//! `examgate-lab attacks`: draws presentation attacks as folders of frames, which `examgate-lab evaluate liveness` plays.
 //!
 //! Each face of each still, and each clip, is put on every carrier that suits it and moved in every way. Folders are
-//! KIND/PICTURE/MOVEMENT. What is drawn and what is not, `scene.rs` tells.
+//! KIND/PICTURE/MOVEMENT. `scene.rs` says which effects are drawn and which are not.
 
 mod scene;
 
@@ -19,22 +19,22 @@ use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops};
 pub(crate) use self::scene::{Carrier, Movement, SIZE, draw};
 use examgate::vision::{Bounds, Colour, Image, ImageView, Manifest, Options, Pipeline, decode_file};
 
-/// What is drawn.
+/// What to draw.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Stills, and folders of numbered frames [default: the test pictures].
+    /// A still, or a folder of numbered frames, to draw attacks from. May be repeated [default: the test pictures].
     #[arg(long, value_name = "PATH")]
     from: Vec<PathBuf>,
-    /// Where the sequences go; the folder must not exist yet.
+    /// Output folder; it must not exist yet.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Frames a sequence, 30 a second.
+    /// Number of frames per sequence, at 30 frames per second.
     #[arg(long, default_value_t = 80, value_name = "N")]
     frames: usize,
-    /// Only these kinds of attack.
+    /// Draws only this kind of attack. May be repeated [default: all kinds].
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// The project's folder, with models and test pictures.
+    /// The project's folder, which holds models/ and the test pictures.
     #[arg(long, default_value = ".", value_name = "DIR")]
     project: PathBuf,
 }

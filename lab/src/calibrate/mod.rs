@@ -16,44 +16,52 @@ use examgate_enrol::{faces, measuring::MeasuringArgs};
 
 use crate::dataset::labelled::Labelled;
 
-/// Finds thresholds for the decision rule from labelled pictures, with confidence intervals.
+/// Calibrates the thresholds of the decision rule on labelled pictures, with confidence intervals.
 ///
-/// A folder inside DIR is a person; a picture is looked at alone, as by `evaluate verification`. Printed are: the similarity at
-/// false match rates of 1e-2, 1e-3 and 1e-4 over all comparisons of two people, each with the 95 % interval of a bootstrap over
-/// people; the false accept rate of whole taps, played through the shipped rule with every person at every other's place; the people
-/// most often taken for others; and, where groups are given, the false match rate inside each group, since an impostor borrows the card
-/// of somebody like them.
+/// Each folder inside DIR holds the pictures of one person. Each picture is one sample, as in `evaluate verification`. The command prints:
 ///
-/// A rate is refused when there is too little data for it, and the number of people needed is printed: at least 30 pairs of people must
-/// be expected to match falsely (the rule of 30 of ISO/IEC 19795-1), and the upper end of the interval must be below twice the rate.
+/// - the similarity at false match rates (FMR) of 1e-2, 1e-3 and 1e-4 over all comparisons of two different people, each with a 95 %
+///   interval from a bootstrap over people;
 ///
-/// A similarity is no probability: 0.5 does not mean half sure.
+/// - the false accept rate of whole taps: the decision rule of the box is run with every person as an impostor for every other person;
+///
+/// - the people who are falsely matched most often;
+///
+/// - with --groups, the false match rate inside each group. An impostor will borrow the card of somebody who looks like them, so this
+///   rate matters more than the overall rate.
+///
+/// If there is too little data for a rate, no threshold is given for it, and the number of people needed is printed. At least 30 pairs of
+/// people must be expected to match falsely (the rule of 30 of ISO/IEC 19795-1), and the upper end of the interval must be below twice
+/// the rate.
+///
+/// A similarity is not a probability: 0.5 does not mean 50 % certain.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on:
   examgate-lab calibrate --images people --report calibration --write thresholds.toml")]
 pub(crate) struct Args {
-    /// Where the pictures are: one folder a person.
+    /// Folder of pictures, with one subfolder per person.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Only the pictures that this CSV names (columns img1,img2,same).
+    /// Uses only the pictures named in this CSV (columns img1,img2,same).
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-    /// CSV with the columns person,group; a person is a folder's name.
+    /// CSV with the columns person,group, where person is the name of a subfolder.
     #[arg(long, value_name = "FILE")]
     groups: Option<PathBuf>,
-    /// The substitute embedder used at the door (for instance the 8-bit one); photos are embedded by the manifest's embedder.
+    /// Alternative embedder for camera frames, for instance the 8-bit one. Photos always use the manifest's embedder.
     #[arg(long, value_name = "NET")]
     probe: Option<String>,
-    /// False accept rate of a whole tap that `admit` must keep.
+    /// Highest false accept rate of a whole tap; the `admit` threshold is chosen to meet it.
     #[arg(long, value_name = "RATE", default_value_t = 1e-4, value_parser = rate)]
     accept_rate: f64,
-    /// False match rate of one comparison from which on the proctor decides.
+    /// Highest false match rate of one comparison; the `refer` threshold is chosen to meet it. Below it a tap is denied.
     #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = rate)]
     refer_rate: f64,
     /// Writes calibration.json and calibration.md into this folder.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
-    /// Writes thresholds for the model manifest, with what they belong to and where they come from; refused if there is too little data.
+    /// Writes the thresholds in the format of the model manifest, with the nets they apply to and their origin. Refused if there is too
+    /// little data.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `evaluate fusion`: what fusing frames and a second enrolment photo bring.
+//! `evaluate fusion`: how much fusing frames and a second enrolment photo reduce the error rate.
 //!
 //! Embeddings live only while it runs.
 
@@ -40,23 +40,25 @@ const RATE: f64 = 10.0;
 /// People below whom an interval over them says nothing.
 const FEW: usize = 20;
 
-/// Measures what fusing frames and a second enrolment photo bring.
+/// Measures how much fusing several frames, and a second enrolment photo, reduce the error rate.
 ///
-/// Frames are fused as at the door, weighted, into one probe; a probe is compared with the nearest of a person's photos. Of `--images`,
-/// people with enough pictures take part: the first two are their photos, as many neighbours of the others as a line says are fused. Of
-/// `--clips`, each is a person: photos are the most frontal frames of its last quarter, frames come from before, ten a second.
+/// Frames are fused into one probe by a weighted mean, as in the box. A probe is compared with a person's photos, and the highest
+/// similarity counts. With `--images`, a person's first two pictures are the enrolment photos, and the other pictures are the frames;
+/// people with too few pictures are left out. With `--clips`, each clip is one person: the enrolment photos are the most frontal frames of
+/// the last quarter, and the frames come from the part before it, ten per second.
 ///
-/// The lines of one block rest on the same people and the same probes, so that they can be compared; the gain is against one photo and
-/// one frame, with the 95 % interval of a bootstrap over people where there are enough. Press photos of one person differ more than
-/// frames of a clip: fusing those brings more than it does at a door, and a clip's frames are taken a minute after its photo.
+/// All lines of one block use the same people and the same probes, so they can be compared with each other. The gain is relative to one
+/// photo and one frame, with a 95 % interval from a bootstrap over people if there are enough of them. Both kinds of data are biased:
+/// press photos of one person differ more than camera frames do, so fusing them gains more than in a real exam; and the frames of a clip
+/// are taken within a minute of its photo, so a clip shows fewer errors.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on, and clips/bob.mp4:
   examgate-lab evaluate fusion --images people --clips clips --plots plots")]
 pub(crate) struct Args {
-    /// Where pictures are: one folder a person.
+    /// Folder of pictures, with one subfolder per person.
     #[arg(long, value_name = "DIR", required_unless_present = "clips")]
     images: Option<PathBuf>,
-    /// Where clips are: one person each. May be given several times.
+    /// Folder of clips, one person per clip. May be repeated.
     #[arg(long, value_name = "DIR")]
     clips: Vec<PathBuf>,
     /// Writes error-by-frames.svg into this folder.

@@ -1,6 +1,6 @@
-//! Whether an enrolment photo with a short embedding is a poor one: the limit from one half of the people, what it is worth on the other.
+//! Whether an enrolment photo with a short embedding is poor: chooses the limit on one half of the people and tests it on the other.
 //!
-//! Lengths and comparisons in, rates out.
+//! Pure arithmetic: lengths and comparisons in, rates out.
 
 use serde::Serialize;
 

@@ -21,20 +21,20 @@ use examgate_enrol::{
 /// False match rates at which both are compared.
 const RATES: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
-/// Measures on labelled pictures what a faster substitute for the embedder loses.
+/// Measures how much accuracy a faster alternative embedder (for instance 8-bit) loses.
 ///
-/// Every picture is a frame at the door, embedded by either net, against every other as an enrolment photo, embedded by the manifest's
-/// embedder. At each false match rate both nets are put to their own threshold, and the false non-match rates are compared; the interval
-/// of the difference comes from a paired bootstrap: people are drawn, and both nets are judged on the same draw. The lines for the
-/// manifest are those of the rate where the upper end of the difference is highest.
+/// Every picture is a camera frame, embedded by both nets, and is compared with every other picture as an enrolment photo, embedded by
+/// the manifest's embedder. At each false match rate each net gets its own threshold, and the false non-match rates are compared. The
+/// interval of the difference comes from a paired bootstrap over people: each resample is used for both nets. The lines printed for the
+/// manifest belong to the false match rate at which the upper end of the difference is highest.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on:
   examgate-lab evaluate precision --images people --candidate mobilefacenet-int8")]
 pub(crate) struct Args {
-    /// Where the pictures are: one folder a person.
+    /// Folder of pictures, with one subfolder per person.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// The substitute's name in the manifest.
+    /// Name of the alternative embedder in the manifest.
     #[arg(long, value_name = "NET")]
     candidate: String,
     #[command(flatten)]

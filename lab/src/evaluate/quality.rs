@@ -1,4 +1,4 @@
-//! `evaluate quality`: what the quality measures say of pictures, and whether what they say foretells failed comparisons.
+//! `evaluate quality`: the distribution of the quality measures, and whether they predict false non-matches.
 //!
 //! Embeddings live only while it runs.
 
@@ -28,20 +28,25 @@ use examgate_enrol::{
     measuring::MeasuringArgs,
 };
 
-/// Measures the quality of faces, and whether it foretells failure.
+/// Measures image quality, and whether it predicts false non-matches.
 ///
-/// Printed is how each measured property is distributed over the pictures, in its unit, and how many pictures have which defect by the
-/// limits for frames at the door. Where folders inside DIR are people with several pictures, also the error-versus-discard curve of
-/// each property and of the one number that frames are weighed with: the false non-match rate at the manifest's `admit` threshold when
-/// the pictures it calls worst are left out, over every picture as a frame against every other of the same person as an enrolment
-/// photo. `foretells` means that leaving out the worst fifth makes fewer fail, with 95 % confidence over people; `silent` that this
-/// cannot be told. Last comes the limit of the embedding's length below which an enrolment photo is called poor, chosen on every other
-/// person, and what it is worth on those between them.
+/// The command prints the distribution of each quality measure over the pictures, in its unit, and the number of pictures with each
+/// defect, by the limits for camera frames.
+///
+/// If the subfolders of DIR are people with several pictures each, it also prints an error-versus-discard curve for each measure, and for
+/// the weight that the box gives a frame: the false non-match rate at the manifest's `admit` threshold after the worst pictures by that
+/// measure are discarded. Every picture is compared, as a camera frame, with every other picture of the same person, as an enrolment
+/// photo. `foretells` means that discarding the worst fifth lowers the error rate, with 95 % confidence over people. `silent` means that
+/// the data do not show a change.
+///
+/// Last comes the limit for the length of the embedding, below which an enrolment photo is called poor. The limit is chosen on one half of
+/// the people and tested on the other half.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on:
   examgate-lab evaluate quality --images people --plots plots")]
 pub(crate) struct Args {
-    /// Where the pictures are: one folder a person, or all in one folder if it is not known whose they are.
+    /// Folder of pictures, with one subfolder per person. Without subfolders the people are unknown, and only the distributions are
+    /// printed.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
     /// Writes distributions.svg and error-versus-discard.svg into this folder.

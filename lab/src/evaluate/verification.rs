@@ -26,31 +26,32 @@ use examgate_enrol::{
 
 /// Measures verification on labelled pairs: accuracy, FMR, FNMR and TAR at given FAR.
 ///
-/// Each image is looked at alone: faces are detected, and the one nearest to the image's middle is aligned and embedded. Two kinds of
-/// comparison are measured. `as enrolled`: both images as enrolment photos (several views averaged). `at the door`: the first image as
-/// one frame at the door (one view), the second as an enrolment photo. A comparison matches when its cosine is at least the threshold.
+/// In each image, the face nearest to the middle is detected, aligned and embedded. Two kinds of comparison are measured. `as enrolled`:
+/// both images are enrolment photos (an average of several views). `at the door`: the first image is one camera frame (one view), the
+/// second an enrolment photo. Two images match if their cosine similarity is at least the threshold.
 ///
-/// `accuracy` is over the pairs of the file: with folds, each fold is judged at the threshold that is best on the other folds, and mean
-/// and standard deviation over the folds are given; without, it is that of the single best threshold on these pairs. All other numbers
-/// are over all comparisons of the images named, the person being the image's parent folder (over the pairs alone, if the folders
-/// contradict the labels): FMR and FNMR at the manifest's `admit` threshold, TAR at the smallest threshold whose FAR is at most the one
-/// named (equal scores are refused together), and of the mated comparisons at the door the shares that the manifest's thresholds admit,
-/// refer and deny. A comparison with an image in which no face was found counts as a non-match.
+/// `accuracy` uses only the pairs in the file. With folds, each fold is scored at the threshold that is best on the other folds, and the
+/// mean and standard deviation over the folds are printed. Without folds, it is the accuracy at the single best threshold.
+///
+/// All other numbers use every comparison of the images named in the file; the parent folder of an image is its person. (If the folders
+/// contradict the labels, they use the pairs alone.) They are: FMR and FNMR at the manifest's `admit` threshold; TAR at the smallest
+/// threshold that keeps the named FAR (tied scores are rejected together); and the shares of mated comparisons at the door that the
+/// manifest's thresholds admit, refer and deny. An image without a detected face counts as a non-match.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with people/ada/1.jpg and so on:
   printf 'img1,img2,same,fold\\nada/1.jpg,ada/2.jpg,1,1\\nada/1.jpg,bob/1.jpg,0,1\\n' > pairs.csv
   examgate-lab evaluate verification --pairs pairs.csv --images people --scores scores.csv")]
 pub(crate) struct Args {
-    /// CSV with the columns img1,img2,same,fold: two images, 1 or 0, a number (optional).
+    /// CSV with the columns img1,img2,same,fold: two image files, 1 for the same person or 0, and an optional fold number.
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
-    /// Where the images are; one that is not there is looked for beside the pairs file.
+    /// Folder of the images. An image that is not in it is searched for next to the pairs file.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Writes histogram.svg and det.svg into this folder: the scores, and which errors go with which (DET).
+    /// Writes histogram.svg (the scores) and det.svg (FNMR against FMR, a DET curve) into this folder.
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
-    /// Writes the pairs with their scores into this CSV: img1,img2,same,fold,enrolled,door; a score is empty where no face was found.
+    /// Writes the pairs with their scores into this CSV: img1,img2,same,fold,enrolled,door. A score is empty if no face was found.
     #[arg(long, value_name = "FILE")]
     scores: Option<PathBuf>,
     #[command(flatten)]

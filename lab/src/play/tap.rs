@@ -92,7 +92,7 @@ impl Ended {
         }
     }
 
-    /// Whether it was taken for live, whoever it is.
+    /// Whether it was judged live, regardless of identity.
     pub(crate) fn taken_for_live(&self) -> bool {
         match self.liveness {
             Liveness::Scored { score, threshold, cue: _ } => {

@@ -1,6 +1,6 @@
 //! `selftest`: a test with an operator's own people and cameras, from a plan of what to record to a report with exact intervals.
 //!
-//! Keeps no embedding, and says of nobody how alike they are to themselves.
+//! It keeps no embedding, and its report contains no similarity of a named person.
 
 mod plan;
 mod report;
@@ -34,13 +34,14 @@ use examgate_enrol::{
     models,
 };
 
-/// Tests the whole recognition with your own people, cameras and light, and says what the numbers can show.
+/// Tests face recognition with your own people, cameras and light, and reports exact confidence intervals.
 ///
-/// `plan` makes the folders and a plan of what to record; `run` plays what was recorded through the rule of the door:
+/// `plan` creates the folders and a page that says what to record; `run` plays the recordings through the decision rule of the box.
+/// The folders:
 ///
 ///   people/<who>/photo/   ID photos, as the campus has them
-///   people/<who>/look/    looks at the door's camera, a few seconds each: clips or folders of frames
-///   attacks/<kind>/<who>/ attempts to pass for <who>: a print, a phone, …
+///   people/<who>/look/    recordings of the box's camera, a few seconds each: clips or folders of frames
+///   attacks/<kind>/<who>/ attempts to impersonate <who>: a print, a phone, …
 #[derive(clap::Subcommand)]
 #[command(verbatim_doc_comment)]
 pub(crate) enum Command {
@@ -48,11 +49,12 @@ pub(crate) enum Command {
     Run(Args),
 }
 
-/// Plays what was recorded: quality of photos and frames, who is admitted at the first look, who is taken for others, which attacks pass.
+/// Plays the recordings and reports: photo and frame quality, who is admitted at the first look, false accepts, and which attacks pass.
 ///
-/// Every look is one tap of the person it shows, through the session, the nets and the thresholds of the door, and one tap at a
-/// neighbour's place. Rates come with exact (Clopper-Pearson) intervals over what is independent: the first look of each person, the
-/// first attack of a kind on each. A run without errors does not prove an error rate of zero; the report says what it does prove.
+/// Every recording is played twice through the session, nets and thresholds of the box: as a tap with the person's own card, and as a tap
+/// with the card of the next person in the list (an impostor attempt). Rates have exact (Clopper-Pearson) intervals over independent
+/// samples: the first look of each person, and the first attack of each kind on each person. A run without errors does not prove an error
+/// rate of zero; the report gives the upper bound.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   examgate-lab selftest plan --people 30 our-door

@@ -16,15 +16,15 @@ use examgate::exit::Refusal;
 /// Numbers of people whose worth the page names.
 const NUMBERS: [u64; 5] = [10, 30, 60, 100, 300];
 
-/// Makes the folders of a self-test and a page that says what to record.
+/// Creates the folders of a self-test and a page that says what to record.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   examgate-lab selftest plan --people 30 our-door")]
 pub(crate) struct Args {
-    /// People who take part; each gets a number instead of a name.
+    /// Number of people who take part. Each gets a number instead of a name.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=999))]
     people: u16,
-    /// The folder to make.
+    /// The folder to create.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

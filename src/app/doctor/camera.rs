@@ -1,4 +1,4 @@
-//! Whether the camera answers, and whether it sees something before which a face can be seen to move.
+//! Checks that the camera delivers pictures, and that the background has enough texture to see a face move against it.
 //!
 //! Never keeps a picture.
 

@@ -44,7 +44,7 @@ pub(super) fn look(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHea
     findings.extend(faults.into_iter().map(|found| finding("keys", State::Unwell, found)));
     if !plain.is_empty() {
         let found = format!(
-            "{} plain in {shown}: whoever takes the disk reads them; seal them as credentials of examgate.service (see the manual, Keys)",
+            "{} plain in {shown}: a thief of the disk can read them; seal them as credentials of examgate.service (see the manual, Keys)",
             lie(&plain)
         );
         findings.push(finding("keys", State::Impaired, found));

@@ -1,6 +1,6 @@
 //! The folders that the box writes to: whether its user can, and whether there is room.
 //!
-//! Tries nothing out by writing: it asks the kernel what would be allowed.
+//! It writes nothing: it asks the kernel what would be allowed.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! As whom doctor looks: the service's user, who sees less than root does.
+//! Which user doctor checks as: the service's user, who may open less than root.
 //!
 //! Never becomes root.
 
@@ -16,7 +16,7 @@ const SERVICE: (&str, &str) = ("examgate", "video");
 /// the credentials before, which only root can. Says who that is.
 ///
 /// # Errors
-/// `named` is nobody, or whoever asks is not root and wants to be somebody else; a credential cannot be read.
+/// There is no user `named`; the caller is not root and names another user; a credential cannot be read.
 pub fn judge_as(config: &Config, environment: &mut Environment, named: Option<&str>) -> Result<PartHealth> {
     let asks = User::current()?;
     let named = match named {

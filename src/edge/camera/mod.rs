@@ -1,4 +1,4 @@
-//! The camera: frames, captured when they say they were, or a fault that says what is wrong.
+//! The camera: frames with reliable capture times, or a fault that says what is wrong.
 //!
 //! A [`FrameSource`] is one opened device: it hands on every buffer, as a picture or as torn. [`Camera`] keeps one open, watches
 //! over it, and publishes the latest frame.
@@ -159,7 +159,7 @@ pub trait FrameSource {
     /// What it delivers. Every picture is as declared here.
     fn format(&self) -> StreamFormat;
 
-    /// The next picture or torn buffer. Blocks until there is one; a driver may block for ever, so [`Camera`] watches.
+    /// The next picture or torn buffer. Blocks until there is one; a driver may block without end, so [`Camera`] has a watchdog.
     ///
     /// `captured_at` and `sequence` are as the driver says; in a healthy source both rise strictly.
     ///

@@ -1,8 +1,8 @@
 //! Keeps one camera open and publishes its latest frame, or what is wrong with it.
 //!
 //! Two threads: `examgate-frames` opens the source and reads it, `examgate-camera` judges, publishes and opens again after a
-//! fault (0.25 s, doubled up to 8 s). A driver may block in a read for ever, and a blocked thread cannot be ended: it is
-//! abandoned, and at most [`CameraSettings::abandoned`] of them are borne before only a restart of the process helps.
+//! fault (0.25 s, doubled up to 8 s). A driver may block in a read without end, and a blocked thread cannot be ended: it is
+//! abandoned. After [`CameraSettings::abandoned`] such threads only a restart of the process helps.
 //!
 //! The device streams on between students, so that the first frame after a tap is there at once; idle frames are mostly
 //! dropped. Every published frame may be from before the tap: compare its `captured_at`.

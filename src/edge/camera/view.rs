@@ -1,4 +1,4 @@
-//! What a kept camera is told and what it shows.
+//! Settings of a supervised camera, and its published state.
 //!
 //! Never opens or reads one.
 

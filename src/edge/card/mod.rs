@@ -140,7 +140,7 @@ pub enum ReaderView {
 
 /// Sees cards come and go.
 ///
-/// Whoever implements it keeps to this (`contract.rs` checks it):
+/// Every implementation keeps these rules (`contract.rs` checks it):
 ///
 /// * For a slot, `Tapped` and `Removed` alternate, starting with `Tapped`. A card pulled before it could be read is
 ///   still `Tapped` (unreadable) and then `Removed`; a card taken away and put back is tapped again.

@@ -1,4 +1,4 @@
-//! The bounded queue between whoever watches readers and whoever takes the events. It never waits with a tap in hand.
+//! The bounded queue from the thread that watches the readers to the consumer of its events. Putting an event in never blocks.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},

@@ -1,4 +1,4 @@
-//! Who may ask for what: our own page, and for everything but the way in, whoever is signed in.
+//! Access control of the console: requests must come from its own page, and all but the sign-in need a session.
 //!
 //! An action takes a session's cookie, from the address it was given to, the token that only our page knows, and the origin that
 //! only our page has. Blocks other sites and stolen cookies; does not block a program on the proctor's own device.

@@ -1,4 +1,4 @@
-//! Who the console is to browsers: its certificate and key, and what a browser will make of them.
+//! The console's TLS certificate and key, and whether a browser will accept them.
 //!
 //! Whether a browser trusts the issuer is not checked here.
 

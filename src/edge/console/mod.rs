@@ -1,4 +1,4 @@
-//! The proctor's console: pages over TLS on the room's network, for whoever signed in with card, code and PIN.
+//! The proctor's console: pages over TLS on the room's network, for proctors who signed in with card, code and PIN.
 //!
 //! What the box knows and does comes through [`Office`]; the console keeps only who is signed in. It serves nobody
 //! without a session but the page to sign in at. It cannot tell a proctor's phone from somebody who holds it: sessions

@@ -1,4 +1,4 @@
-//! What is served: the page to everybody, lists, streams and actions to whoever is signed in.
+//! The routes of the console: the page is public; lists, streams and actions need a session.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -112,7 +112,7 @@ async fn undo(State(state): State<Arc<ConsoleState>>, Extension(here): Extension
     done(&state, here, move |office, by| office.undo(by, ruling)).await
 }
 
-/// Does it, for whoever is still a proctor once all of the body has come.
+/// Runs the action, if the session is still valid after the whole body has arrived.
 async fn done(
     state: &ConsoleState,
     Here { secret, session, from }: Here,

@@ -5,7 +5,7 @@
 //! wrong PINs in all: every guess costs a tap at the box, and a stranger cannot use up the proctor's own try. Only a code that was spoilt
 //! counts for the card, and once: without a tap of that very card there is none to spoil.
 //!
-//! Blocks guessing over the network; does not block whoever stands at the box with card and PIN.
+//! Blocks guessing over the network; does not block a person at the box who has the card and the PIN.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -39,11 +39,11 @@ const SESSIONS: usize = 16;
 /// Refusals are recorded at most this often, with their number.
 const NOTE_EVERY: Duration = Duration::from_secs(10);
 
-/// For whoever types wrong codes.
+/// Pauses for an address that types wrong codes.
 const ADDRESS: Pauses = Pauses { free: 3, first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 
-/// For a card whose codes are spoilt in a row. Whoever holds it has 30 guesses before the first pause and some 30 an hour from then on,
-/// of a million. A stranger can spoil one code a tap: ten in a row are free, so that whoever is disturbed can get in or get help.
+/// For a card whose codes are spoilt in a row. Its holder has 30 guesses before the first pause and some 30 an hour from then on,
+/// of a million. A stranger can spoil one code a tap: ten in a row are free, so that a proctor who is disturbed this way can still sign in or get help.
 const CARD: Pauses = Pauses { free: 10, first: Duration::from_secs(30), longest: Duration::from_secs(1200) };
 
 /// What a browser holds: 32 random bytes. Only its hash is kept.

@@ -76,7 +76,7 @@ impl ConsoleState {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether whoever signed in with `session` is still that proctor; otherwise they are out, at once.
+    /// Whether the person who signed in with `session` is still that proctor; if not, the session ends at once.
     pub(super) async fn vouch(&self, secret: &Secret, session: &Session, from: IpAddr) -> Result<bool, OfficeError> {
         let proctor = session.proctor.clone();
         let mark = self.ask(move |office| office.mark(&proctor)).await?;

@@ -1,6 +1,6 @@
-//! Growing pauses for whoever fails again and again.
+//! Growing pauses after repeated failures.
 //!
-//! Blocks guessing, not guessers: whoever waits may try again.
+//! It slows guessing down but locks nobody out: after the pause, the next try is allowed.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -64,7 +64,7 @@ impl<K: Eq + Hash + Clone> Throttle<K> {
     }
 
     pub(super) fn failed(&mut self, now: MonoTime, who: &K) {
-        // Whoever has been quiet for three of the longest pauses starts afresh.
+        // After three of the longest pauses without a failure, counting starts again at zero.
         let memory = self.pauses.longest * 3;
         self.failures.retain(|_, failures| failures.passed(now) < memory);
         if self.failures.len() >= MOST

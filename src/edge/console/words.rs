@@ -1,4 +1,4 @@
-//! Holds the page's words to account: every language has them all, none of them accuses anybody. Tests only.
+//! Tests of the page's texts: every language has all of them, and none accuses a student.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What each answer looks like: rhythm tables, pure data.
 //!
-//! Each pattern has one colour and a rhythm of its own, so that whoever cannot tell red from green can tell the answers
+//! Each pattern has one colour and a rhythm of its own, so that colour-blind people can tell the answers
 //! apart. Calm: never more than three flashes per second (WCAG 2.2, 2.3.1).
 
 use std::time::Duration;

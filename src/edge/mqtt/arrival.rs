@@ -1,10 +1,10 @@
 //! Incoming messages, passed to subscribers by topic: the reader of receipts never sees a roster.
 //!
-//! A message is acknowledged when it is dropped, so whoever keeps it until it is on disk is sent no more than it can take.
+//! A message is acknowledged when it is dropped, so a consumer that keeps it until it is on disk limits how many more the broker sends.
 
 use tokio::sync::mpsc;
 
-/// Whoever wants certain topics.
+/// A subscriber: which topics it wants, and where its messages go.
 pub(super) struct Subscription {
     /// MQTT topic filters; `+` may stand for the last level.
     pub(super) filters: Vec<String>,

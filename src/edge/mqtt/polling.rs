@@ -110,7 +110,7 @@ impl UplinkLoop {
         Ok(Self { settings, connector, clock, link, acks, subscriptions: Vec::new() })
     }
 
-    /// Subscribes to more topics, on every connection. At most `most` messages wait; overflow is dropped, so whoever sends them must
+    /// Subscribes to more topics, on every connection. At most `most` messages wait; overflow is dropped, so the sender must
     /// repeat them.
     pub fn subscribe(&mut self, filters: Vec<String>, most: usize) -> mpsc::Receiver<Arrived> {
         let (to, from) = mpsc::channel(most);
@@ -242,7 +242,7 @@ impl UplinkLoop {
         (Line { connection, hand, topic: DeviceTopic::Event.of(&self.settings.device).into() }, handed)
     }
 
-    /// Gives a message to whoever subscribed to it. It is acknowledged in any case, or the broker would keep a place for it.
+    /// Gives a message to its subscriber. It is acknowledged in any case, or the broker would keep a place for it.
     fn arrived(&self, message: Publish, dealt_with: &mpsc::UnboundedSender<u16>) {
         let answer = (message.qos == QoS::AtLeastOnce).then(|| (message.pkid, dealt_with.clone()));
         let topic = String::from_utf8_lossy(&message.topic).into_owned();

@@ -1,7 +1,7 @@
 //! The student screen: a page on loopback that says what the light says, in words and shapes.
 //!
 //! Pages follow the same [`Shown`] as the light, over server-sent events, and live [`Picture`]s over a multipart
-//! stream. Latest wins throughout: a slow page never holds up whoever publishes. Keeps no picture, and serves nobody
+//! stream. Latest wins throughout: a slow page never holds up the publisher. Keeps no picture, and serves nobody
 //! but this machine.
 
 mod guard;
@@ -129,7 +129,7 @@ impl Default for Limits {
 pub struct Settings {
     /// The words of the door's languages, its own first; at least one.
     pub words: Vec<Words>,
-    /// The words of others, for whoever prefers them.
+    /// The words of other languages, for students who prefer one of them.
     pub more: Vec<Words>,
     /// Where the door's clock stands.
     pub zone: TimeZone,

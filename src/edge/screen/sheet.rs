@@ -71,7 +71,7 @@ pub(super) struct Sheet<'a> {
     exam: &'a str,
     room: String,
     clock: String,
-    /// What the live picture is, for whoever cannot see it.
+    /// Text alternative of the live picture, for screen readers.
     picture: &'a str,
     sound: bool,
     /// The box's monotonic milliseconds at which the answer was given.
@@ -83,7 +83,7 @@ pub(super) struct Sheet<'a> {
 /// Lines that the page has room for.
 const LINES: usize = 3;
 
-/// The door's languages in the order in which they are spoken: what whoever is spoken to prefers comes first, also from `more`.
+/// The box's languages in display order: the student's preferred language comes first, also if it is only in `more`.
 fn order<'a>(words: &'a [Words], more: &'a [Words], shown: &Shown) -> Vec<&'a Words> {
     let all: Vec<_> = words.iter().chain(more).collect();
     let preferred = shown.language.as_ref().and_then(|language| language.among(all.iter().map(|words| words.tag())));

@@ -42,7 +42,7 @@ impl Running {
     pub fn claim(state: &Path) -> Result<Option<Self>, RunningError> {
         let path = state.join(Self::NAME);
         let failed = |source| RunningError { path: state.into(), source };
-        // A lock needs no right to write, so whoever made the file does not shut others out.
+        // A lock needs no right to write, so a file that another user made does not shut us out.
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path)

@@ -1,6 +1,6 @@
 //! Notifications to systemd: ready, status, alive, stopping (sd_notify(3)). Without systemd these calls do nothing.
 //!
-//! Never decides whether the box is well: whoever does, beats.
+//! It does not decide whether the box is healthy: its caller does, and sends the watchdog pings through it.
 
 use sd_notify::NotifyState;
 

@@ -1,4 +1,4 @@
-//! The end of the log, kept for whoever looks at the box's status: our own lines, from `info` up.
+//! The last lines of the log, kept in memory for the console's status page: only Examgate's own lines, from level `info`.
 //!
 //! Nothing personal is ever logged, so nothing personal is here. Kept in memory only, and forgotten with the process.
 

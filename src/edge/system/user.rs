@@ -41,7 +41,7 @@ pub enum UserError {
 }
 
 impl User {
-    /// Whoever runs this process.
+    /// The user who runs this process.
     ///
     /// # Errors
     /// `/proc` cannot be read.

@@ -146,7 +146,7 @@ impl Disk {
         }
     }
 
-    /// Erases an exam for ever: its key first, then its files. Says whether that is done.
+    /// Erases an exam permanently: first its key, then its files. Returns whether that is done.
     pub(super) fn erase(&self, exam: &ExamId) -> bool {
         let failed = |error: &(dyn std::error::Error + 'static)| {
             tracing::error!(%exam, error = %WithSources(error), "an exam cannot be erased; it is tried again");

@@ -3,7 +3,7 @@
 //!
 //! A manifest is believed for its signature, a chunk for its digest; who brought them does not matter. Versions only rise.
 //! What is refused is reported, and the roster in force stays. Nothing is forgotten over a restart but what was asked for.
-//! It never opens a bundle: whoever applies one says what was wrong with it.
+//! It never opens a bundle: the code that applies one reports what is wrong with it.
 //!
 //! Over 400 lines, and still read at one sitting: what can happen first, then what to do, in one order.
 

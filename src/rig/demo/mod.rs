@@ -16,13 +16,13 @@ use script::Step;
 
 use super::stage::{Programs, Reality, Said, Stage};
 
-/// How the demonstration is played.
+/// How to run the demonstration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Where pcscd or mosquitto cannot be started, use stand-ins inside the box, and say so on every line.
+    /// If pcscd or mosquitto cannot be started, use in-process stand-ins, and say so on every line.
     #[arg(long)]
     allow_stand_ins: bool,
-    /// The project's folder, with models and test pictures.
+    /// The project's folder, which holds models/ and the test pictures.
     #[arg(long, default_value = ".", value_name = "DIR")]
     project: PathBuf,
 }

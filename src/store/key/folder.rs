@@ -170,7 +170,7 @@ impl KeyFolder {
         self.path(name).exists()
     }
 
-    /// Erases the share of `name` for ever: overwritten, unlinked, and the disk waited for. Erasing what is not there is
+    /// Erases the share of `name` permanently: overwritten, unlinked, and the disk waited for. Erasing what is not there is
     /// no error. Returns whether there was one.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ impl Credentials {
         Self { folder, held: None }
     }
 
-    /// Reads them all now: whoever gives up being root cannot read them afterwards.
+    /// Reads them all now: a process that drops root cannot read them afterwards.
     ///
     /// # Errors
     /// One is there and cannot be read.

@@ -4,7 +4,7 @@
 //! when it was opened. [`Editions`] notices another edition and moves to it once it has proved whole; until then, and for good if it
 //! never does, the edition before stays. Proctors belong to no edition and are read as they are now.
 //!
-//! It never decides when a new edition is in force: whoever holds it asks for that between two students.
+//! It never decides when a new edition is in force: its owner asks for that between two students.
 
 use std::{
     fs, io,

@@ -93,7 +93,7 @@ impl Sealed {
     }
 
     /// Opens the database at `path` to look at it: no file is made or written, and no schema step is taken. A database of an older schema
-    /// opens too, so whoever looks asks for nothing that an old one lacks.
+    /// opens too, so the caller must not query what an old schema lacks.
     ///
     /// # Errors
     /// As [`Sealed::open`]; [`Fault::Unsettled`] when looking would write.
@@ -218,7 +218,7 @@ impl Sealed {
     fn migrate(&mut self, kind: &Kind, fresh: bool) -> Result<(), Fault> {
         let path = self.path.clone();
         let applied = |c: &Connection| c.query_row("PRAGMA user_version", [], |row| row.get::<_, usize>(0));
-        // Whoever only opens a database of the newest schema need not wait for one that is being written.
+        // A process that only opens a database of the newest schema need not wait for a writer.
         let held = applied(&self.connection).map_err(self.fault("read its schema"))?;
         for (index, migration) in kind.migrations.iter().enumerate().skip(held) {
             let mut step = || {

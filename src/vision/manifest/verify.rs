@@ -1,6 +1,6 @@
 //! Hashes every file that will be loaded and compares with the manifest, before anything of it is opened.
 //!
-//! Blocks a file that is missing, cut short, stale or tampered with. Does not block whoever can rewrite the manifest too, nor a
+//! Blocks a file that is missing, cut short, stale or tampered with. Does not block an attacker who can also rewrite the manifest, nor a
 //! swap between this check and the load: the folders must be writable by root alone.
 
 use std::{

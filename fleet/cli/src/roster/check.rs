@@ -23,17 +23,19 @@ use examgate_enrol::{measuring::MeasuringArgs, similarities::Faces};
 /// do not come as near, twins neither.
 const SAME_PHOTO: f32 = 0.95;
 
-/// Compares every face of a roster with every other.
+/// Compares every face of a roster with every other, to find mix-ups and look-alikes.
 ///
-/// Found are students whom the door would take for one another (similarity from the manifest's `admit` on): a mix-up, one photo under
-/// two names, or people who look alike and whose door needs a proctor; and photos of one student that do not look like one person
-/// (below `refer`). The exit code is 0 whatever is found: a person has to look.
+/// The command lists pairs of students whom a box would confuse (similarity at or above the manifest's `admit` threshold): a mix-up, one
+/// photo under two names, or people who look alike and need a proctor. It also lists students whose own photos do not match each other
+/// (below `refer`). The exit code is 0 whatever is found: a person has to decide.
 #[derive(clap::Args)]
+#[command(after_help = "Example:
+  examgate-fleet roster check --exam MATH-UA-120-2026-12-14 --store state --keys keys")]
 pub(crate) struct Args {
     /// The exam.
     #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
     exam: ExamId,
-    /// The state folder with the roster's database.
+    /// The state folder with the exam's roster.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `roster erase`: an exam's roster, gone for ever: the key first, then the files.
+//! `roster erase`: erases an exam's roster permanently: first its key, then its files.
 //!
 //! It never opens the roster.
 
@@ -18,9 +18,9 @@ use examgate::exit::Refusal;
 
 /// Erases an exam's roster with its templates, proctors and key.
 ///
-/// The key's share is overwritten and removed first: from then on the database is unreadable, also
-/// what flash memory or a backup keeps of it, as long as the root key is not on the same disk. Then
-/// the database is removed. What is left elsewhere is said at the end.
+/// The exam's wrapped key is overwritten and deleted first. From then on nobody can read the database,
+/// nor copies of it in backups or flash memory, if the root key is not on the same disk. Then the
+/// database is deleted. At the end the command lists what it cannot erase.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -36,10 +36,10 @@ pub(crate) struct Args {
     store: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
-    /// Does not ask.
+    /// Does not ask for confirmation.
     #[arg(long)]
     yes: bool,
-    /// Erases although a program has the roster open, as a box has that serves.
+    /// Erases even if a program has the roster open, for instance a running box.
     #[arg(long)]
     force: bool,
 }
@@ -94,7 +94,7 @@ fn left(layout: &Layout, root: Option<Source>, is_open: bool) -> Vec<String> {
     }
     if root == Some(Source::Folder) {
         left.push(
-            "the root key is a plain file on this disk: if flash memory kept a copy of the erased share, whoever takes the disk apart could \
+            "the root key is a plain file on this disk: if flash memory kept a copy of the erased share, an attacker who takes the disk apart could \
              read what it kept of the roster; seal the root key, or destroy the disk when it is retired"
                 .into(),
         );

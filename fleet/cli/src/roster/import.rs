@@ -40,33 +40,32 @@ use examgate_enrol::{
     table::{Problem, Problems, grouped},
 };
 
-/// Makes an exam's encrypted roster of a CSV and a folder of ID photos.
+/// Imports a CSV of students and a folder of ID photos into an exam's encrypted roster.
 ///
 /// The CSV has a header naming these columns in any order:
 ///
 ///   student_id     letters, digits, '-', '_' and '.'; once in the file
-///   given_name     what the screen greets with
-///   card           the card's number, in the form --card-form says; once in the file
+///   given_name     the first name shown on the screen
+///   card           the card's number, in the format given by --card-form; once in the file
 ///   room           the exam room: letters, digits, '-', '_' and '.'
 ///   photos         file names inside DIR, separated by ';', '|', ',' or line breaks; if empty,
 ///                  every <student_id>*.jpg or .png in DIR and its sub-folders where no letter or
-///                  digit comes next: N12.jpg and N12-2.jpg are N12's, N123.jpg is not; pictures
-///                  of other kinds (HEIC, WebP, GIF ...) are named in the report, to be converted
-///   card_standing  optional: empty, active or valid; or that the card is no longer good: revoked,
-///                  inactive, invalid, lost, stolen, blocked, disabled, deactivated, suspended,
+///                  digit comes next: N12.jpg and N12-2.jpg belong to N12, N123.jpg does not;
+///                  other formats (HEIC, WebP, GIF ...) must be converted; the report lists them
+///   card_standing  optional: empty, active or valid for a good card; for a card that must be
+///                  refused: revoked, inactive, invalid, lost, stolen, blocked, disabled, deactivated, suspended,
 ///                  expired, cancelled, replaced or terminated
-///   language       optional: what the screen speaks to the student, a tag such as en, es or
-///                  zh-Hans; empty: what the door speaks
+///   language       optional: language of the screen for this student, a tag such as en, es or
+///                  zh-Hans; empty: the language of the box
 ///
-/// Names that Banner, PeopleSoft and Canvas give these columns are read too (ID, EMPLID, SIS User
-/// ID, First Name, Student Name as "Last, First" ...). Cells may be separated by commas, semicolons,
-/// tabs or '|'. The encoding is UTF-8, or UTF-16 with its mark (Excel's Unicode Text). Upper and
-/// lower case of photos' names do not count, nor does an end such as .jpg.
+/// The column names of Banner, PeopleSoft and Canvas are accepted too (ID, EMPLID, SIS User ID,
+/// First Name, Student Name as "Last, First" ...). The separator may be a comma, semicolon, tab or
+/// '|'. The encoding is UTF-8, or UTF-16 with a byte order mark (Excel's "Unicode Text"). File
+/// names of photos are compared without case and without extension.
 ///
-/// All problems of a CSV are named together with their lines, and then nothing is written.
-/// A photo that cannot be used is reported with the reason and how to mend it; a student
-/// without any usable photo is on the roster all the same, and the door refers them to the
-/// proctor.
+/// If the CSV has errors, all of them are listed with their line numbers, and nothing is written.
+/// A photo that cannot be used is reported with the reason and how to fix it. A student without a
+/// usable photo is still on the roster, and the box refers them to the proctor.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -76,12 +75,12 @@ use examgate_enrol::{
     --opens 2026-12-14T08:30:00-05:00 --closes 2026-12-14T09:15:00-05:00 \\
     --store state --keys keys --report import.json
 
-The exam's key is made in --keys if it is not there yet. Boxes need the same pepper: it turns card numbers into pseudonyms.
-On a box whose root key is a credential: examgate-with-keys examgate-fleet roster import ...
-Run by root, everything that is made goes to the owner of --store and --keys."
+The exam's key is created in --keys if it does not exist. The boxes must have the same pepper, which turns card numbers into pseudonyms.
+On a box whose root key is a systemd credential: examgate-with-keys examgate-fleet roster import ...
+If root runs the command, the new files belong to the owner of --store and --keys."
 )]
 pub(crate) struct Args {
-    /// The students.
+    /// The CSV file of students.
     #[arg(long, value_name = "FILE")]
     csv: PathBuf,
     /// The folder of ID photos, JPEG or PNG.
@@ -90,34 +89,34 @@ pub(crate) struct Args {
     /// The exam's name: letters, digits, '-', '_' and '.'
     #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
     exam: ExamId,
-    /// What the screen calls the exam.
+    /// The exam's title on the screen.
     #[arg(long)]
     title: String,
-    /// When doors open, RFC 3339 with offset.
+    /// Time when the doors open (RFC 3339 with UTC offset).
     #[arg(long, value_name = "TIME", value_parser = time)]
     opens: Timestamp,
-    /// When doors close, RFC 3339 with offset.
+    /// Time when the doors close (RFC 3339 with UTC offset).
     #[arg(long, value_name = "TIME", value_parser = time)]
     closes: Timestamp,
-    /// The state folder that the roster's database goes to.
+    /// The state folder to write the roster's database to.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
-    /// The fleet's pepper, 32 bytes, mode 0600 [default: pepper.key among the credentials, else in
-    /// --keys, made if it is not there].
+    /// File of the fleet's pepper: 32 bytes, mode 0600 [default: pepper.key from the credentials or
+    /// from --keys; created there if it does not exist].
     #[arg(long, value_name = "FILE")]
     pepper: Option<PathBuf>,
-    /// How the CSV prints card numbers: hex, hex-reversed, decimal or decimal-reversed.
+    /// Format of the card numbers in the CSV: hex, hex-reversed, decimal or decimal-reversed.
     #[arg(long, value_name = "FORM", default_value = "hex")]
     card_form: UidForm,
-    /// The roster's version [default: one more than the store holds].
+    /// The roster's version [default: the version in the store plus one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     version: Option<u64>,
-    /// Writes the whole report as JSON.
+    /// Writes the full report to this file as JSON.
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
-    /// Photos worked on at once [default: one a processor].
+    /// Number of photos processed at once [default: one per processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `roster push`: an imported roster, per room, sealed to the boxes of the rooms and laid into the stock that the keeper sends
-//! out of. And `roster withdraw`, which has boxes erase it.
+//! `roster push`: splits an imported roster by room, encrypts each part to the boxes of its room, and puts it into the stock, from which
+//! the keeper sends it. And `roster withdraw`, which tells boxes to erase it.
 //!
 //! It talks to no broker. It never writes a manifest before all its chunks are there.
 
@@ -56,21 +56,21 @@ impl FromStr for Posted {
 /// Where the stock is, and who signs and reports.
 #[derive(clap::Args)]
 pub(crate) struct Desk {
-    /// The folder that `examgate-fleetd keep` sends out of; made if there is none.
+    /// The stock folder, from which `examgate-fleetd keep` sends rosters; created if it does not exist.
     #[arg(long, value_name = "DIR")]
     stock: PathBuf,
-    /// The seed of the key that signs manifests: 32 bytes or 64 hexadecimal digits.
+    /// File of the roster key, which signs manifests: an Ed25519 seed, 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     roster_key: PathBuf,
-    /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
+    /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
 }
 
-/// Sends an exam's roster to the boxes of its rooms, sealed to each.
+/// Sends an exam's roster to the boxes of its rooms, encrypted to each box.
 ///
-/// Every box gets its room's students, templates and proctors only. A box that is off gets them when it is back. Import first; what
-/// was pushed before in the same version is left as it is.
+/// A box gets only the students, templates and proctors of its own room. A box that is off gets them when it
+/// is back online. Import the roster first. A version that was already pushed to a box is not sent again.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -89,18 +89,18 @@ pub(crate) struct Args {
     keys: KeyArgs,
     #[command(flatten)]
     desk: Desk,
-    /// A box and its room; may be repeated. The box must have reported once: it says there whom to seal to.
+    /// A box and its room. May be repeated. The box must have sent one report, which holds its encryption key (prekey).
     #[arg(long, value_name = "BOX:ROOM", required = true)]
     device: Vec<Posted>,
-    /// From when on the roster is of no use and is erased by the box [default: a day after the doors close].
+    /// Time at which the box erases the roster [default: one day after the doors close].
     #[arg(long, value_name = "TIME")]
     expires: Option<Timestamp>,
-    /// Seals and sends this version anew, as after a box was set up anew.
+    /// Encrypts and sends this version again, for instance after a box was reinstalled.
     #[arg(long)]
     again: bool,
 }
 
-/// Has boxes erase an exam with its key.
+/// Tells boxes to erase an exam's roster and its key.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   examgate-fleet roster withdraw --exam MATH-UA-120-2026-12-14 --stock stock --roster-key roster.key \\
@@ -111,7 +111,7 @@ pub(crate) struct WithdrawArgs {
     exam: ExamId,
     #[command(flatten)]
     desk: Desk,
-    /// A box; may be repeated.
+    /// A box. May be repeated.
     #[arg(long, value_name = "BOX", required = true, value_parser = |text: &str| DeviceId::new(text))]
     device: Vec<DeviceId>,
 }

@@ -14,21 +14,22 @@ use serde_json::json;
 
 use super::push::report;
 
-/// Shows who has what: one line for each box and exam.
+/// Shows which box has which roster: in force, on its way, or refused; one line per box and exam.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  examgate-fleet roster status --stock stock --devices devices.toml --roster-public-key $(cat roster.pub)")]
+  examgate-fleet roster status --stock stock --devices devices.toml \
+    --roster-public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4")]
 pub(crate) struct Args {
-    /// The folder that `examgate-fleetd keep` sends out of.
+    /// The stock folder, from which `examgate-fleetd keep` sends rosters.
     #[arg(long, value_name = "DIR")]
     stock: PathBuf,
-    /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
+    /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
-    /// The public roster key, 64 hexadecimal digits; may be repeated.
+    /// Public half of the roster key (64 hexadecimal digits). May be repeated.
     #[arg(long, value_name = "HEX", required = true)]
     roster_public_key: Vec<PublicKey>,
-    /// One JSON object a line.
+    /// Prints one JSON object per line.
     #[arg(long)]
     json: bool,
 }

@@ -1,7 +1,7 @@
 //! The collector's connection: subscribed to every box's events, each acknowledged when the ledger has dealt with it.
 //!
 //! The session is kept at the broker for a minute, so a connection that ends, on whichever side, is resumed: what was not
-//! acknowledged comes again and no place is held for ever. What a broker forgets the boxes send again. It never looks into
+//! acknowledged comes again, and no slot of the receive window stays taken. What a broker forgets the boxes send again. It never looks into
 //! a message.
 
 use std::{
@@ -162,7 +162,7 @@ impl Broker {
     }
 
     fn message(&self, connection: &mut Connection, publish: Publish, way: &mut UnderWay) -> Result<(), LinkFault> {
-        // No box sends QoS 0, and nobody would miss it: whoever floods with it costs nothing but this look.
+        // No box sends QoS 0, so such a message is dropped: a flood of them costs only this check.
         if publish.qos != QoS::AtLeastOnce {
             tracing::debug!("a message of QoS 0 was dropped: boxes send QoS 1");
             return Ok(());

@@ -31,25 +31,28 @@ use self::{broker::Broker, intake::Intake, waiting::Waiting};
 
 /// What the collector needs.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  examgate-fleetd collect --broker broker.example.edu:8883 --ca authorities.pem --cert collector.pem --key collector.key \\
+    --ledger ledger.db --ledger-key ledger.key --receipt-key receipt.key --age-identity collector.age --devices devices.toml")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     broker: BrokerArguments,
-    /// The ledger; made if there is none.
+    /// The ledger, an encrypted database; created if it does not exist.
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
     /// The ledger's key: 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     ledger_key: PathBuf,
-    /// The seed of the key that signs receipts: 32 bytes or 64 hexadecimal digits.
+    /// File of the receipt key, which signs receipts: an Ed25519 seed, 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     receipt_key: PathBuf,
-    /// The age identity that opens events.
+    /// File of the age identity that decrypts events, as age-keygen writes it.
     #[arg(long, value_name = "FILE")]
     age_identity: PathBuf,
-    /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
+    /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
-    /// After how many seconds events that are missing, although later ones came, are an incident.
+    /// A gap in a box's event numbers becomes an incident after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     gap_after: u64,
 }

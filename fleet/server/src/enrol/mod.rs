@@ -40,16 +40,16 @@ const BOUNDS: Bounds = Bounds { connections: 64, per_address: 8, within: Duratio
 /// What the endpoint needs.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  examgate-fleetd enrol --folder /var/lib/examgate-fleet --listen 0.0.0.0:8443 --broker broker.example.edu:8883\n\nIt logs that it listens and writes devices.toml and revoked.pem in the folder when they change."
+    after_help = "Example:\n  examgate-fleetd enrol --folder /var/lib/examgate-fleet --listen 0.0.0.0:8443 --broker broker.example.edu:8883\n\nIt updates devices.toml and revoked.pem in the folder when boxes are enrolled or revoked. RUST_LOG=info logs each enrolment."
 )]
 pub(crate) struct Arguments {
-    /// The fleet's folder, as `examgate-fleet init` made it. The root's key is not needed here: keep it elsewhere.
+    /// The fleet's folder, created by `examgate-fleet init`. The root key is not needed: keep it elsewhere.
     #[arg(long, value_name = "DIR")]
     folder: PathBuf,
-    /// Where to listen, ADDRESS:PORT.
-    #[arg(long, value_name = "ADDRESS")]
+    /// IP address and port to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// The broker that boxes are sent to, HOST or HOST:PORT, as its certificate names it.
+    /// The broker that enrolled boxes will use, HOST or HOST:PORT [default port: 8883]. HOST must be in the broker's certificate.
     #[arg(long, value_name = "HOST")]
     broker: String,
 }

@@ -1,4 +1,4 @@
-//! How often one address may be refused: codes cannot be guessed, but the log and the registry need not bear the tries.
+//! Limits refused requests per address. Codes cannot be guessed; the limit protects the log and the registry from floods.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 

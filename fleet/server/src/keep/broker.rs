@@ -1,4 +1,4 @@
-//! The keeper's connection. Each begins afresh and publishes every manifest again, so a broker that forgot all knows all.
+//! The keeper's connection. Every new connection publishes all manifests again, so a broker that lost its state gets them back.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -18,16 +18,19 @@ use crate::line::BrokerArguments;
 
 /// What the keeper needs.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  examgate-fleetd keep --broker broker.example.edu:8883 --ca authorities.pem --cert keeper.pem --key keeper.key --stock stock \\
+    --devices devices.toml --roster-public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     broker: BrokerArguments,
-    /// The stock that `examgate-fleet roster push` writes; made if there is none.
+    /// The stock folder, which `examgate-fleet roster push` fills; created if it does not exist.
     #[arg(long, value_name = "DIR")]
     stock: PathBuf,
-    /// The public roster key, 64 hexadecimal digits; may be repeated. What is not signed with it is not published.
+    /// Public half of the roster key (64 hexadecimal digits). May be repeated. Manifests signed with another key are not published.
     #[arg(long, value_name = "HEX", required = true)]
     roster_public_key: Vec<PublicKey>,
-    /// The enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
+    /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
 }

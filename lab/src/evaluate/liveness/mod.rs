@@ -34,41 +34,46 @@ use crate::{
 
 /// Measures presentation-attack detection on clips of live people and of attacks.
 ///
-/// Played are clips (decoded by ffmpeg), folders of numbered frames (30 per second, in the order of their numbers) and stills (shown
-/// without a change), at any depth. Each is one tap, through the session and the probe that run at the door, at the times that the clip's
-/// container gives its frames. Live clips in one folder below DIR are taken for one person's: each is enrolled from another clip of the
-/// folder, if that shows the same face; a clip alone is enrolled from its last quarter, which is then not played. An attack is played
-/// against the live person whose name (of the clip or of its folder) one of the attack's folders has; without one, against a template made
-/// from the attack itself, the worst case. An attack's kind is the outermost folder it lies in.
+/// Input files may be video clips (decoded by ffmpeg), folders of numbered frames (played in order, 30 per second) and stills (repeated
+/// without change), in subfolders of any depth. Each one is played as one tap through the same session and nets as in the box, with the
+/// timestamps of the video container.
 ///
-/// A session is counted once: `admitted`; `asked` (a head turn was asked for, which a clip can follow only by chance, and nobody was
-/// admitted); `refused` (taken for an attack or for somebody else, without being asked); or `not looked at` (no face, several faces or
-/// only unusable frames). Clips that cannot be decoded are `unplayable` and no sessions. APCER and BPCER are those of presentation-attack
-/// detection alone, over the sessions that were judged, that is admitted or refused: attacks taken for live, and live people taken for
-/// attacks. The ask rate is the share of live sessions asked for a turn, over those that were looked at.
+/// Enrolment: live clips in one subfolder of DIR belong to one person. Each is compared with a template from another clip of that folder,
+/// if both show the same face. A person with a single clip is enrolled from its last quarter, and only the rest is played. An attack is
+/// played against the live person whose name (of the clip or its folder) is the name of one of the attack's folders. Without such a
+/// person, it is played against a template made from the attack itself, which is the worst case. The outermost folder of an attack is its
+/// kind.
 ///
-/// Intervals are Clopper and Pearson's and hold for clips that are independent: other people, other days. With `--piece` there are more
-/// sessions but no more people, so there are no intervals; with `--every` the pieces overlap, and a table shows how much it matters when
-/// a look begins.
+/// Each session has one result. `admitted`. `asked`: the box asked for a head turn and did not admit; a recorded clip can follow the
+/// request only by chance. `refused`: judged an attack or another person, without being asked. `not looked at`: no face, several faces,
+/// or only unusable frames. Clips that cannot be decoded are `unplayable` and do not count as sessions.
 ///
-/// The error over time is told for the rule as it is (who is admitted by then), and for rules that would look at least so long (whom the
-/// passive evidence would admit at some moment from then to the end of the window): what a shorter look would let in, and a longer cost.
+/// APCER (attacks judged live) and BPCER (live people judged attacks) rate presentation-attack detection alone, over the sessions that
+/// were admitted or refused. The ask rate is the share of live sessions that were asked for a head turn, over those that were looked at.
+///
+/// Intervals are exact (Clopper-Pearson) and hold only if the clips are independent: different people, different days. `--piece` makes
+/// more sessions from the same people, so no intervals are printed. With `--every` the pieces overlap, and a table shows how much the
+/// result depends on the moment at which a look begins.
+///
+/// The error over time is given for two rules: the rule of the box (who has been admitted by that time), and a rule that looks for at
+/// least that long (who would be admitted on passive evidence at some moment from then to the end of the window). The second shows how
+/// many attacks a shorter look would admit, and how many live people a longer look would lose.
 #[derive(clap::Args)]
 #[command(after_help = "Example, with live/ada.mp4, attacks/replay/ada/phone.mp4 and attacks/print/held.mp4:
   examgate-lab evaluate liveness --live live --attacks attacks
 Looks of 2.5 seconds that begin at every fourth frame:
   examgate-lab evaluate liveness --live live --attacks attacks --piece 2.5 --every 0.1333")]
 pub(crate) struct Args {
-    /// Clips of live people; those in one folder below it are of one person.
+    /// Folder of clips of live people. All clips in one subfolder are of one person.
     #[arg(long, value_name = "DIR")]
     live: PathBuf,
-    /// Clips of attacks.
+    /// Folder of attack clips.
     #[arg(long, value_name = "DIR")]
     attacks: PathBuf,
-    /// Cuts each clip into pieces of so many seconds, each one session.
+    /// Cuts each clip into pieces of this length; each piece is one session.
     #[arg(long, value_name = "SECONDS", value_parser = piece)]
     piece: Option<f64>,
-    /// Lets a piece begin every so many seconds, instead of where the one before ends.
+    /// Starts a piece every SECONDS seconds, so that pieces overlap [default: where the piece before ends].
     #[arg(long, value_name = "SECONDS", requires = "piece", value_parser = every)]
     every: Option<f64>,
     /// Writes error-against-time.svg into this folder.

@@ -1,4 +1,4 @@
-//! The error against the time, as a plot.
+//! Plots the error against the length of the look.
 
 use std::{io, path::Path, time::Duration};
 

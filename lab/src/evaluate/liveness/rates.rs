@@ -1,7 +1,7 @@
 //! How sessions are counted, and which of them a rate is over.
 //!
-//! Who was asked for a head turn has not been judged live or not, and what was not looked at says nothing about the rule: neither is in the
-//! denominator of APCER or BPCER.
+//! A session that ended in a request for a head turn was not judged, and one that was not looked at says nothing about the rule: neither is
+//! in the denominator of APCER or BPCER.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What the scores of comparisons look like, and which errors go with which.
+//! Plots of comparison scores: a histogram and a DET curve.
 
 use std::{io, path::Path};
 

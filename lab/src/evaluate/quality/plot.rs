@@ -1,4 +1,4 @@
-//! How measured properties of pictures are distributed, and which of them foretell failure.
+//! Plots of the quality measures: their distributions and their error-versus-discard curves.
 
 use std::{io, path::Path};
 

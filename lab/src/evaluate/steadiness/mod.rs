@@ -1,5 +1,5 @@
-//! `evaluate steadiness`: is a photo like itself? Each photo against itself enlarged, reduced, moved and so on, as enrolled and as the
-//! door sees it. A photo that is not like itself was not aligned: its landmarks are wrong in one of the two.
+//! `evaluate steadiness`: compares each photo with copies of itself that are enlarged, reduced, moved and so on, as an enrolment photo and
+//! as a camera frame. A low similarity means that the landmarks are wrong in the photo or in the copy.
 
 mod variants;
 
@@ -30,19 +30,20 @@ const WORST: usize = 20;
 /// Similarities below which pairs are counted: what a photo and itself should never be below, and what is another person's.
 const LIMITS: [f32; 2] = [0.8, 0.5];
 
-/// Says how like itself each photo is when it is changed a little.
+/// Measures how stable face alignment is: compares each photo with slightly changed copies of itself.
 ///
-/// Each photo is enlarged, reduced, moved, mirrored, brightened, darkened and re-encoded, and compared with its own template: each
-/// variant as an enrolment photo, and as one frame at the door, 640 x 480 pixels with the face in the middle. A similarity far below 1
-/// means that eyes, nose and mouth were found at another place. The face meant is the one nearest to the middle.
+/// Each photo is enlarged, reduced, moved, mirrored, brightened, darkened and re-encoded. Each copy is compared with the template of the
+/// photo, once as an enrolment photo, and once as a camera frame (640 x 480 pixels, the face in the middle). A similarity far below 1
+/// means that the eyes, nose and mouth were found in different places. If a photo shows several faces, the one nearest to the middle is
+/// used.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   examgate-lab evaluate steadiness --images id-photos --json")]
 pub(crate) struct Args {
-    /// Folder of pictures, JPEG or PNG; those of its folders are taken, too.
+    /// Folder of pictures (JPEG or PNG), searched with its subfolders.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Takes only every so many pictures, for a first look at a large folder.
+    /// Takes only every Nth picture; useful for a first look at a large folder.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     every: u16,
     #[command(flatten)]

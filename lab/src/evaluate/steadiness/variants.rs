@@ -1,4 +1,4 @@
-//! A picture changed in ways that change nothing of whose face it shows.
+//! Changed copies of a picture that still show the same face.
 
 use examgate::vision::{Colour, Face, Image, PictureError};
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops, imageops::FilterType};

@@ -1,6 +1,6 @@
 //! Which names are spelled most like one that was not found.
 //!
-//! Never decides that two names are one: it lists, and a person mends.
+//! It only lists candidates: a person decides.
 
 /// `names`, those spelled most like `wanted` first.
 pub(super) fn closest<'a>(wanted: &str, names: &[&'a str]) -> Vec<&'a str> {

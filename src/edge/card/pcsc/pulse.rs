@@ -1,5 +1,5 @@
 //! Tells a call into the PC/SC service that is being waited for from one that never returns. Nothing can call such a call
-//! back, so the thread that made it cannot say so itself: whoever waits for its events looks at its pulse.
+//! back, and the thread that made it is blocked. So the consumer of its events checks its pulse, a counter of calls.
 //!
 //! Reads no clock: the watching side adds up how long it has waited.
 
@@ -16,7 +16,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Set while a call is under way.
 const CALLING: u64 = 1;
-/// Set when that call was given up.
+/// Set when the watching side gave that call up.
 const GIVEN_UP: u64 = 2;
 /// What is counted above the two flags: calls.
 const ONE_CALL: u64 = 4;
