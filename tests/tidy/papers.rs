@@ -65,6 +65,49 @@ fn a_longer_name_is_no_row_of_a_shorter() {
     assert!(!missing.contains(&"src/app".to_owned()));
 }
 
+/// What a paper names as source or test and is not there: `FOLDER/FILE.rs`, `FILE.rs::TEST`, and paths below the folders of set-up.
+fn named_in_vain(paper: &str) -> Vec<String> {
+    let words = paper.split('`').skip(1).step_by(2);
+    let named = words.filter_map(|word| {
+        let (path, test) = word.split_once("::").map_or((word, None), |(path, test)| (path, Some(test)));
+        let is_source = path.ends_with(".rs") && path.contains('/');
+        let is_path = ["fuzz/", "models/", "provisioning/", "systemd/"].iter().any(|folder| path.starts_with(folder));
+        ((is_source || is_path) && !path.contains([' ', '*'])).then_some((word, path, test))
+    });
+    let missing = named.filter(|(_, path, test)| match test {
+        Some(test) => {
+            let text = fs::read_to_string(root().join(path)).unwrap_or_default();
+            !text.contains(&format!("fn {test}("))
+        }
+        None => !root().join(path).exists(),
+    });
+    missing.map(|(word, ..)| word.to_owned()).collect()
+}
+
+#[test]
+fn what_the_papers_name_is_there() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("docs")).expect("readable").flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|end| end == "md") {
+            let missing = named_in_vain(&fs::read_to_string(&path).expect("readable"));
+            assert!(missing.is_empty(), "{} names what is not there: {missing:?}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 3, "the papers are looked for in another folder");
+}
+
+#[test]
+fn a_name_in_vain_is_noticed() {
+    let good =
+        "`tests/tidy/papers.rs::a_name_in_vain_is_noticed`, `tests/tidy/main.rs`, `fuzz/targets`, `exam.rs`, `a/b`";
+    assert!(named_in_vain(good).is_empty());
+    for bad in ["tests/tidy/papers.rs::no_such_test", "tests/tidy/gone.rs", "src/gone.rs::x", "provisioning/gone"] {
+        assert_eq!(named_in_vain(&format!("as `{bad}` shows")), [bad]);
+    }
+}
+
 /// What is wrong with the head of a decision: its title, a day and a status, one line each, with an empty line after the title.
 fn defect(text: &str, numbers: &BTreeSet<String>, own: &str) -> Option<String> {
     let mut lines = text.lines();
