@@ -22,7 +22,8 @@ pub enum DeviceTopic {
 }
 
 impl DeviceTopic {
-    const ALL: [Self; 5] = [Self::State, Self::Event, Self::Receipt, Self::Desired, Self::Reported];
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::State, Self::Event, Self::Receipt, Self::Desired, Self::Reported];
 
     const fn leaf(self) -> &'static str {
         match self {

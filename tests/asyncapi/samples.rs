@@ -1,0 +1,144 @@
+//! What boxes and fleet write: one event of each kind, and one signed message of each topic.
+
+use std::time::Duration;
+
+use examgate::{
+    domain::{
+        Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, DeviceId,
+        EmbeddingSpaceId, Epoch, Event, EventHash, EventId, EventKind, ExamId, Ground, Liveness, Measured, ProctorId,
+        Reason, RoomId, RosterVersion, Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification,
+        chain_hash,
+    },
+    wire::{
+        desired::{Desired, Wanted},
+        digest::Digest,
+        envelope::EventEnvelope,
+        keys::SigningKey,
+        receipt::Receipt,
+        reported::{HeldExam, RefusalReason, Refused, Reported},
+        seal::Recipient,
+    },
+};
+use uuid::Uuid;
+
+/// The signers of the examples.
+pub(crate) const BOX: [u8; 32] = [7; 32];
+pub(crate) const COLLECTOR: [u8; 32] = [9; 32];
+pub(crate) const ROSTER: [u8; 32] = [8; 32];
+
+pub(crate) fn door() -> DeviceId {
+    DeviceId::new("door-1").expect("an identifier")
+}
+
+fn exam() -> ExamId {
+    ExamId::new("MATH-UA-120-final").expect("an identifier")
+}
+
+/// One event of each kind, as boxes write them.
+pub(crate) fn events() -> Vec<Event> {
+    let card = CardPseudonym::from_bytes([0x5c; 32]);
+    let (student, proctor) = (StudentId::new("N10000001").expect("valid"), ProctorId::new("aokafor").expect("valid"));
+    let verification = Verification {
+        exam: exam(),
+        roster: RosterVersion(3),
+        card: Some(card),
+        profile: Some(CredentialProfile::Uid),
+        student: Some(student.clone()),
+        decision: Decision::Refer(Reason::FaceMismatch),
+        measured: Measured {
+            similarity: Some(Similarity::new(0.4375)),
+            threshold: Similarity::new(0.5),
+            liveness: Liveness::Scored { score: 0.96875, threshold: 0.75, cue: Cue::Surroundings },
+            artifact: Some(ArtifactId::from_bytes([0xa7; 32])),
+            frames_used: 9,
+            attempts: 1,
+            worst: Some(Shortfall::Borderline),
+            since_tap: Duration::from_millis(1240),
+            since_first_usable_frame: Some(Duration::from_millis(910)),
+        },
+    };
+    let id = |number: u128| EventId(Uuid::from_u128((0x019b_1c2d << 96) | (0x7 << 76) | (0x8 << 60) | number));
+    let ruling = Ruling {
+        exam: exam(),
+        student,
+        card,
+        proctor: proctor.clone(),
+        verdict: Verdict::Admit,
+        ground: Ground::IdChecked,
+        note: None,
+        answer: Some(id(1)),
+    };
+    let from = "10.20.0.31".parse().expect("an address");
+    let kinds = [
+        EventKind::Verification(verification),
+        EventKind::Ruling(ruling),
+        EventKind::Undo(Undo { exam: exam(), proctor: proctor.clone(), ruling: id(2) }),
+        EventKind::Access(Access { proctor: Some(proctor), from, step: AccessStep::Refused { times: 3 } }),
+    ];
+    let numbered = (1..).zip(kinds);
+    numbered
+        .map(|(number, kind)| Event {
+            id: id(number),
+            at: "2026-12-14T13:31:07.5Z".parse().expect("a time"),
+            clock: ClockTrust::Synchronised,
+            room: RoomId::new("SILVER-207").expect("valid"),
+            kind,
+        })
+        .collect()
+}
+
+/// The signed message `name` as the code writes it today, its event sealed to `collector`.
+pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
+    let space = || EmbeddingSpaceId::new("mobilefacenet-512");
+    let epoch = Epoch(Uuid::from_u128(0x019b_1c2d_0000_7000_8000_0000_0000_00e1));
+    let (whole, index) = (Digest::of(b"a sealed bundle"), Digest::of(b"its index"));
+    match name {
+        "event" => {
+            let event = &events()[0];
+            let (seq, body) = (Seq(1), serde_json::to_vec(event).expect("JSON"));
+            let hash = chain_hash(epoch, seq, &EventHash::START, &body);
+            let envelope = EventEnvelope {
+                device: door(),
+                epoch,
+                seq,
+                event_id: event.id,
+                prev: EventHash::START,
+                hash,
+                body: body.into(),
+            };
+            envelope.encode(&SigningKey::from_seed(&BOX), collector).expect("short")
+        }
+        "receipt" => Receipt { device: door(), epoch, seq: Seq(128), hash: EventHash::from_bytes([0xa5; 32]) }
+            .encode(&SigningKey::from_seed(&COLLECTOR)),
+        "desired" => {
+            let wanted = Wanted {
+                exam: exam(),
+                version: RosterVersion(3),
+                expires: "2026-12-15T14:15:00Z".parse().expect("a time"),
+                space: space(),
+                whole,
+                size: 15,
+                index,
+            };
+            let erase = vec![ExamId::new("BIO-UA-12-midterm").expect("valid")];
+            let desired = Desired { device: door(), serial: 12, exams: vec![wanted], erase };
+            desired.encode(&SigningKey::from_seed(&ROSTER)).expect("short")
+        }
+        "reported" => Reported {
+            device: door(),
+            at: "2026-12-13T18:00:00Z".parse().expect("a time"),
+            serial: 12,
+            recipient: collector.to_string(),
+            space: space(),
+            held: vec![HeldExam { exam: exam(), version: RosterVersion(2), whole: None }],
+            missing: vec![index],
+            refused: Some(Refused {
+                exam: Some(exam()),
+                version: Some(RosterVersion(1)),
+                reason: RefusalReason::RolledBack,
+            }),
+        }
+        .encode(&SigningKey::from_seed(&BOX)),
+        other => panic!("no signed message is called {other}"),
+    }
+}
