@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{CardPseudonym, CredentialProfile};
+use super::{CardPseudonym, CredentialProfile, StudentId};
 
 /// Tells peppers apart and says nothing of them: 128 bits of HMAC-SHA256 of a fixed text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,15 @@ impl Pepper {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(tag);
         mac.update(identifier);
+        CardPseudonym::from_bytes(mac.finalize().into_bytes().into())
+    }
+
+    /// What stands in the card's place for a student without one: no card that is read has this pseudonym.
+    #[must_use]
+    pub fn no_card(&self, student: &StudentId) -> CardPseudonym {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(b"examgate/card/none\0");
+        mac.update(student.as_str().as_bytes());
         CardPseudonym::from_bytes(mac.finalize().into_bytes().into())
     }
 

@@ -9,6 +9,7 @@ use examgate::{
 use serde::{Serialize, Serializer};
 
 use super::LARGEST_FILE;
+use crate::archive::EntryError;
 
 /// Why a photo gives no template.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum PhotoFault {
     /// The file system refuses it.
     #[error("the file cannot be read: {0}")]
     Unreadable(io::Error),
+    /// The archive it is in gives nothing of it.
+    #[error("the file in the archive cannot be read: {0}")]
+    Packed(EntryError),
     /// No bytes.
     #[error("the file has no bytes")]
     Empty,
@@ -53,7 +57,7 @@ impl PhotoFault {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Unreadable(_) => "unreadable",
+            Self::Unreadable(_) | Self::Packed(_) => "unreadable",
             Self::Empty => "empty",
             Self::HugeFile | Self::HugePicture(_) => "too_large",
             Self::Undecodable(_) => "undecodable",
@@ -68,8 +72,9 @@ impl PhotoFault {
     /// How to mend it.
     pub const fn mend(&self) -> &'static str {
         match self {
-            Self::Missing => "add the file to the photo folder, or correct its name in the CSV",
+            Self::Missing => "add the file to the photos, or correct its name in the CSV",
             Self::Unreadable(_) => "check the file's permissions and the disk",
+            Self::Packed(_) => "pack the photos again, and copy all of the archive; or unpack it and name the folder",
             Self::Empty => {
                 "save or export the photo again as JPEG or PNG, and copy all of it; if it is in a cloud folder, download it first"
             }

@@ -23,7 +23,7 @@ pub use upright::{code as turn_code, words as turn_words};
 use crate::models;
 
 /// Largest file read, bytes: well above any photo within the decoder's limits.
-const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+pub const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// A second face is a rival when it is at least this share as prominent as the first: then it is not certain whom the photo is of.
 const RIVAL: f32 = 0.6;
 
@@ -43,7 +43,12 @@ pub struct Enrolled {
 
 /// Reads, decodes, turns upright, detects, chooses, aligns and embeds.
 pub fn enrol(pipeline: &mut Pipeline, path: &Path) -> Result<Enrolled, PhotoFault> {
-    let image = open(path)?;
+    enrol_bytes(pipeline, &read(path)?)
+}
+
+/// The same of a photo's bytes.
+pub fn enrol_bytes(pipeline: &mut Pipeline, bytes: &[u8]) -> Result<Enrolled, PhotoFault> {
+    let image = decode(bytes)?;
     let unsure = pipeline.embedder().spec().thresholds.unsure;
     let (as_it_lies, found) = look(pipeline, &image)?;
     match unsure.map(|unsure| upright(pipeline, &image, as_it_lies, unsure)).transpose().map_err(PhotoFault::Vision)? {
@@ -167,7 +172,8 @@ pub fn each_central<R: Send>(
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, PhotoFault> {
+/// A photo's bytes.
+pub fn read(path: &Path) -> Result<Vec<u8>, PhotoFault> {
     let failed = |error: io::Error| {
         if error.kind() == io::ErrorKind::NotFound { PhotoFault::Missing } else { PhotoFault::Unreadable(error) }
     };

@@ -1,4 +1,4 @@
-//! What lies in a photo folder and its sub-folders, and which file a name means.
+//! What lies in a photo folder and its sub-folders, or in an archive of one, and which file a name means.
 //!
 //! It opens no photo and follows no link out of the folder.
 
@@ -11,6 +11,8 @@ use std::{
 };
 
 use names::{folded, is_picture, stem};
+
+use crate::archive::Archive;
 
 pub use names::without_zeros;
 
@@ -144,6 +146,26 @@ impl Folder {
             }
         }
         self.files = files;
+    }
+
+    /// The files of an archive, by the same rules. A link in it is never followed.
+    #[must_use]
+    pub fn of_archive(archive: &Archive) -> Self {
+        let mut folder = Self::default();
+        let mut files = Vec::new();
+        for entry in archive.entries() {
+            let Some(name) = entry.path.split('/').next_back() else { continue };
+            if entry.path.split('/').any(|part| part.starts_with("._") || part == "__MACOSX") {
+                continue;
+            }
+            match name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".icloud")) {
+                Some(waiting) => folder.waiting.push(waiting.to_owned()),
+                None => files.push(File::new(PathBuf::from(&entry.path), entry.link)),
+            }
+        }
+        folder.fill(files);
+        folder.waiting.sort();
+        folder
     }
 
     /// Files by their paths only; none of them is looked for.

@@ -5,6 +5,8 @@ use std::{collections::HashMap, fmt};
 /// One thing wrong with the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// In which of several files; absent where there is only one.
+    pub sheet: Option<String>,
     /// Where; absent when it concerns the whole file.
     pub line: Option<u64>,
     /// What, and how to mend it.
@@ -14,20 +16,28 @@ pub struct Problem {
 impl Problem {
     /// Concerns the whole file.
     pub fn file(text: impl Into<String>) -> Self {
-        Self { line: None, text: text.into() }
+        Self { sheet: None, line: None, text: text.into() }
     }
 
     /// Concerns one line.
     pub fn at(line: u64, text: impl Into<String>) -> Self {
-        Self { line: Some(line), text: text.into() }
+        Self { sheet: None, line: Some(line), text: text.into() }
+    }
+
+    /// The same, in this one of several files.
+    #[must_use]
+    pub fn of(self, sheet: &str) -> Self {
+        Self { sheet: Some(sheet.into()), ..self }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line}: {}", self.text),
-            None => f.write_str(&self.text),
+        match (&self.sheet, self.line) {
+            (None, Some(line)) => write!(f, "line {line}: {}", self.text),
+            (None, None) => f.write_str(&self.text),
+            (Some(sheet), Some(line)) => write!(f, "{sheet} line {line}: {}", self.text),
+            (Some(sheet), None) => write!(f, "{sheet}: {}", self.text),
         }
     }
 }
@@ -61,24 +71,26 @@ impl std::error::Error for Problems {}
 /// Problems in words, those with the same text as one with all their lines. The order is that of the first lines.
 pub fn grouped(problems: &[Problem]) -> Vec<String> {
     let mut places = HashMap::new();
-    let mut groups: Vec<(Vec<u64>, &str)> = Vec::new();
-    for Problem { line, text } in problems {
-        let at = *places.entry((line.is_some(), text)).or_insert_with(|| {
-            groups.push((Vec::new(), text));
+    let mut groups: Vec<(Vec<u64>, &Problem)> = Vec::new();
+    for problem in problems {
+        let at = *places.entry((&problem.sheet, problem.line.is_some(), &problem.text)).or_insert_with(|| {
+            groups.push((Vec::new(), problem));
             groups.len() - 1
         });
-        groups[at].0.extend(line);
+        groups[at].0.extend(problem.line);
     }
-    groups.into_iter().map(|(lines, text)| if lines.is_empty() { text.into() } else { said(&lines, text) }).collect()
+    groups.into_iter().map(|(lines, first)| said(&lines, first)).collect()
 }
 
-fn said(lines: &[u64], text: &str) -> String {
+fn said(lines: &[u64], first: &Problem) -> String {
     let numbers: Vec<_> = lines.iter().take(LINES).map(u64::to_string).collect();
-    match (numbers.as_slice(), lines.len().saturating_sub(LINES)) {
-        ([only], _) => format!("line {only}: {text}"),
-        ([first @ .., last], 0) => format!("lines {} and {last}: {text}", first.join(", ")),
-        (first, more) => format!("lines {} and {more} more: {text}", first.join(", ")),
-    }
+    let where_to = match (numbers.as_slice(), lines.len().saturating_sub(LINES)) {
+        ([] | [_], _) => return first.to_string(),
+        ([before @ .., last], 0) => format!("lines {} and {last}", before.join(", ")),
+        (before, more) => format!("lines {} and {more} more", before.join(", ")),
+    };
+    let sheet = first.sheet.as_ref().map_or(String::new(), |sheet| format!("{sheet} "));
+    format!("{sheet}{where_to}: {}", first.text)
 }
 
 #[cfg(test)]
@@ -103,6 +115,9 @@ mod tests {
         };
         assert_eq!(problems(2..3), "2 problems\n  line 2: `room`: empty\n  line 2: `card`: empty");
         assert_eq!(problems(2..5), "4 problems\n  lines 2, 3 and 4: `room`: empty\n  line 2: `card`: empty");
+        let of_sheet = |line, text| Problem::at(line, text).of("users.csv");
+        let several = [of_sheet(2, "`role`: empty"), of_sheet(3, "`role`: empty"), Problem::file("odd").of("orgs.csv")];
+        assert_eq!(grouped(&several), ["users.csv lines 2 and 3: `role`: empty", "orgs.csv: odd"]);
         let many = problems(2..223);
         assert!(many.contains("\n  lines 2, 3, 4, 5, 6, 7, 8, 9 and 213 more: `room`: empty\n"), "{many}");
     }

@@ -19,7 +19,8 @@ pub(crate) enum Column {
 impl Column {
     const ALL: [Self; 7] =
         [Self::StudentId, Self::GivenName, Self::Card, Self::Room, Self::Photos, Self::Standing, Self::Language];
-    const OPTIONAL: [Self; 2] = [Self::Standing, Self::Language];
+    /// What a roster cannot do without.
+    const REQUIRED: [Self; 5] = [Self::StudentId, Self::GivenName, Self::Card, Self::Room, Self::Photos];
 
     /// The name in this program's own words.
     pub(crate) const fn name(self) -> &'static str {
@@ -114,14 +115,24 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
+    /// The columns of a roster.
+    ///
     /// # Errors
     /// Columns that are missing, unknown or there twice.
     pub(crate) fn of(table: &Table) -> Result<Self, Problems> {
+        Self::with(table, &Column::REQUIRED)
+    }
+
+    /// The columns of a table in which these have to be there.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(crate) fn with(table: &Table, required: &[Column]) -> Result<Self, Problems> {
         let (line, header) = (table.header.line, &table.header.cells);
         if table.known == 0 {
             return Err(Problems(vec![Problem::at(
                 line,
-                format!("no header: a line with {} is needed{}", own_names(), in_quotes(header)),
+                format!("no header: a line with {} is needed{}", names(required), in_quotes(header)),
             )]));
         }
         let mut columns =
@@ -172,9 +183,9 @@ impl Columns {
                 None => {}
             }
         }
-        let missing: Vec<_> = Column::ALL
-            .into_iter()
-            .filter(|column| columns.at(*column).is_none() && !Column::OPTIONAL.contains(column))
+        let missing: Vec<_> = required
+            .iter()
+            .filter(|column| columns.at(**column).is_none())
             .map(|column| quoted(column.name()))
             .collect();
         if !missing.is_empty() {
@@ -186,9 +197,9 @@ impl Columns {
             problems.push(Problem::at(
                 line,
                 format!(
-                    "unknown {}: remove what a roster does not need; known are {} and optionally `card_standing` and `language`",
+                    "unknown {}: remove what a roster does not need; known are {}",
                     plural("column", &unknown),
-                    own_names(),
+                    names(&Column::ALL),
                 ),
             ));
         }
@@ -217,9 +228,8 @@ impl Columns {
     }
 }
 
-fn own_names() -> String {
-    let required = Column::ALL.into_iter().filter(|column| !Column::OPTIONAL.contains(column));
-    required.map(|column| quoted(column.name())).collect::<Vec<_>>().join(", ")
+fn names(columns: &[Column]) -> String {
+    columns.iter().map(|column| quoted(column.name())).collect::<Vec<_>>().join(", ")
 }
 
 /// The hint for lines that are one cell each, in quotes.

@@ -6,11 +6,14 @@ mod check;
 mod columns;
 mod erase;
 mod import;
+mod judge;
+mod oneroster;
 mod pepper;
 mod photos;
 mod push;
 mod report;
 mod rows;
+mod shelf;
 mod status;
 mod suspects;
 

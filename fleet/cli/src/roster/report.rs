@@ -3,6 +3,7 @@
 //! It never holds a card, a name or an embedding; it does hold student numbers, so its file is its owner's alone.
 
 use std::{
+    fmt,
     fs::{OpenOptions, Permissions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -31,6 +32,10 @@ pub(crate) struct Report {
     pub(crate) students_with_template: usize,
     pub(crate) photos: usize,
     pub(crate) templates: usize,
+    /// What of a OneRoster export does not count; `None` for a CSV.
+    pub(crate) left_out: Option<LeftOut>,
+    /// On the roster, but no tap opens the door to them.
+    pub(crate) without_card: Vec<NoCard>,
     /// On the roster, but the door will refer them to the proctor.
     pub(crate) without_template: Vec<Without>,
     /// Photos that gave no template.
@@ -51,11 +56,54 @@ pub(crate) struct Report {
     pub(crate) remarks: Vec<String>,
 }
 
-/// A line of the CSV.
+/// Records of a OneRoster export's chosen classes that do not count.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct LeftOut {
+    /// Classes marked tobedeleted or inactive.
+    pub(crate) classes: usize,
+    /// Enrolments marked so.
+    pub(crate) enrollments: usize,
+    /// Students who are marked so themselves.
+    pub(crate) users: usize,
+    /// Enrolments of teachers, proctors and other roles.
+    pub(crate) other_roles: usize,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} classes, {} enrolments and {} students marked tobedeleted or inactive; {} enrolments of other roles than student",
+            self.classes, self.enrollments, self.users, self.other_roles
+        )
+    }
+}
+
+/// A line of the CSV, or of one of several files.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Place {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<&'static str>,
     pub(crate) line: u64,
     pub(crate) student_id: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = self.file {
+            write!(f, "{file} ")?;
+        }
+        write!(f, "line {}, {}", self.line, self.student_id)
+    }
+}
+
+/// A student without a card.
+#[derive(Debug, Serialize)]
+pub(crate) struct NoCard {
+    #[serde(flatten)]
+    pub(crate) place: Place,
+    /// File, line and column where it is missing.
+    pub(crate) why: String,
 }
 
 /// A student without a template.
@@ -144,18 +192,30 @@ impl Report {
             self.templates,
             self.photos,
         )?;
+        if let Some(left_out) = &self.left_out {
+            writeln!(out, "Left out: {left_out}")?;
+        }
+        section(
+            out,
+            "Without a card: no tap opens the door, the proctor finds them by name; add the card and import again",
+            &self.without_card,
+            |NoCard { place, why }| format!("{place}: {why}"),
+        )?;
         section(out, "The table: look at these", &self.remarks, Clone::clone)?;
         section(out, "Photos that cannot be used", &self.refused, |Refused { photo, reason, mend, .. }| {
             format!("{}: {reason}; {mend}", named(photo))
         })?;
         section(out, "Without a face: the door will refer them to the proctor", &self.without_template, |without| {
-            let Without { place: Place { line, student_id }, photos } = without;
+            let Without { place, photos } = without;
             let why = match photos {
-                0 => format!("no photo: the CSV names none, and no file {student_id}*.jpg or .png is left for them"),
+                0 => format!(
+                    "no photo: the CSV names none, and no file {}*.jpg or .png is left for them",
+                    place.student_id
+                ),
                 1 => "the photo cannot be used".into(),
                 photos => format!("none of the {photos} photos can be used"),
             };
-            format!("line {line}, {student_id}: {why}")
+            format!("{place}: {why}")
         })?;
         section(out, "Poor photos: usable, a better one would help", &self.poor, |Poor { photo, defect }| {
             format!("{}: {}", named(photo), defect.words())
@@ -198,7 +258,7 @@ fn section<T>(out: &mut impl Write, title: &str, items: &[T], line: impl Fn(&T) 
 }
 
 fn named(Photo { place, photo }: &Photo) -> String {
-    format!("line {}, {}, {photo}", place.line, place.student_id)
+    format!("{place}, {photo}")
 }
 
 fn pair(Pair { first, second, similarity }: &Pair) -> String {
@@ -211,7 +271,7 @@ mod tests {
 
     fn report(refused: usize) -> Report {
         let photo = |n: usize| Photo {
-            place: Place { line: n as u64 + 2, student_id: format!("N{n}") },
+            place: Place { file: None, line: n as u64 + 2, student_id: format!("N{n}") },
             photo: format!("N{n}.jpg"),
         };
         Report {

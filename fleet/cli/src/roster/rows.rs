@@ -16,6 +16,8 @@ use super::{
 /// One student's line.
 #[derive(Debug)]
 pub(crate) struct Row {
+    /// In which of several files; absent where there is only one.
+    pub(crate) sheet: Option<&'static str>,
     /// Line of the file, counted from 1.
     pub(crate) line: u64,
     pub(crate) student: Student,
@@ -24,6 +26,13 @@ pub(crate) struct Row {
     pub(crate) room: RoomId,
     /// Photos as the line names them; empty: by the file names' convention.
     pub(crate) photos: Vec<String>,
+}
+
+impl Row {
+    /// Something about this line.
+    pub(crate) fn problem(&self, text: impl Into<String>) -> Problem {
+        Problem { sheet: self.sheet.map(Into::into), ..Problem::at(self.line, text) }
+    }
 }
 
 /// What a file holds.
@@ -109,6 +118,7 @@ fn row(
     let standing = judge.of(Column::Standing, cells::standing(cell(Column::Standing)));
     let language = judge.of(Column::Language, cells::language(cell(Column::Language)));
     Some(Row {
+        sheet: None,
         line,
         student: Student { id: id?, given_name: given_name?, language: language? },
         card: card?,

@@ -9,6 +9,7 @@ mod fleet;
 mod import;
 mod keys;
 mod office;
+mod oneroster;
 mod proctor;
 
 #[path = "../../../../tests/command/mod.rs"]

@@ -78,34 +78,29 @@ fn parted<'n>(name: &'n str, folder: &Folder) -> Vec<&'n str> {
 impl Claims {
     /// One photo that a row names.
     fn named(&mut self, rows: &[Row], row: usize, name: &str, folder: &Folder, owners: &mut [Option<usize>]) {
-        let line = rows[row].line;
+        let own = &rows[row];
         let path = |at: usize| format!("`{}`", folder.files[at].path.display());
         let at = match folder.find(name) {
             Found::Named(at) => at,
             Found::Near(at) => {
                 let (name, file) = (name.escape_debug(), path(at));
-                self.remarks.push(Problem::at(line, format!("`photos`: `{name}` is not there, {file} is taken")));
+                self.remarks.push(own.problem(format!("`photos`: `{name}` is not there, {file} is taken")));
                 at
             }
             Found::Several(several) => {
                 let files: Vec<_> = several.iter().take(3).map(|&at| path(at)).collect();
                 let more = several.len().checked_sub(4).map_or(String::new(), |more| format!(" or {} more", more + 1));
                 let (name, files) = (name.escape_debug(), files.join(" or "));
-                self.problems.push(Problem::at(
-                    line,
-                    format!("`photos`: `{name}` may be {files}{more}: name one as it is called in the folder, with its sub-folder"),
-                ));
+                self.problems.push(own.problem(format!("`photos`: `{name}` may be {files}{more}: name one as it is called in the folder, with its sub-folder"
+                )));
                 return;
             }
             Found::OtherZeros(at) => {
-                self.problems.push(Problem::at(
-                    line,
-                    format!(
-                        "`photos`: `{}` is not there, but {}: zeros in front were lost; correct the one or the other",
-                        name.escape_debug(),
-                        path(at)
-                    ),
-                ));
+                self.problems.push(own.problem(format!(
+                    "`photos`: `{}` is not there, but {}: zeros in front were lost; correct the one or the other",
+                    name.escape_debug(),
+                    path(at)
+                )));
                 return;
             }
             Found::Missing => {
@@ -114,7 +109,7 @@ impl Claims {
             }
         };
         if folder.files[at].outside {
-            self.problems.push(linked(line, &folder.files[at].path));
+            self.problems.push(linked(own, &folder.files[at].path));
             return;
         }
         match owners[at].replace(row) {
@@ -124,7 +119,7 @@ impl Claims {
             Some(first) => {
                 owners[at] = Some(first);
                 let text = format!("photo {} is already on line {}", path(at), rows[first].line);
-                self.problems.push(Problem::at(line, text));
+                self.problems.push(own.problem(text));
             }
         }
     }
@@ -137,7 +132,7 @@ impl Claims {
             let called = prefixes(file.stem()).filter_map(|start| students.get(start).copied()).next_back();
             let Some(row) = called.filter(|&row| rows[row].photos.is_empty()) else { continue };
             if file.outside {
-                self.problems.push(linked(rows[row].line, &file.path));
+                self.problems.push(linked(&rows[row], &file.path));
                 continue;
             }
             *owner = Some(row);
@@ -159,16 +154,15 @@ impl Claims {
                 prefixes(file.stem()).filter_map(|start| without.get(without_zeros(start)).copied()).next_back();
             let Some(row) = called else { continue };
             let (id, photo) = (rows[row].student.id.as_str(), file.path.display());
-            self.problems.push(Problem::at(
-                rows[row].line,
-                format!("`student_id`: there is no photo of `{id}`, but `{photo}`: zeros in front were lost; correct the one or the other"),
-            ));
+            self.problems.push(rows[row].problem(format!(
+                "`student_id`: there is no photo of `{id}`, but `{photo}`: zeros in front were lost; correct the one or the other"
+            )));
         }
     }
 }
 
-fn linked(line: u64, photo: &Path) -> Problem {
-    Problem::at(line, format!("photo `{}` is a link out of the photo folder: copy the picture itself", photo.display()))
+fn linked(row: &Row, photo: &Path) -> Problem {
+    row.problem(format!("photo `{}` is a link out of the photo folder: copy the picture itself", photo.display()))
 }
 
 /// The parts of a stem that may be a student's number: up to each character that is neither a letter nor a digit, and all of it.

@@ -8,6 +8,7 @@ use super::*;
 
 fn rows(all: &[(&str, &[&str])]) -> Vec<Row> {
     let row = |(line, (id, photos)): (u64, &(&str, &[&str]))| Row {
+        sheet: None,
         line,
         student: Student { id: StudentId::new(*id).unwrap(), given_name: "A".into(), language: None },
         card: CardPseudonym::from_bytes([0; 32]),

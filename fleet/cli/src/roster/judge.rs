@@ -1,0 +1,89 @@
+//! What became of an import's photos: the report's findings, and the roster itself.
+
+use examgate::{
+    domain::{Exam, Roster, RosterEntry, Template},
+    vision::EmbedderSpec,
+};
+use examgate_enrol::{
+    faces::{Enrolled, PhotoFault},
+    similarities::Faces,
+};
+
+use super::{
+    check::compare_all,
+    photos::{Claim, Claims},
+    report::{Pair, Photo, Place, Poor, Refused, Report, Turned, Without},
+    rows::Row,
+};
+
+/// What became of each photo, and which faces are suspiciously alike or unlike.
+pub(super) fn judge(
+    rows: &[Row],
+    claims: &Claims,
+    enrolled: &[Result<Enrolled, PhotoFault>],
+    embedder: &EmbedderSpec,
+    threads: usize,
+) -> Report {
+    let place = |row: usize| Place {
+        file: rows[row].sheet,
+        line: rows[row].line,
+        student_id: rows[row].student.id.as_str().into(),
+    };
+    let photo = |claim: &Claim| Photo { place: place(claim.row), photo: claim.photo.display().to_string() };
+    let (mut with_template, mut photos) = (vec![false; rows.len()], vec![0; rows.len()]);
+    let mut report = Report {
+        model: embedder.net.name.clone(),
+        space: embedder.space.to_string(),
+        students: rows.len(),
+        photos: claims.claimed.len(),
+        unclaimed: claims.unclaimed.iter().map(|photo| photo.display().to_string()).collect(),
+        ..Report::default()
+    };
+    for (claim, result) in claims.claimed.iter().zip(enrolled) {
+        photos[claim.row] += 1;
+        match result {
+            Ok(enrolled) => {
+                with_template[claim.row] = true;
+                report.templates += 1;
+                report.poor.extend(enrolled.defect.map(|defect| Poor { photo: photo(claim), defect }));
+                report.turned.extend(enrolled.turned.map(|turn| Turned::new(photo(claim), turn)));
+                report.look_at_eyes.extend(enrolled.look_at_eyes.then(|| photo(claim)));
+            }
+            Err(fault) => report.refused.push(Refused::new(photo(claim), fault)),
+        }
+    }
+    report.students_with_template = with_template.iter().filter(|&&has| has).count();
+    let without = |(row, _)| Without { place: place(row), photos: photos[row] };
+    report.without_template = with_template.iter().enumerate().filter(|(_, has)| !**has).map(without).collect();
+
+    let embeddings = enrolled.iter().map(|result| result.as_ref().ok().map(|enrolled| &enrolled.template.embedding));
+    let thresholds = &embedder.thresholds;
+    let (admit, refer) = (thresholds.admit.get(), thresholds.refer.get());
+    let same_row = |a: usize, b: usize| claims.claimed[a].row == claims.claimed[b].row;
+    let odd = |a: usize, b: usize, cosine: f32| if same_row(a, b) { cosine < refer } else { cosine >= admit };
+    for (a, b, similarity) in compare_all(&Faces::new(embedder.dimension, embeddings), threads, odd) {
+        let pair = Pair { first: photo(&claims.claimed[a]), second: photo(&claims.claimed[b]), similarity };
+        if same_row(a, b) { report.unlike.push(pair) } else { report.look_alikes.push(pair) }
+    }
+    report.look_alikes.sort_by(|a, b| b.similarity.total_cmp(&a.similarity));
+    report.unlike.sort_by(|a, b| a.similarity.total_cmp(&b.similarity));
+    report
+}
+
+/// The roster to write.
+pub(super) fn roster(
+    exam: Exam,
+    rows: Vec<Row>,
+    claims: &Claims,
+    enrolled: Vec<Result<Enrolled, PhotoFault>>,
+) -> Roster {
+    let mut templates: Vec<Vec<Template>> = rows.iter().map(|_| Vec::new()).collect();
+    for (claim, result) in claims.claimed.iter().zip(enrolled) {
+        templates[claim.row].extend(result.ok().map(|enrolled| enrolled.template));
+    }
+    let entries = rows.into_iter().zip(templates).map(|(row, templates)| {
+        let Row { student, card, standing, room, sheet: _, line: _, photos: _ } = row;
+        (RosterEntry { student, card, standing, room }, templates)
+    });
+    Roster { exam, entries: entries.collect() }
+}

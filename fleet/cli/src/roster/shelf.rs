@@ -1,0 +1,145 @@
+//! Where an exam's roster stands at the desk, and the key that opens it.
+//!
+//! It makes nothing before a whole roster is there to be written.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use examgate::{
+    domain::{CardPseudonym, ExamId, Pepper, ProctorId, Roster, RosterVersion},
+    exit::Refusal,
+    store::{
+        EventStore, KeyError, KeyFolder, KeyName, Layout, Limits, Replaced, RosterError, RosterStore, Secret, Source,
+    },
+};
+
+use crate::keys::{self, KeyArgs};
+
+/// Where the exam's roster stands, and the key that opens it.
+pub(super) struct Shelf {
+    keys: KeyFolder,
+    layout: Layout,
+    exam: ExamId,
+    held: Option<RosterStore>,
+}
+
+impl Shelf {
+    /// Opens the roster if there is one; makes nothing.
+    pub(super) fn find(keys: &KeyArgs, store: &Path, exam: &ExamId) -> anyhow::Result<Self> {
+        let (keys, layout) = (keys.folder()?, Layout::new(store));
+        Self::check_root(&keys, &layout)?;
+        let (name, database) = (KeyName::Exam(exam), layout.exam(exam));
+        let refused = || Refusal::Usage(format!("the roster {} cannot be opened", database.display()));
+        let held = match (database.exists(), keys.holds(name)) {
+            (false, false | true) => None,
+            (true, false) => bail!(Refusal::Usage(format!(
+                "the roster {} is there, but its key {} is not: bring the key, or remove the roster if it was erased",
+                database.display(),
+                keys.path(name).display(),
+            ))),
+            (true, true) => {
+                let key = keys.read(name).with_context(refused)?;
+                Some(RosterStore::open(&database, &key).with_context(refused)?)
+            }
+        };
+        Ok(Self { keys, layout, exam: exam.clone(), held })
+    }
+
+    /// Who has which card, of those who watch over the exam.
+    pub(super) fn proctors(&self) -> anyhow::Result<HashMap<CardPseudonym, ProctorId>> {
+        let held = self.held.as_ref().map(RosterStore::proctors).transpose()?.unwrap_or_default();
+        Ok(held.into_iter().map(|proctor| (proctor.card, proctor.id)).collect())
+    }
+
+    /// That no second root key comes to lie beside keys of another: whatever would not fit is refused before any work is done.
+    fn check_root(keys: &KeyFolder, layout: &Layout) -> anyhow::Result<()> {
+        let refused = || Refusal::Usage("the keys cannot be used, nothing was written".into());
+        if keys.lacks_root().with_context(refused)? {
+            return keys::none_is_sealed(Secret::Root);
+        }
+        if keys.is_bound() || !keys.has_shares()? {
+            return Ok(());
+        }
+        // A folder of before, which does not say whose its keys are: a database that opens does.
+        let exams = layout.exams().unwrap_or_default();
+        let rosters = exams.iter().filter_map(|exam| {
+            let key = keys.read(KeyName::Exam(exam)).ok()?;
+            Some(RosterStore::look(&layout.exam(exam), &key).is_ok())
+        });
+        let events = layout.events().exists().then(|| keys.read(KeyName::Events).ok()).flatten();
+        let events = events.map(|key| EventStore::look(&layout.events(), &key, Limits::default()).is_ok());
+        let opened: Vec<bool> = rosters.chain(events).collect();
+        if opened.contains(&true) {
+            keys.bind()?;
+        } else if !opened.is_empty() {
+            bail!(Refusal::Usage(format!(
+                "nothing in {} opens with the root key at hand ({}), so its keys were made with another one: hand that one over \
+                 (`examgate-with-keys COMMAND`, or --credentials DIR), or move state and keys aside",
+                layout.root().display(),
+                match keys.source(Secret::Root)? {
+                    Some(Source::Credential) => "a credential".to_owned(),
+                    Some(Source::Folder) | None => keys.folder().join(Secret::Root.name()).display().to_string(),
+                },
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the key folder and, where there is none, the root key, and says so.
+    pub(super) fn provision(&self) -> anyhow::Result<()> {
+        if self.keys.provision().map_err(usage)? {
+            writeln!(
+                io::stderr(),
+                "examgate-fleet: made the root key {}: a plain file. Where the box's root key is a credential, its keys do not fit",
+                self.keys.folder().join(Secret::Root.name()).display()
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The version to write.
+    pub(super) fn next_version(&self, asked: Option<u64>) -> anyhow::Result<RosterVersion> {
+        let held = match &self.held {
+            Some(store) => store.exam()?.map_or(0, |exam| exam.version.0),
+            None => 0,
+        };
+        match asked {
+            Some(asked) if asked < held => {
+                bail!(Refusal::Usage(format!("--version {asked} is older than version {held} held: raise it")))
+            }
+            Some(asked) => Ok(RosterVersion(asked)),
+            None => Ok(RosterVersion(held + 1)),
+        }
+    }
+
+    /// Writes the roster, with the exam's key and the database made where they are not there yet.
+    pub(super) fn replace(&mut self, roster: &Roster, pepper: &Pepper) -> anyhow::Result<Replaced> {
+        let database = self.layout.exam(&self.exam);
+        let store = match &mut self.held {
+            Some(store) => store,
+            None => {
+                let name = KeyName::Exam(&self.exam);
+                let key = if self.keys.holds(name) { self.keys.read(name)? } else { self.keys.make(name)? };
+                self.layout.make()?;
+                self.held.insert(RosterStore::create(&database, &key)?)
+            }
+        };
+        let replaced = store.replace(roster).map_err(|error| {
+            let usage = matches!(error, RosterError::Stale { .. } | RosterError::Conflicting { .. });
+            let error = anyhow::Error::new(error);
+            let what = format!("the roster {} was not replaced", database.display());
+            if usage { error.context(Refusal::Usage(what)) } else { error.context(what) }
+        })?;
+        // The same content means the same cards, so the pepper is the same too.
+        store.set_pepper(&pepper.check())?;
+        Ok(replaced)
+    }
+}
+
+fn usage(error: KeyError) -> anyhow::Error {
+    anyhow::Error::new(error).context(Refusal::Usage("the keys cannot be used".into()))
+}
