@@ -145,15 +145,15 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     };
     let keys = environment.keys(config);
     let edges = Edges::set(config, &keys)?;
-    if !runtime.block_on(fleet::first_roster(config, &keys, &models, Arc::clone(&edges.clock)))? {
-        return Ok(());
-    }
-    let stores = Stores::open(config, &keys, &models)?;
+    let stores = Stores::open(config, &keys, &models, Arc::clone(&edges.clock))?;
     if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
         tracing::error!("{shortage}");
     }
     let uplink = match &config.uplink {
-        Some(uplink) => Some(Broker::prepare(config, &keys, uplink, &stores.exam, &models, Arc::clone(&edges.clock))?),
+        Some(uplink) => {
+            let clock = Arc::clone(&edges.clock);
+            Some(Broker::prepare(config, &keys, uplink, stores.exam.as_ref(), &models, clock)?)
+        }
         None => None,
     };
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
@@ -251,7 +251,7 @@ impl Appliance<'_> {
         let (invitations, invited) = watch::channel(None);
         let (pictures, mirrored) = watch::channel(None);
         let (in_force, edition) = watch::channel(stores.exam.clone());
-        let (plate, following) = screen::plates(config.room.clone(), edition.clone());
+        let (plate, following) = screen::plates(config.room.clone(), edition.clone(), stores.doors.clone());
         let follows = Follows { shown: seen.clone(), plate, pictures: mirrored, clock: Arc::clone(&edges.clock) };
         let screen = screen::listen(config, follows).await?;
         // One tap at a time is looked up.
@@ -302,6 +302,7 @@ impl Appliance<'_> {
             (Some(console), Some(reading)) => {
                 let office = Office {
                     in_force: edition,
+                    doors: stores.doors,
                     clock,
                     reading,
                     submit,
@@ -322,8 +323,17 @@ impl Appliance<'_> {
             }
         };
 
-        Service.ready(&format!("serving {} in {}", stores.exam.id, config.room));
-        tracing::info!(exam = %stores.exam.id, room = %config.room, "ready");
+        match &stores.exam {
+            Some(exam) => {
+                Service.ready(&format!("serving {} in {}", exam.id, config.room));
+                tracing::info!(exam = %exam.id, room = %config.room, "ready");
+            }
+            None => {
+                Service.ready(&format!("waiting for a roster in {}", config.room));
+                tracing::warn!(room = %config.room, "no exam is held yet: nobody is verified until the fleet has sent a roster");
+                tracing::info!(room = %config.room, "ready");
+            }
+        }
         let outcome = serve_until_signalled(&mut signals, &mut ended, &parts, &edges.note).await;
         if let Err(cause) = &outcome {
             tracing::error!(cause = format!("{cause:#}"), "the box ends, to be started again");

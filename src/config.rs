@@ -64,8 +64,9 @@ pub struct Config {
     pub device: DeviceId,
     /// The room whose door it guards.
     pub room: RoomId,
-    /// The exam it serves; its roster lies in the state folder.
-    pub exam: ExamId,
+    /// The only exam it serves; its roster lies in the state folder. May be left out where a fleet pushes rosters: the box then serves
+    /// the exam whose doors are open.
+    pub exam: Option<ExamId>,
     /// Where rosters, events and the clock's floor are kept.
     pub state: PathBuf,
     /// Where keys and shares of keys lie. The root key comes from systemd's credentials where there are any.
@@ -331,8 +332,13 @@ impl Config {
                 within(key, set, least, most, allowed)?;
             }
         }
-        if let Some(fleet) = &self.fleet {
-            fleet.check(self.uplink.is_some())?;
+        match &self.fleet {
+            Some(fleet) => fleet.check(self.uplink.is_some())?,
+            None if self.exam.is_none() => {
+                let allowed = "without [fleet] the box serves one exam: name it, as `exam = \"MATH-UA-120-final\"`";
+                return Err(value("exam", "left out", allowed));
+            }
+            None => {}
         }
         if let Some(uplink) = &self.uplink {
             uplink.check()?;

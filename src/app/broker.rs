@@ -74,7 +74,7 @@ impl Broker {
         config: &Config,
         keys: &KeyFolder,
         uplink: &config::Uplink,
-        exam: &Exam,
+        exam: Option<&Exam>,
         models: &VerifiedModels,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
@@ -85,14 +85,14 @@ impl Broker {
             collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
             receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
         };
-        let settings = Self::settings(config, keys, uplink, Some(exam), models)?;
+        let settings = Self::settings(config, keys, uplink, exam, models)?;
         let (line, mut polling) =
             mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
         let fetch = match &config.fleet {
             None => None,
             Some(fleet) => {
                 let (link, clock) = (line.link.clone(), Arc::clone(&clock));
-                Some(fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?.0)
+                Some(fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?)
             }
         };
         Ok(Self { line, polling, parties, fetch, clock })

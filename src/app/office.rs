@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::{
     sync::{Notify, oneshot, watch},
+    task::JoinSet,
     time::interval,
 };
 
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    domain::{ClockTrust, Exam, Invitation, MonoTime, Seq, Timestamp, WithSources},
+    domain::{ClockTrust, Doors, Exam, ExamId, Invitation, MonoTime, Seq, Timestamp, WithSources},
     edge::{
         camera::CameraView,
         card::ReaderView,
@@ -31,15 +32,15 @@ use crate::{
         system::Tail,
     },
     flow::{
-        Oversee, Submitted,
+        Oversee, Shelf, Submitted,
         deliver::{Delivery, Standing},
     },
-    store::{Editions, EventStore, KeyFolder, Secret},
+    store::{EventStore, KeyFolder, Secret},
 };
 
 /// The console's own handles of the box's databases.
 pub(super) struct Reading {
-    pub(super) roster: Editions,
+    pub(super) shelf: Shelf,
     pub(super) events: EventStore,
     /// For the status: it looks while the others are read.
     pub(super) look: EventStore,
@@ -50,7 +51,8 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// What the console follows and feeds.
 pub(super) struct Office {
-    pub(super) in_force: watch::Receiver<Exam>,
+    pub(super) in_force: watch::Receiver<Option<Exam>>,
+    pub(super) doors: watch::Receiver<Doors>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) reading: Reading,
     pub(super) submit: SyncSender<Submitted>,
@@ -73,12 +75,13 @@ impl Office {
         stop: Arc<Notify>,
     ) -> Result<JoinHandle<()>> {
         let (identity, listen) = (identity(keys, &console.certificate)?, console.listen);
-        let Self { in_force, clock, reading, submit, invitations, newest, camera, reader, delivery, log } = self;
-        let Reading { roster, events, look } = reading;
+        let Self { in_force, doors, clock, reading, submit, invitations, newest, camera, reader, delivery, log } = self;
+        let Reading { shelf, events, look } = reading;
         let pulse = Pulse {
             clock: Arc::clone(&clock),
             state: config.state.clone(),
             look: Mutex::new(look),
+            serving: (in_force.clone(), doors),
             camera,
             reader,
             delivery,
@@ -86,7 +89,7 @@ impl Office {
         };
         let place = (config.room.clone(), in_force);
         let status = Box::new(move || pulse.status());
-        let office = Arc::new(Oversee::new(place, Arc::clone(&clock), roster, events, submit, status));
+        let office = Arc::new(Oversee::new(place, Arc::clone(&clock), shelf, events, submit, status));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(4)
@@ -96,6 +99,7 @@ impl Office {
         let (tell, listening) = oneshot::channel();
         let thread = parts.thread("examgate-console", limit::CONSOLE, move |beat| {
             runtime.block_on(async {
+                let following = Arc::clone(&office);
                 let opened = Console::listen(listen, &identity, Limits::default(), office, invitations, newest, clock);
                 let console = match opened.await {
                     Ok(console) => console,
@@ -105,11 +109,22 @@ impl Office {
                 // The receiver is gone if the box is already shutting down.
                 let _ = tell.send(Ok(console.address()));
                 let mut serving = pin!(console.run());
+                let mut follows = JoinSet::new();
                 loop {
                     tokio::select! {
                         () = serving.as_mut() => return,
                         () = stop.notified() => return,
-                        _ = turns.tick() => beat.tick(),
+                        _ = turns.tick() => {
+                            beat.tick();
+                            // One at a time waits for the disk.
+                            if follows.is_empty() {
+                                let office = Arc::clone(&following);
+                                follows.spawn_blocking(move || office.follow());
+                            }
+                        }
+                        Some(followed) = follows.join_next() => if let Ok(Err(error)) = followed {
+                            tracing::error!(error = %WithSources(&error), "the console cannot follow the roster");
+                        }
                     }
                 }
             });
@@ -135,6 +150,7 @@ pub(super) fn identity(keys: &KeyFolder, certificate: &Path) -> Result<Identity>
 /// Feels how the box is while it serves: what `doctor` would find, without taking anything apart.
 struct Pulse {
     clock: Arc<dyn Clock>,
+    serving: (watch::Receiver<Option<Exam>>, watch::Receiver<Doors>),
     state: PathBuf,
     look: Mutex<EventStore>,
     camera: watch::Receiver<CameraView>,
@@ -158,6 +174,7 @@ impl Pulse {
         };
         findings.push(camera);
         findings.push(readers(&self.reader.borrow()));
+        findings.push(served(self.serving.0.borrow().as_ref(), &self.serving.1.borrow()));
         {
             let look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
             findings.push(doctor::recorded(&look));
@@ -189,6 +206,32 @@ fn readers(view: &ReaderView) -> doctor::PartHealth {
     }
 }
 
+/// Which exam is served, and how the doors stand.
+fn served(exam: Option<&Exam>, doors: &Doors) -> doctor::PartHealth {
+    let name = exam.map_or_else(|| "no exam".to_owned(), |exam| exam.id.to_string());
+    let (state, found) = match doors {
+        Doors::Open { beside } if beside.is_empty() => (State::Well, format!("{name}: its doors are open")),
+        Doors::Open { beside } => {
+            let beside: Vec<_> = beside.iter().map(ExamId::as_str).collect();
+            let words = format!(
+                "{name} is served, which opened last; doors of {} are open here too: send its students to another room, or have the times mended",
+                beside.join(", ")
+            );
+            (State::Unwell, words)
+        }
+        Doors::Closed { next: Some(next), .. } => {
+            (State::Well, format!("doors are closed and open next at {next}; {name} is shown"))
+        }
+        Doors::Closed { next: None, last } => {
+            let last = last.map_or(String::new(), |last| format!(" since {last}"));
+            (State::Impaired, format!("doors are closed{last}, and no later exam is held; {name} is shown"))
+        }
+        Doors::Unknown => (State::Unwell, format!("the clock does not say whether doors are open; {name} is shown")),
+        Doors::NothingHeld => (State::Impaired, "no exam is held: nobody is verified until a roster comes".into()),
+    };
+    doctor::finding("exam", state, found)
+}
+
 fn delivered(Delivery { standing, receipted }: Delivery) -> doctor::PartHealth {
     let (state, found) = match standing {
         Standing::Flowing => (State::Well, format!("events are delivered; the collector has {receipted}")),
@@ -217,7 +260,33 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::edge::card::CardError;
+    use crate::{
+        domain::{ExamWindow, RosterVersion},
+        edge::card::CardError,
+    };
+
+    #[test]
+    fn the_status_says_which_exam_is_served_and_when_doors_open_next() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let exam = Exam {
+            id: ExamId::new("MATH-1").unwrap(),
+            title: "Mathematics".into(),
+            window: ExamWindow { opens: at(100), closes: at(200) },
+            version: RosterVersion(1),
+        };
+        let beside = vec![ExamId::new("BIO-2").unwrap()];
+        for (doors, state, words) in [
+            (Doors::Open { beside: vec![] }, State::Well, "MATH-1: its doors are open"),
+            (Doors::Open { beside }, State::Unwell, "doors of BIO-2 are open here too"),
+            (Doors::Closed { next: Some(at(100)), last: None }, State::Well, "open next at 1970-01-01T00:01:40Z"),
+            (Doors::Closed { next: None, last: Some(at(200)) }, State::Impaired, "since 1970-01-01T00:03:20Z"),
+            (Doors::Unknown, State::Unwell, "the clock"),
+        ] {
+            let found = served(Some(&exam), &doors);
+            assert!(found.part == "exam" && found.state == state && found.found.contains(words), "{found:?}");
+        }
+        assert!(served(None, &Doors::NothingHeld).found.contains("no exam is held"));
+    }
 
     #[test]
     fn a_reader_that_is_out_of_order_is_in_the_status() {

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    domain::{Exam, RoomId},
+    domain::{Doors, Exam, RoomId},
     edge::screen::{Follows, Limits, Plate, Screen, Settings, Words},
 };
 
@@ -29,16 +29,33 @@ pub(super) async fn listen(config: &Config, follows: Follows) -> Result<Option<S
     Ok(Some(screen))
 }
 
-/// What stands on the door, for as long as the verification says which edition it is served by.
+/// What stands on the door, for as long as the verification says what it serves.
 pub(super) fn plates(
     room: RoomId,
-    mut in_force: watch::Receiver<Exam>,
+    mut in_force: watch::Receiver<Option<Exam>>,
+    mut doors: watch::Receiver<Doors>,
 ) -> (watch::Receiver<Plate>, impl Future<Output = ()>) {
-    let plate = move |exam: &Exam| Plate { exam: exam.title.clone(), room: room.clone(), window: exam.window };
-    let (plates, followed) = watch::channel(plate(&in_force.borrow()));
+    let plate = move |exam: Option<&Exam>, doors: &Doors| Plate {
+        exam: exam.map(|exam| exam.title.clone()).unwrap_or_default(),
+        room: room.clone(),
+        window: exam.map(|exam| exam.window),
+        next: match doors {
+            Doors::Closed { next, .. } => *next,
+            Doors::Open { .. } | Doors::Unknown | Doors::NothingHeld => None,
+        },
+    };
+    let (plates, followed) = watch::channel(plate(in_force.borrow().as_ref(), &doors.borrow()));
     let following = async move {
-        while in_force.changed().await.is_ok() {
-            plates.send_replace(plate(&in_force.borrow_and_update()));
+        loop {
+            let (moved, told) = tokio::select! {
+                moved = in_force.changed() => (moved, Ok(())),
+                told = doors.changed() => (Ok(()), told),
+            };
+            if moved.is_err() || told.is_err() {
+                // Who tells has ended with the box.
+                return;
+            }
+            plates.send_replace(plate(in_force.borrow_and_update().as_ref(), &doors.borrow_and_update()));
         }
     };
     (followed, following)

@@ -3,12 +3,17 @@
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use super::{office::Reading, outbox};
 use crate::{
     config::Config,
-    domain::{Epoch, Exam, ExamId, Pepper},
-    flow::TapLookup,
-    store::{Editions, EventStore, KeyFolder, KeyName, Layout, RosterStore, Secret},
+    domain::{Doors, Epoch, Exam, ExamId, Pepper},
+    edge::clock::Clock,
+    flow::{PassedOver, Rosters, Shelf, TapLookup},
+    store::{Editions, EventStore, KeyFolder, KeyName, Layout, Secret},
     vision::VerifiedModels,
 };
 
@@ -19,8 +24,10 @@ pub(super) const ANOTHER_PEPPER: &str = "was made with another pepper than this 
 /// The box's databases. The event store is opened once for each who uses it: to write, to look up, to
 /// deliver, to show.
 pub struct Stores {
-    /// The exam served, as its roster has it.
-    pub exam: Exam,
+    /// The exam served at first, as its roster has it; `None`: none is held.
+    pub exam: Option<Exam>,
+    /// How the doors stand.
+    pub(super) doors: watch::Receiver<Doors>,
     /// For lookups.
     pub lookup: TapLookup,
     pub(super) writer: EventStore,
@@ -30,42 +37,29 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens events, the exam's roster and the other rosters held.
+    /// Opens events and the rosters held.
     ///
     /// # Errors
     /// Names the database or key and what is wrong with it.
-    pub fn open(config: &Config, keys: &KeyFolder, models: &VerifiedModels) -> Result<Self> {
+    pub fn open(config: &Config, keys: &KeyFolder, models: &VerifiedModels, clock: Arc<dyn Clock>) -> Result<Self> {
         let layout = Layout::new(&config.state);
         layout.make().context("the state folder cannot be made")?;
         claim(keys);
         let pepper = Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?).check();
-        let key = |exam: &ExamId| {
-            keys.read(KeyName::Exam(exam)).with_context(|| {
-                format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
-            })
-        };
-        let cannot = |exam: &ExamId| format!("the roster of {exam} cannot be used");
-        let current =
-            || Editions::open(&layout.exam(&config.exam), key(&config.exam)?).with_context(|| cannot(&config.exam));
-        let roster = current()?;
-        let exam = roster.view().exam().clone();
-        let other = |exam: &ExamId| RosterStore::open(&layout.exam(exam), &key(exam)?).with_context(|| cannot(exam));
-        // It opened: the root key is the one that the folder's keys were made with.
-        note_root(keys);
-        let made_with = other(&config.exam)?.pepper().context("the roster cannot be read")?;
-        if made_with.is_some_and(|made_with| made_with != pepper) {
-            bail!("the roster of {} {ANOTHER_PEPPER}", config.exam);
+        let shelf = Shelf { layout: layout.clone(), keys: keys.clone(), pepper };
+        let mut rosters = Rosters::new(shelf.clone(), config.exam.clone());
+        if let Some(exam) = &config.exam
+            && (config.fleet.is_none() || layout.exam(exam).exists())
+        {
+            rosters = rosters.serving_first(named(&shelf, exam)?);
         }
-        let mut others = Vec::new();
-        for held in layout.exams().context("the state folder cannot be read")? {
-            if held != config.exam {
-                // Another exam's roster is a help, not a need.
-                match other(&held) {
-                    Ok(store) => others.push(store),
-                    Err(error) => tracing::warn!(exam = %held, error = format!("{error:#}"), "roster passed over"),
-                }
-            }
+        rosters.refresh(clock.wall(), clock.trust());
+        let exam = rosters.serving().exam.clone();
+        if exam.is_some() {
+            // It opened: the root key is the one that the folder's keys were made with.
+            note_root(keys);
         }
+        let (doors, told) = watch::channel(rosters.serving().doors.clone());
         outbox::check_disk(config)?;
         // A key is made for a new store only: events whose key is gone are not to be shadowed.
         let is_new = !layout.events().exists() && !keys.holds(KeyName::Events);
@@ -80,16 +74,28 @@ impl Stores {
         let (writer, reader, outbox) = (open()?, open()?, open()?);
         let reading = match config.console {
             None => None,
-            Some(_) => Some(Reading { roster: current()?, events: open()?, look: open()? }),
+            Some(_) => Some(Reading { shelf, events: open()?, look: open()? }),
         };
         let space = models.manifest().embedder.space.clone();
         Ok(Self {
             exam,
-            lookup: TapLookup { roster, others, events: reader, space, console: config.console.is_some() },
+            doors: told,
+            lookup: TapLookup { rosters, clock, doors, events: reader, space, console: config.console.is_some() },
             writer,
             outbox,
             reading,
         })
+    }
+}
+
+/// The roster of the exam that the configuration names.
+fn named(shelf: &Shelf, exam: &ExamId) -> Result<Editions> {
+    match shelf.editions(exam) {
+        Err(error @ PassedOver::Key(_)) => Err(error).with_context(|| {
+            format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
+        }),
+        Err(PassedOver::OtherPepper) => bail!("the roster of {exam} {ANOTHER_PEPPER}"),
+        editions => editions.with_context(|| format!("the roster of {exam} cannot be used")),
     }
 }
 

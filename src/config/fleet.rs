@@ -96,7 +96,11 @@ mod tests {
         let parse = |parts: &[&str]| Config::parse(&parts.concat());
         let good = parse(&[base, &uplink, &fleet(&format!("\"{key}\""))]).expect("valid");
         assert_eq!(good.fleet.map(|fleet| fleet.roster_keys), Some(vec![key.clone()]));
+        let nameless = base.replace("exam = \"E\"\n", "");
+        let good = parse(&[&nameless, &uplink, &fleet(&format!("\"{key}\""))]).expect("the fleet says which exams");
+        assert_eq!(good.exam, None);
         for (text, says) in [
+            (parse(&[&nameless, &uplink]), "exam = \"left out\" is not allowed"),
             (parse(&[base, &uplink, &fleet("")]), "one to eight"),
             (parse(&[base, &uplink, &fleet("\"xyz\"")]), "64 hex"),
             (parse(&[base, &fleet(&format!("\"{key}\""))]), "[uplink]"),

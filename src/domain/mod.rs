@@ -16,6 +16,7 @@ mod roster;
 mod ruling;
 #[cfg(any(test, feature = "sim"))]
 pub mod sample;
+mod serving;
 mod sources;
 mod template;
 mod time;
@@ -38,6 +39,7 @@ pub use ruling::{
     Access, AccessStep, Ground, LONGEST_NOTE, NotANote, NotUndoable, Note, Ruling, UNDO_WITHIN, Undo, Unfounded,
     Verdict,
 };
+pub use serving::{Doors, Serving};
 pub use sources::WithSources;
 pub use template::{ArtifactId, Embedding, EmbeddingError, EmbeddingSpaceId, Similarity, SpaceMismatch, Template};
 pub use time::{ClockTrust, MonoTime, Timestamp};

@@ -1,21 +1,30 @@
-//! Looks up cards, on a thread of its own: a disk that hangs must not hang the verification. Follows the roster, edition by edition.
+//! Looks up cards, on a thread of its own: a disk that hangs must not hang the verification. Follows the rosters that are held, exam by
+//! exam and edition by edition.
 //!
 //! A tap is answered out of one edition: entry, templates and the exam's window together, read once. Never judges.
 
 use std::{
     error::Error,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    },
     time::Duration,
 };
 
-use super::Happened;
+use tokio::sync::watch;
+
+use super::{Happened, Rosters};
 use crate::{
-    domain::{CardPseudonym, Credential, EmbeddingSpaceId, EventId, Exam, History, Invitation, SignInCode, Template},
+    domain::{
+        CardPseudonym, Credential, Doors, EmbeddingSpaceId, EventId, Exam, History, Invitation, SignInCode, Template,
+    },
+    edge::clock::Clock,
     session::{Enrolled, Lookup, TemplateStock},
-    store::{Editions, EventError, EventStore, RosterError, RosterStore},
+    store::{Editions, EventError, EventStore, RosterError},
 };
 
-/// How often a new edition is looked for while nobody taps, for the screen and the console. A tap looks too.
+/// How often it is looked which exam is to be served, in which edition, while nobody taps. A tap looks too.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A lookup failed.
@@ -44,8 +53,8 @@ pub struct LookupRequest {
 /// All that a tap needs to know.
 #[derive(Debug)]
 pub struct LookedUp {
-    /// The edition it was answered out of.
-    pub exam: Exam,
+    /// The edition it was answered out of; `None`: no exam is held.
+    pub exam: Option<Exam>,
     /// Who has the card.
     pub lookup: Lookup,
     /// What happened with it before.
@@ -56,10 +65,12 @@ pub struct LookedUp {
 
 /// What is looked up at a tap: who has this card, what happened with it before.
 pub struct TapLookup {
-    /// The exam being served.
-    pub roster: Editions,
-    /// Other exams held on this box: their students are students, only not of this exam.
-    pub others: Vec<RosterStore>,
+    /// The exam being served, and others held on this box: their students are students, only not of this exam.
+    pub rosters: Rosters,
+    /// By which doors open.
+    pub clock: Arc<dyn Clock>,
+    /// Told how the doors stand.
+    pub doors: watch::Sender<Doors>,
     /// To read only.
     pub events: EventStore,
     /// Which templates can be compared with.
@@ -78,7 +89,7 @@ impl TapLookup {
                     self.refresh();
                     Happened::LookedUp(event, Box::new(self.answer(&credential)))
                 }
-                Err(RecvTimeoutError::Timeout) if self.refresh() => Happened::Roster(self.roster.view().exam().clone()),
+                Err(RecvTimeoutError::Timeout) if self.refresh() => Happened::Roster(self.exam()),
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -88,16 +99,30 @@ impl TapLookup {
         }
     }
 
-    /// Moves to the newest edition, if there is another one that is whole.
+    /// Moves to what is to be served now. Says whether that is something else.
     fn refresh(&mut self) -> bool {
-        self.roster.refresh().unwrap_or_else(|error| {
-            tracing::error!(
-                error = &error as &dyn Error,
-                in_force = self.roster.view().exam().version.0,
-                "alarm: what was written over the roster is no edition to move to; the one before stays in force"
-            );
-            false
-        })
+        let before = self.exam();
+        self.rosters.refresh(self.clock.wall(), self.clock.trust());
+        let now = &self.rosters.serving().doors;
+        let have_changed = self.doors.send_if_modified(|doors| {
+            let have_changed = doors != now;
+            doors.clone_from(now);
+            have_changed
+        });
+        let exam = self.exam();
+        let name = exam.as_ref().map(|exam| exam.id.as_str());
+        match now {
+            Doors::Open { .. } if have_changed => tracing::info!(exam = name, "doors are open"),
+            Doors::Closed { next, .. } if have_changed => {
+                tracing::info!(exam = name, next = next.map(|next| next.to_string()), "doors are closed");
+            }
+            Doors::Open { .. } | Doors::Closed { .. } | Doors::Unknown | Doors::NothingHeld => {}
+        }
+        exam != before
+    }
+
+    fn exam(&self) -> Option<Exam> {
+        self.rosters.serving().exam.clone()
     }
 
     fn answer(&self, credential: &Credential) -> LookedUp {
@@ -108,24 +133,26 @@ impl TapLookup {
     }
 
     fn told(&self, lookup: Lookup, history: History) -> LookedUp {
-        LookedUp { exam: self.roster.view().exam().clone(), lookup, history, templates: Vec::new() }
+        LookedUp { exam: self.exam(), lookup, history, templates: Vec::new() }
     }
 
     fn look_up(&self, credential: &Credential) -> Result<LookedUp, LookupError> {
-        let (card, view) = (&credential.pseudonym, self.roster.view());
+        let card = &credential.pseudonym;
         let history = self.events.history(card)?;
+        let Some(served) = self.rosters.served() else { return Ok(self.told(Lookup::Unknown, history)) };
+        let view = served.view();
         let Some(found) = view.roster().find(card)? else {
-            if let Some(invitation) = self.invitation(card)? {
+            if let Some(invitation) = self.invitation(served, card)? {
                 return Ok(self.told(Lookup::Proctor(invitation), history));
             }
-            for other in &self.others {
+            for other in self.rosters.others() {
                 if other.find(card)?.is_some() {
                     return Ok(self.told(Lookup::Elsewhere, history));
                 }
             }
             return Ok(self.told(Lookup::Unknown, history));
         };
-        if self.roster.live().find_proctor(card)?.is_some() {
+        if served.live().find_proctor(card)?.is_some() {
             return Ok(self.told(Lookup::Shared, history));
         }
         let student = &found.entry.student.id;
@@ -141,11 +168,11 @@ impl TapLookup {
     }
 
     /// A new code, if the card is a proctor's and there is a console to use it at.
-    fn invitation(&self, card: &CardPseudonym) -> Result<Option<Invitation>, LookupError> {
+    fn invitation(&self, served: &Editions, card: &CardPseudonym) -> Result<Option<Invitation>, LookupError> {
         if !self.console {
             return Ok(None);
         }
-        let Some(proctor) = self.roster.live().find_proctor(card)? else { return Ok(None) };
+        let Some(proctor) = served.live().find_proctor(card)? else { return Ok(None) };
         let code = SignInCode::from_random(getrandom::u64().map_err(LookupError::Randomness)?);
         Ok(Some(Invitation { proctor: proctor.id, code }))
     }

@@ -16,6 +16,7 @@ mod mirror;
 mod observe;
 mod oversee;
 mod record;
+mod rosters;
 mod show;
 mod verify;
 
@@ -25,6 +26,7 @@ pub use mirror::mirror;
 pub use observe::{CaptureWindow, Observe, decode};
 pub use oversee::Oversee;
 pub use record::{By, Record, Submitted};
+pub use rosters::{PassedOver, Rosters, Shelf};
 pub use show::show;
 pub use verify::{Acts, Verify};
 
@@ -54,8 +56,8 @@ pub enum Happened {
     Broke(Fault),
     /// It works again.
     Mended(Fault),
-    /// There is another edition of the roster.
-    Roster(Exam),
+    /// Another exam is served, or another edition of its roster, or none.
+    Roster(Option<Exam>),
     /// The box shuts down.
     Stop,
 }

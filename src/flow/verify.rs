@@ -52,8 +52,8 @@ pub struct Acts {
     pub shown: watch::Sender<Shown>,
     /// Who may sign in at the console, since when: whoever tapped last.
     pub invitations: watch::Sender<Option<(Invitation, MonoTime)>>,
-    /// Which edition of the roster the door is served by.
-    pub in_force: watch::Sender<Exam>,
+    /// Which exam the door serves, by which edition of its roster.
+    pub in_force: watch::Sender<Option<Exam>>,
     /// Told at every turn that the verification is alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -145,7 +145,7 @@ impl Verify {
             return;
         };
         let LookedUp { exam, lookup, history, templates } = found;
-        if exam != *self.session.exam() {
+        if exam.as_ref() != self.session.exam() {
             self.step(Input::RosterChanged(exam), timers);
         }
         self.templates = templates;
@@ -195,14 +195,18 @@ impl Verify {
         }
         let exam = self.session.exam();
         let has_moved = self.acts.in_force.send_if_modified(|in_force| {
-            let is_new = in_force != exam;
+            let is_new = in_force.as_ref() != exam;
             if is_new {
-                in_force.clone_from(exam);
+                *in_force = exam.cloned();
             }
             is_new
         });
-        if has_moved {
-            tracing::info!(version = exam.version.0, opens = %exam.window.opens, closes = %exam.window.closes, "another edition of the roster is in force");
+        match exam {
+            Some(Exam { id, version, window, .. }) if has_moved => {
+                tracing::info!(exam = %id, version = version.0, opens = %window.opens, closes = %window.closes, "this edition of the roster is served from now on");
+            }
+            None if has_moved => tracing::warn!("no exam is held any more: nobody is verified"),
+            Some(_) | None => {}
         }
     }
 }

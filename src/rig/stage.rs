@@ -175,6 +175,17 @@ impl Stage {
         std::io::Write::write_all(&mut file, tables.as_bytes()).context("cannot write the configuration")
     }
 
+    /// Takes the exam's name out of the configuration: the box serves the exam whose doors are open.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn name_no_exam(&self) -> Result<()> {
+        let text = fs::read_to_string(self.at("door.toml"))?;
+        let lines: String =
+            text.lines().filter(|line| !line.starts_with("exam = ")).map(|l| format!("{l}\n")).collect();
+        fs::write(self.at("door.toml"), lines).context("cannot write the configuration")
+    }
+
     fn configuration(&self) -> Result<String> {
         let at = |name: &str| self.at(name).display().to_string();
         let sim = toml::to_string(&Sim { strings: self.at("strings"), card: self.reader.is_none() })?;

@@ -2,11 +2,17 @@
 //!
 //! Blocks a student who may not sit this exam here and now, and one without a usable template. It does not look at faces.
 
-use super::{Door, Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, Decision, History, Reason, Whereabouts};
+use super::{Fault, Lookup, Now, Policy, Tap, TemplateStock};
+use crate::domain::{CardProblem, CardStanding, Decision, ExamWindow, History, Reason, RoomId, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
-pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: Now, tap: &Tap) -> Option<Reason> {
+pub(super) fn refuse(
+    policy: &Policy,
+    (room, window): (&RoomId, ExamWindow),
+    fault: Option<Fault>,
+    now: Now,
+    tap: &Tap,
+) -> Option<Reason> {
     let credential = match &tap.credential {
         Ok(credential) => credential,
         Err(CardProblem::Unreadable) => return Some(Reason::CardUnreadable),
@@ -16,6 +22,8 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
         Lookup::Unavailable => return Some(Reason::StorageFault),
         // A proctor is invited before it comes to this.
         Lookup::Unknown | Lookup::Proctor(_) => return Some(Reason::CardUnknown),
+        // It may be their exam's time: the clock does not say.
+        Lookup::Elsewhere if !now.clock.is_usable() => return Some(Reason::ClockUntrusted),
         Lookup::Elsewhere => return Some(Reason::NotOnRoster),
         // Neither is let in nor signed in on it.
         Lookup::Shared => return Some(Reason::CardShared),
@@ -27,16 +35,16 @@ pub(super) fn refuse(policy: &Policy, door: &Door, fault: Option<Fault>, now: No
     if enrolled.entry.standing == CardStanding::Revoked {
         return Some(Reason::CardRevoked);
     }
-    if enrolled.entry.room != door.room {
+    if enrolled.entry.room != *room {
         return Some(Reason::WrongRoom);
     }
     if !now.clock.is_usable() {
         return Some(Reason::ClockUntrusted);
     }
-    if now.wall < door.exam.window.opens {
+    if now.wall < window.opens {
         return Some(Reason::TooEarly);
     }
-    if now.wall >= door.exam.window.closes {
+    if now.wall >= window.closes {
         return Some(Reason::TooLate);
     }
     match enrolled.whereabouts {

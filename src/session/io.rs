@@ -23,8 +23,8 @@ pub struct Now {
 pub struct Door {
     /// The door's room.
     pub room: RoomId,
-    /// The exam.
-    pub exam: Exam,
+    /// The exam; `None`: none is held, so nobody is verified.
+    pub exam: Option<Exam>,
 }
 
 /// What happened, in the past tense.
@@ -51,8 +51,8 @@ pub enum Input {
     EdgeFault(Fault),
     /// It works again.
     EdgeRecovered(Fault),
-    /// The door serves this exam, or this edition of its roster, from now on.
-    RosterChanged(Exam),
+    /// The door serves this exam, or this edition of its roster, from now on; `None`: no exam.
+    RosterChanged(Option<Exam>),
     /// A time asked for by `WakeAt` has come.
     TimerFired(WakeReason),
 }

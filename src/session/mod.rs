@@ -45,8 +45,8 @@ use look::Look;
 pub use policy::{Policy, Thresholds};
 
 use crate::domain::{
-    Answer, Credential, Decision, Event, EventId, EventKind, Exam, Hint, Invitation, Language, Measured, MonoTime,
-    Observation, Reason, Shortfall, Student, Verification,
+    Answer, Credential, Decision, Event, EventId, EventKind, Exam, ExamId, Hint, Invitation, Language, Measured,
+    MonoTime, Observation, Reason, RosterVersion, Shortfall, Student, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -54,8 +54,8 @@ use crate::domain::{
 pub struct Session {
     policy: Policy,
     door: Door,
-    /// An edition that came during a tap, which is judged by the one before to its end.
-    next: Option<Exam>,
+    /// What is served once the tap that is being judged has come to its end, by the edition that it began with.
+    next: Option<Option<Exam>>,
     faults: BTreeSet<Fault>,
     state: State,
 }
@@ -72,6 +72,7 @@ enum State {
 #[derive(Debug)]
 struct Case {
     event: EventId,
+    exam: (ExamId, RosterVersion),
     tapped_at: MonoTime,
     credential: Option<Credential>,
     student: Option<Student>,
@@ -113,10 +114,10 @@ impl Session {
         out
     }
 
-    /// The exam the door serves.
+    /// The exam the door serves, if there is one.
     #[must_use]
-    pub const fn exam(&self) -> &Exam {
-        &self.door.exam
+    pub const fn exam(&self) -> Option<&Exam> {
+        self.door.exam.as_ref()
     }
 
     /// Whether a tap would be accepted now. A student who taps earlier must tap again.
@@ -125,7 +126,7 @@ impl Session {
         matches!(self.state, State::Idle | State::Showing { .. })
     }
 
-    fn roster_changed(&mut self, exam: Exam) {
+    fn roster_changed(&mut self, exam: Option<Exam>) {
         if self.takes_taps() { self.door.exam = exam } else { self.next = Some(exam) }
     }
 
@@ -153,8 +154,14 @@ impl Session {
                 if let Lookup::Proctor(invitation) = tap.lookup {
                     return self.invite(now, tap.event, invitation, out);
                 }
-                let refused = gate::refuse(&self.policy, &self.door, self.faults.first().copied(), now, &tap);
-                let case = Case::new(now, tap);
+                // There is nothing to judge by, nor to record. The screen says that no exam is held.
+                let Some(exam) = &self.door.exam else {
+                    self.state = State::Idle;
+                    return out.push(Output::Show(self.at_rest()));
+                };
+                let place = (&self.door.room, exam.window);
+                let refused = gate::refuse(&self.policy, place, self.faults.first().copied(), now, &tap);
+                let case = Case::new(now, exam, tap);
                 match refused {
                     Some(reason) => {
                         self.decide(now, case, &Evidence::default(), Tries::default(), gate::answer_to(reason), out);
@@ -254,8 +261,8 @@ impl Session {
         }
         let thresholds = &self.policy.thresholds;
         let verification = Verification {
-            exam: self.door.exam.id.clone(),
-            roster: self.door.exam.version,
+            exam: case.exam.0.clone(),
+            roster: case.exam.1,
             card: case.credential.as_ref().map(|c| c.pseudonym),
             profile: case.credential.as_ref().map(|c| c.profile),
             student: case.student.as_ref().map(|s| s.id.clone()),
@@ -370,11 +377,12 @@ impl Session {
 }
 
 impl Case {
-    fn new(now: Now, tap: Tap) -> Self {
+    fn new(now: Now, exam: &Exam, tap: Tap) -> Self {
         let student = match tap.lookup {
             Lookup::Enrolled(enrolled) => Some(enrolled.entry.student),
             Lookup::Unknown | Lookup::Elsewhere | Lookup::Shared | Lookup::Proctor(_) | Lookup::Unavailable => None,
         };
-        Self { event: tap.event, tapped_at: now.mono, credential: tap.credential.ok(), student }
+        let exam = (exam.id.clone(), exam.version);
+        Self { event: tap.event, exam, tapped_at: now.mono, credential: tap.credential.ok(), student }
     }
 }

@@ -23,15 +23,16 @@ pub(super) fn policy() -> Policy {
 }
 
 pub(super) fn door() -> Door {
+    Door { room: RoomId::new("S207").expect("valid"), exam: Some(exam()) }
+}
+
+pub(super) fn exam() -> Exam {
     let at = |second| Timestamp::from_second(second).expect("in range");
-    Door {
-        room: RoomId::new("S207").expect("valid"),
-        exam: Exam {
-            id: ExamId::new("MATH-120").expect("valid"),
-            title: "Linear Algebra".into(),
-            window: ExamWindow { opens: at(OPENS), closes: at(CLOSES) },
-            version: RosterVersion(3),
-        },
+    Exam {
+        id: ExamId::new("MATH-120").expect("valid"),
+        title: "Linear Algebra".into(),
+        window: ExamWindow { opens: at(OPENS), closes: at(CLOSES) },
+        version: RosterVersion(3),
     }
 }
 

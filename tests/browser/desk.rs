@@ -13,17 +13,17 @@ use std::{
 use examgate::{
     domain::{
         CardPseudonym, CardStanding, ClockTrust, Decision, DeviceId, Epoch, Event, EventId, EventKind, Exam, ExamId,
-        ExamWindow, Invitation, Liveness, Measured, MonoTime, Proctor, ProctorId, RoomId, Roster, RosterEntry,
-        RosterVersion, Seq, SignInCode, Similarity, Student, StudentId, Timestamp, Verification,
+        ExamWindow, Invitation, Liveness, Measured, MonoTime, PepperCheck, Proctor, ProctorId, RoomId, Roster,
+        RosterEntry, RosterVersion, Seq, SignInCode, Similarity, Student, StudentId, Timestamp, Verification,
     },
     edge::{
         clock::{Clock, ScriptedClock},
         console::{Console, Identity, Limits, Line, Office, PartStatus, Status},
     },
-    flow::{By, Happened, Oversee, Record, Submitted},
+    flow::{By, Happened, Oversee, Record, Shelf, Submitted},
     rig::certificates::{Authority, Validity},
     serve::Bounds,
-    store::{Editions, EventStore, Key, Limits as Space, Pin, RosterStore},
+    store::{EventStore, Key, KeyFolder, KeyName, Layout, Limits as Space, Pin, RosterStore},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -106,7 +106,11 @@ impl Desk {
     pub(crate) async fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = Key::from_bytes([7; 32]);
-        let mut roster = RosterStore::create(&folder.path().join("exam.db"), &key).expect("a roster");
+        let (layout, keys) = (Layout::new(folder.path()), KeyFolder::new(folder.path().join("keys"), None));
+        layout.make().expect("folders");
+        keys.provision().expect("a root key");
+        let its_key = keys.make(KeyName::Exam(&exam().id)).expect("a key");
+        let mut roster = RosterStore::create(&layout.exam(&exam().id), &its_key).expect("a roster");
         let entries = NAMES.iter().enumerate().map(|(n, name)| {
             let entry = RosterEntry {
                 student: Student { id: id(n + 1), given_name: (*name).into(), language: None },
@@ -141,9 +145,9 @@ impl Desk {
         let start: Timestamp = "2026-12-14T13:40:00Z".parse().expect("a constant time");
         let clock = Arc::new(ScriptedClock::starting_at(start));
         let reading = Arc::clone(&clock) as Arc<dyn Clock>;
-        let place = (room(), watch::channel(exam()).1);
-        let editions = Editions::open(&folder.path().join("exam.db"), key.clone()).expect("it is whole");
-        let oversee = Oversee::new(place, Arc::clone(&reading), editions, open(), submit.clone(), Box::new(status));
+        let place = (room(), watch::channel(Some(exam())).1);
+        let shelf = Shelf { layout, keys, pepper: PepperCheck::from_bytes([1; 16]) };
+        let oversee = Oversee::new(place, Arc::clone(&reading), shelf, open(), submit.clone(), Box::new(status));
         let issued = Authority::new().broker(Validity::Good);
         let identity =
             Identity { certificate: issued.certificate.clone().into_bytes(), key: issued.key.into_bytes().into() };

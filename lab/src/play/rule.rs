@@ -183,7 +183,7 @@ pub(crate) fn door(at: Timestamp) -> Door {
         window: ExamWindow { opens: at, closes: Timestamp::MAX },
         version: RosterVersion(1),
     };
-    Door { room: room(), exam }
+    Door { room: room(), exam: Some(exam) }
 }
 
 fn room() -> RoomId {

@@ -7,7 +7,7 @@ mod spelling;
 use super::{super::stores::ANOTHER_PEPPER, PartHealth, State, finding};
 use crate::{
     config::Config,
-    domain::{EmbeddingSpaceId, Exam, ExamId, Pepper, Timestamp, WithSources},
+    domain::{ClockTrust, Doors, EmbeddingSpaceId, Exam, ExamId, Pepper, Serving, Timestamp, WithSources},
     store::{KeyFolder, KeyName, Layout, RosterError, RosterStore, Seats, Secret, sealed::Fault},
 };
 
@@ -31,9 +31,15 @@ pub(super) fn look(
     let layout = Layout::new(&config.state);
     let mut found = Vec::new();
     let mut say = |state, words: String| found.push(finding("roster", state, words));
-    match open(&layout, keys, &config.exam) {
-        Err((state, words)) => say(state, words),
-        Ok(roster) => match examined(config, keys, &roster, space, now, &mut say) {
+    let served = served(config, &layout, keys, now, &mut say);
+    match served.as_ref().map(|exam| (exam, open(&layout, keys, exam))) {
+        None => {}
+        Some((exam, Err(_))) if config.fleet.is_some() && !layout.exam(exam).exists() => {
+            let words = format!("the roster of {exam} has not come yet: nobody is verified until the fleet pushes it");
+            say(State::Impaired, words);
+        }
+        Some((_, Err((state, words)))) => say(state, words),
+        Some((exam, Ok(roster))) => match examined(config, keys, (exam, &roster), space, now, &mut say) {
             Ok(()) => {}
             Err(error) => say(State::Unwell, WithSources(&error).to_string()),
         },
@@ -45,7 +51,51 @@ pub(super) fn look(
         State::Well => 2,
     });
     findings.append(&mut found);
-    others(config, &layout, keys, now, findings);
+    others(served.as_ref(), &layout, keys, now, findings);
+}
+
+/// The exam that is looked at: the one that the configuration names, or else the one that the box serves at `now`.
+fn served(
+    config: &Config,
+    layout: &Layout,
+    keys: &KeyFolder,
+    now: Timestamp,
+    say: &mut impl FnMut(State, String),
+) -> Option<ExamId> {
+    if config.exam.is_some() {
+        return config.exam.clone();
+    }
+    let held = layout.exams().unwrap_or_default();
+    let readable = held.iter().filter_map(|exam| open(layout, keys, exam).ok()?.exam().ok().flatten());
+    let readable: Vec<Exam> = readable.collect();
+    // How far the clock may be believed is told of by itself.
+    let Serving { exam, doors } = Serving::choose(&readable, None, now, ClockTrust::Synchronised);
+    match doors {
+        Doors::Open { beside } if !beside.is_empty() => {
+            let words = format!(
+                "doors of several exams are open here: the one that opened last is served, and not {}: send its students to another room, or \
+                 have the times mended",
+                beside.iter().map(ExamId::as_str).collect::<Vec<_>>().join(", ")
+            );
+            say(State::Unwell, words);
+        }
+        Doors::Closed { next: Some(next), .. } => {
+            say(State::Well, format!("doors are closed; they open next at {next}"))
+        }
+        Doors::Closed { next: None, last } => {
+            let last = last.map_or(String::new(), |last| format!(" since {last}"));
+            let words = format!(
+                "doors are closed{last}, and no later exam is held: `examgate-fleet roster push` sends the next one"
+            );
+            say(State::Impaired, words);
+        }
+        Doors::NothingHeld => {
+            let words = "no exam is held: nobody is verified until the fleet has pushed a roster (`examgate-fleet roster push`)";
+            say(State::Impaired, words.into());
+        }
+        Doors::Open { .. } | Doors::Unknown => {}
+    }
+    exam.map(|exam| exam.id)
 }
 
 fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore, (State, String)> {
@@ -81,16 +131,13 @@ fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore,
 fn examined(
     config: &Config,
     keys: &KeyFolder,
-    roster: &RosterStore,
+    (name, roster): (&ExamId, &RosterStore),
     space: Option<&EmbeddingSpaceId>,
     now: Timestamp,
     say: &mut impl FnMut(State, String),
 ) -> Result<(), RosterError> {
     let Some(exam) = roster.exam()? else {
-        say(
-            State::Unwell,
-            format!("the roster of {} is empty: import it with `examgate-fleet roster import`", config.exam),
-        );
+        say(State::Unwell, format!("the roster of {name} is empty: import it with `examgate-fleet roster import`"));
         return Ok(());
     };
     let seats = roster.seats(space)?;
@@ -99,7 +146,10 @@ fn examined(
     let held =
         format!("{}, version {}, {}, doors open {opens} to {closes}", exam.id, exam.version.0, counted(students));
     say(State::Well, held);
-    window(&exam, now, say);
+    // Without a name the box moves to the next exam by itself.
+    if config.exam.is_some() {
+        window(&exam, now, say);
+    }
     if students == 0 {
         say(State::Unwell, "nobody is on it: every card would be unknown; import it again".into());
     } else {
@@ -211,8 +261,8 @@ fn pepper(keys: &KeyFolder, roster: &RosterStore, say: &mut impl FnMut(State, St
 }
 
 /// Rosters of other exams that lie here.
-fn others(config: &Config, layout: &Layout, keys: &KeyFolder, now: Timestamp, findings: &mut Vec<PartHealth>) {
-    for exam in layout.exams().unwrap_or_default().iter().filter(|exam| **exam != config.exam) {
+fn others(served: Option<&ExamId>, layout: &Layout, keys: &KeyFolder, now: Timestamp, findings: &mut Vec<PartHealth>) {
+    for exam in layout.exams().unwrap_or_default().iter().filter(|exam| Some(*exam) != served) {
         let held = match open(layout, keys, exam) {
             Err((_, words)) => Err(words),
             Ok(roster) => roster.exam().map_err(|error| WithSources(&error).to_string()),

@@ -20,7 +20,7 @@ pub use words::{Words, WordsError};
 
 use self::pages::Pages;
 use crate::{
-    domain::{ExamWindow, RoomId, Shown},
+    domain::{ExamWindow, RoomId, Shown, Timestamp},
     edge::clock::Clock,
     serve::{Bounds, serve},
 };
@@ -81,12 +81,14 @@ impl fmt::Debug for Picture {
 /// What stands on the door: which exam, where, when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plate {
-    /// The exam's title, as students know it.
+    /// The exam's title, as students know it; empty: no exam is held.
     pub exam: String,
     /// The room.
     pub room: RoomId,
-    /// When students are admitted.
-    pub window: ExamWindow,
+    /// When students are admitted; `None`: no exam is held.
+    pub window: Option<ExamWindow>,
+    /// When doors open next, of this exam or another, while all are closed; `None`: not known, or they are open.
+    pub next: Option<Timestamp>,
 }
 
 #[cfg(any(test, feature = "sim"))]
@@ -101,7 +103,8 @@ impl Plate {
         Self {
             exam: "Linear Algebra, final".into(),
             room: RoomId::new("SILVER-207").expect("a constant name is valid"),
-            window: ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") },
+            window: Some(ExamWindow { opens: at("2026-12-14T13:30:00Z"), closes: at("2026-12-14T14:15:00Z") }),
+            next: None,
         }
     }
 }

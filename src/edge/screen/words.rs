@@ -69,6 +69,8 @@ pub struct Words {
     tag: String,
     dir: Direction,
     clock: String,
+    /// A time of another day.
+    day: String,
     plate: PlateWords,
     idle: IdleWords,
     looking: LookingWords,
@@ -95,6 +97,10 @@ struct IdleWords {
     detail: String,
     early: String,
     closed: String,
+    /// Closed, and doors open again later.
+    again: String,
+    /// Instead of the title and the detail, where no exam is held.
+    nothing: Pair,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -138,6 +144,7 @@ impl Words {
         for (key, text, holder) in [
             ("plate.room", &words.plate.room, "room"),
             ("idle.early", &words.idle.early, "opens"),
+            ("idle.again", &words.idle.again, "opens"),
             ("looking.progress", &words.looking.progress, "attempt"),
             ("looking.progress", &words.looking.progress, "of"),
             ("admitted.title", &words.admitted.title, "name"),
@@ -210,24 +217,37 @@ impl Words {
     }
 
     fn invitation(&self, door: &Door<'_>) -> Pair {
-        let window = door.plate.window;
+        let idle = &self.idle;
+        let Some(window) = door.plate.window else { return idle.nothing.clone() };
         let detail = if door.now < window.opens {
-            self.idle.early.replace("{opens}", &self.time(window.opens, door.zone))
-        } else if door.now >= window.closes {
-            self.idle.closed.clone()
+            idle.early.replace("{opens}", &self.opening(window.opens, door))
+        } else if door.now < window.closes {
+            idle.detail.clone()
         } else {
-            self.idle.detail.clone()
+            match door.plate.next.filter(|next| *next > door.now) {
+                Some(next) => idle.again.replace("{opens}", &self.opening(next, door)),
+                None => idle.closed.clone(),
+            }
         };
-        Pair { title: self.idle.title.clone(), detail }
+        Pair { title: idle.title.clone(), detail }
     }
 
     fn reason(&self, reason: Reason, door: &Door<'_>) -> Pair {
         let said = self.reasons.of(reason);
-        let opens = self.time(door.plate.window.opens, door.zone);
+        let opens = door.plate.window.map(|window| self.opening(window.opens, door)).unwrap_or_default();
         Pair {
             title: said.title.as_ref().unwrap_or(&self.proctor.title).clone(),
             detail: said.detail.replace("{opens}", &opens),
         }
+    }
+
+    /// A time of today as the clock says it, one of another day with its day.
+    fn opening(&self, at: Timestamp, door: &Door<'_>) -> String {
+        let day = |at: Timestamp| at.to_zoned_datetime(door.zone.clone()).date();
+        if day(at) == day(door.now) {
+            return self.time(at, door.zone);
+        }
+        at.to_zoned_datetime(door.zone.clone()).strftime(&self.day).to_string()
     }
 }
 

@@ -1,22 +1,46 @@
 //! Taps looked up in real stores, while the roster changes.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{
+    Mutex,
+    mpsc::{Receiver, SyncSender, sync_channel},
+};
 
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, CardStanding, CredentialProfile, Embedding, Epoch, ExamId, ExamWindow, Proctor, ProctorId, RoomId,
-        Roster, RosterEntry, RosterVersion, Student, StudentId, Timestamp,
+        ArtifactId, CardStanding, ClockTrust, CredentialProfile, Embedding, Epoch, ExamId, ExamWindow, MonoTime,
+        PepperCheck, Proctor, ProctorId, RoomId, Roster, RosterEntry, RosterVersion, Student, StudentId, Timestamp,
     },
-    store::{Key, Limits, Pin},
+    flow::Shelf,
+    store::{Key, KeyFolder, KeyName, Layout, Limits, Pin, RosterStore},
 };
+
+/// A clock that a test sets.
+struct Hand(Mutex<Timestamp>);
+
+impl Clock for Hand {
+    fn mono(&self) -> MonoTime {
+        MonoTime::default()
+    }
+
+    fn wall(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+
+    fn trust(&self) -> ClockTrust {
+        ClockTrust::Synchronised
+    }
+}
 
 struct Office {
     _folder: tempfile::TempDir,
+    shelf: Shelf,
+    clock: Arc<Hand>,
     /// As the office has it, to write to.
     roster: RosterStore,
+    doors: watch::Receiver<Doors>,
     queries: SyncSender<LookupRequest>,
     happened: Receiver<Happened>,
 }
@@ -25,8 +49,12 @@ fn card(n: u8) -> CardPseudonym {
     CardPseudonym::from_bytes([n; 32])
 }
 
-/// Students 1 to `students`, each with a template of the space in use and one of another.
+/// Students 1 to `students` of exam `A`, each with a template of the space in use and one of another.
 fn edition(version: u64, students: u8) -> Roster {
+    edition_of("A", version, students)
+}
+
+fn edition_of(exam: &str, version: u64, students: u8) -> Roster {
     let template = |space| Template {
         space: EmbeddingSpaceId::new(space),
         artifact: ArtifactId::from_bytes([1; 32]),
@@ -39,7 +67,7 @@ fn edition(version: u64, students: u8) -> Roster {
         room: RoomId::new("S207").unwrap(),
     };
     let exam = Exam {
-        id: ExamId::new("A").unwrap(),
+        id: ExamId::new(exam).unwrap(),
         title: "Algebra".into(),
         window: ExamWindow { opens: Timestamp::UNIX_EPOCH, closes: Timestamp::MAX },
         version: RosterVersion(version),
@@ -50,17 +78,37 @@ fn edition(version: u64, students: u8) -> Roster {
     }
 }
 
+/// Brings a roster in as the office does; with the handle to write more.
+fn put(shelf: &Shelf, roster: &Roster) -> RosterStore {
+    let key = shelf.keys.make(KeyName::Exam(&roster.exam.id)).unwrap();
+    let mut store = RosterStore::create(&shelf.layout.exam(&roster.exam.id), &key).unwrap();
+    store.replace(roster).unwrap();
+    store
+}
+
+fn served(exam: Option<&Exam>) -> Option<(&str, u64)> {
+    exam.map(|exam| (exam.id.as_str(), exam.version.0))
+}
+
 impl Office {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (path, key) = (folder.path().join("A.db"), Key::from_bytes([7; 32]));
-        let mut roster = RosterStore::create(&path, &key).unwrap();
-        roster.replace(&edition(1, 1)).unwrap();
+        let (layout, keys) = (Layout::new(folder.path()), KeyFolder::new(folder.path().join("keys"), None));
+        layout.make().unwrap();
+        keys.provision().unwrap();
+        let shelf = Shelf { layout, keys, pepper: PepperCheck::from_bytes([1; 16]) };
+        let roster = put(&shelf, &edition(1, 1));
         let limits = Limits { reserve: 128 << 10, ..Limits::default() };
         let door = crate::domain::DeviceId::new("door-1").unwrap();
+        let key = Key::from_bytes([7; 32]);
+        let clock = Arc::new(Hand(Mutex::new(Timestamp::from_second(100).unwrap())));
+        let mut rosters = Rosters::new(shelf.clone(), None);
+        assert!(rosters.refresh(clock.wall(), clock.trust()));
+        let (doors, told) = watch::channel(Doors::NothingHeld);
         let lookup = TapLookup {
-            roster: Editions::open(&path, key.clone()).unwrap(),
-            others: Vec::new(),
+            rosters,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            doors,
             events: EventStore::open(&folder.path().join("e.db"), &key, &door, Epoch(Uuid::from_u128(1)), limits)
                 .unwrap(),
             space: EmbeddingSpaceId::new("in use"),
@@ -69,7 +117,7 @@ impl Office {
         let (queries, asked) = sync_channel(1);
         let (tell, happened) = sync_channel(4);
         std::thread::spawn(move || lookup.run(&asked, &tell, || ()));
-        Self { _folder: folder, roster, queries, happened }
+        Self { _folder: folder, shelf, clock, roster, doors: told, queries, happened }
     }
 
     fn look_up(&self, n: u8) -> LookedUp {
@@ -91,15 +139,15 @@ impl Office {
 fn a_tap_is_answered_out_of_the_newest_whole_edition() {
     let mut office = Office::new();
     let found = office.look_up(1);
-    assert!(matches!(found.lookup, Lookup::Enrolled(_)) && found.exam.version == RosterVersion(1), "{found:?}");
+    assert!(matches!(found.lookup, Lookup::Enrolled(_)) && served(found.exam.as_ref()) == Some(("A", 1)), "{found:?}");
     assert_eq!(found.templates.len(), 1, "only of the space in use");
     assert!(matches!(office.look_up(2).lookup, Lookup::Unknown));
     office.roster.replace(&edition(2, 2)).unwrap();
     let found = office.look_up(2);
-    assert!(matches!(found.lookup, Lookup::Enrolled(_)) && found.exam.version == RosterVersion(2), "{found:?}");
+    assert!(matches!(found.lookup, Lookup::Enrolled(_)) && served(found.exam.as_ref()) == Some(("A", 2)), "{found:?}");
     office.roster.sealed().connection().execute_batch("UPDATE exam SET version = 3, closes = 'soon'").unwrap();
     let found = office.look_up(2);
-    assert!(matches!(found.lookup, Lookup::Enrolled(_)) && found.exam.version == RosterVersion(2), "{found:?}");
+    assert!(matches!(found.lookup, Lookup::Enrolled(_)) && served(found.exam.as_ref()) == Some(("A", 2)), "{found:?}");
 }
 
 #[test]
@@ -107,7 +155,7 @@ fn a_new_edition_is_told_of_also_when_nobody_taps() {
     let mut office = Office::new();
     office.roster.replace(&edition(2, 2)).unwrap();
     let told = office.happened.recv().unwrap();
-    assert!(matches!(&told, Happened::Roster(exam) if exam.version == RosterVersion(2)), "{told:?}");
+    assert!(matches!(&told, Happened::Roster(exam) if served(exam.as_ref()) == Some(("A", 2))), "{told:?}");
 }
 
 #[test]
@@ -122,4 +170,61 @@ fn a_card_of_a_student_and_a_proctor_is_neither() {
     let found = office.look_up(1);
     assert!(matches!(found.lookup, Lookup::Shared) && found.templates.is_empty(), "{found:?}");
     assert!(matches!(office.look_up(9).lookup, Lookup::Unknown), "the proctor's old card");
+}
+
+#[test]
+fn the_exam_whose_doors_are_open_is_served_and_what_was_erased_is_let_go() {
+    let office = Office::new();
+    let within = |name: &str, opens: i64, closes: i64| {
+        let mut roster = edition_of(name, 1, 3);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        roster.exam.window = ExamWindow { opens: at(opens), closes: at(closes) };
+        // Another student in each: card 1 is that of `A` alone.
+        roster.entries.retain(|(entry, _)| entry.card == card(if name == "B" { 2 } else { 3 }));
+        roster
+    };
+    for roster in [within("B", 1_000, 2_000), within("C", 3_000, 4_000)] {
+        put(&office.shelf, &roster);
+    }
+    office.shelf.keys.erase(KeyName::Exam(&ExamId::new("A").unwrap())).unwrap();
+    let look_up = |wall: i64, n| {
+        *office.clock.0.lock().unwrap() = Timestamp::from_second(wall).unwrap();
+        let found = office.look_up(n);
+        let exam = served(found.exam.as_ref()).map(|(exam, _)| exam.to_owned());
+        (exam, matches!(found.lookup, Lookup::Enrolled(_)), matches!(found.lookup, Lookup::Elsewhere))
+    };
+    let exam = |name: &str| Some(name.to_owned());
+    assert_eq!(look_up(1_500, 1), (exam("B"), false, false), "the key of A is gone, and so is everybody on it");
+    assert_eq!(look_up(1_500, 2), (exam("B"), true, false));
+    assert_eq!(look_up(1_500, 3), (exam("B"), false, true));
+    assert_eq!(*office.doors.borrow(), Doors::Open { beside: vec![] });
+    assert_eq!(look_up(3_500, 3), (exam("C"), true, false), "without anybody doing anything");
+    for name in ["B", "C"] {
+        office.shelf.keys.erase(KeyName::Exam(&ExamId::new(name).unwrap())).unwrap();
+    }
+    assert_eq!(look_up(3_500, 3), (None, false, false));
+    assert_eq!(*office.doors.borrow(), Doors::NothingHeld);
+}
+
+#[test]
+fn a_roster_of_another_pepper_is_not_served() {
+    let mut office = Office::new();
+    office.roster.set_pepper(&PepperCheck::from_bytes([2; 16])).unwrap();
+    let mut rosters = Rosters::new(office.shelf.clone(), None);
+    assert!(!rosters.refresh(office.clock.wall(), office.clock.trust()) && rosters.serving().exam.is_none());
+    office.roster.set_pepper(&office.shelf.pepper).unwrap();
+    assert!(rosters.refresh(office.clock.wall(), office.clock.trust()), "it is tried again");
+}
+
+#[test]
+fn only_the_exam_that_is_named_is_served() {
+    let office = Office::new();
+    put(&office.shelf, &edition_of("B", 1, 1));
+    let served_if_named = |name: &str| {
+        let mut rosters = Rosters::new(office.shelf.clone(), Some(ExamId::new(name).unwrap()));
+        rosters.refresh(office.clock.wall(), office.clock.trust());
+        (served(rosters.serving().exam.as_ref()).map(|(exam, _)| exam.to_owned()), rosters.others().count())
+    };
+    assert_eq!(served_if_named("B"), (Some("B".into()), 1));
+    assert_eq!(served_if_named("D"), (None, 2));
 }

@@ -12,7 +12,7 @@ use std::sync::{
 use history::History;
 use tokio::sync::{oneshot, watch};
 
-use super::{By, Submitted, verify::new_event_id};
+use super::{By, Shelf, Submitted, verify::new_event_id};
 use crate::{
     domain::{
         Access, Event, EventId, EventKind, Exam, ExamId, Proctor, ProctorId, RoomId, RosterEntry, Ruling, Undo,
@@ -22,7 +22,7 @@ use crate::{
         clock::Clock,
         console::{Board, Call, Mark, Office, OfficeError, Person, Proctorship, Status, WrongPins},
     },
-    store::{Editions, EventError, EventStore, proctor_mark},
+    store::{Editions, EventError, EventStore, PinHash, proctor_mark},
 };
 
 /// Students found at a time.
@@ -32,8 +32,8 @@ const FOUND: usize = 20;
 pub struct Oversee {
     /// The room whose door the box guards.
     pub room: RoomId,
-    /// The edition of the roster that the door is served by.
-    pub in_force: watch::Receiver<Exam>,
+    /// The exam that the door serves, in the edition in force.
+    pub in_force: watch::Receiver<Option<Exam>>,
     /// Names the moment of a ruling.
     pub clock: Arc<dyn Clock>,
     records: Mutex<Records>,
@@ -43,45 +43,58 @@ pub struct Oversee {
 }
 
 struct Records {
-    roster: Editions,
+    shelf: Shelf,
+    /// The exam that the door serves.
+    roster: Option<Editions>,
     events: EventStore,
+    /// Of that exam.
     history: History,
 }
 
 impl Oversee {
-    /// Reads `roster` and `events`, to read only; what proctors do goes to `submit`. `status` says how the box's parts are.
+    /// Reads rosters of `shelf` and `events`, to read only; what proctors do goes to `submit`. `status` says how the box's parts are.
     #[must_use]
     pub fn new(
-        (room, in_force): (RoomId, watch::Receiver<Exam>),
+        (room, in_force): (RoomId, watch::Receiver<Option<Exam>>),
         clock: Arc<dyn Clock>,
-        roster: Editions,
+        shelf: Shelf,
         events: EventStore,
         submit: SyncSender<Submitted>,
         status: Box<dyn Fn() -> Status + Send + Sync>,
     ) -> Self {
-        let records = Mutex::new(Records { roster, events, history: History::default() });
+        let records = Mutex::new(Records { shelf, roster: None, events, history: History::default() });
         Self { room, in_force, clock, records, events: Mutex::new(submit), status }
     }
 
-    fn locked(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The records, with the roster of the exam that the door serves, in the edition in force.
+    fn followed(&self) -> Result<MutexGuard<'_, Records>, OfficeError> {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_force = self.in_force.borrow().clone();
+        records.follow(in_force.as_ref())?;
+        Ok(records)
     }
 
-    /// The records, with every event that is on disk, and with the edition of the roster that the door is served by.
+    /// Lets go of a roster that is not served any more, as after its erasure, and of the edition before: also while nobody asks.
+    ///
+    /// # Errors
+    /// When the roster cannot be read.
+    pub fn follow(&self) -> Result<(), OfficeError> {
+        self.followed().map(drop)
+    }
+
+    /// As [`Self::followed`], with every event that is on disk.
     fn records(&self) -> Result<MutexGuard<'_, Records>, OfficeError> {
-        let mut records = self.locked();
-        let Records { roster, events, history } = &mut *records;
-        if self.in_force.borrow().version > roster.view().exam().version {
-            // The door has found it whole.
-            roster.refresh().map_err(store)?;
+        let mut records = self.followed()?;
+        let Records { roster, events, history, shelf: _ } = &mut *records;
+        if let Some(roster) = roster {
+            history.catch_up(events, &roster.view().exam().id).map_err(store)?;
         }
-        history.catch_up(events, &roster.view().exam().id).map_err(store)?;
         Ok(records)
     }
 
     /// The exam, which no edition changes.
-    fn exam(&self) -> ExamId {
-        self.in_force.borrow().id.clone()
+    fn exam(&self) -> Result<ExamId, OfficeError> {
+        self.in_force.borrow().as_ref().map(|exam| exam.id.clone()).ok_or(OfficeError::NoStudent)
     }
 
     /// Puts an event on disk, and waits until it is there.
@@ -113,8 +126,34 @@ fn store(error: impl std::error::Error + Send + Sync + 'static) -> OfficeError {
 }
 
 impl Records {
+    fn follow(&mut self, in_force: Option<&Exam>) -> Result<(), OfficeError> {
+        let Some(in_force) = in_force else {
+            (self.roster, self.history) = (None, History::default());
+            return Ok(());
+        };
+        match &mut self.roster {
+            // The door has found it whole.
+            Some(roster) if roster.view().exam().id == in_force.id => {
+                if in_force.version > roster.view().exam().version {
+                    roster.refresh().map_err(store)?;
+                }
+            }
+            Some(_) | None => {
+                (self.roster, self.history) = (None, History::default());
+                self.roster = Some(self.shelf.editions(&in_force.id).map_err(store)?);
+            }
+        }
+        Ok(())
+    }
+
     fn entries(&self) -> Result<Vec<RosterEntry>, OfficeError> {
-        self.roster.view().roster().entries().map_err(store)
+        let Some(roster) = &self.roster else { return Ok(Vec::new()) };
+        roster.view().roster().entries().map_err(store)
+    }
+
+    fn proctor(&self, proctor: &ProctorId) -> Result<Option<(Proctor, PinHash)>, OfficeError> {
+        let Some(roster) = &self.roster else { return Ok(None) };
+        roster.live().proctor(proctor).map_err(store)
     }
 
     fn person(&self, entry: &RosterEntry, room: &RoomId) -> Person {
@@ -131,8 +170,12 @@ impl Office for Oversee {
     fn board(&self) -> Result<Board, OfficeError> {
         let records = self.records()?;
         let entries = records.entries()?;
-        let names: Vec<Proctor> = records.roster.live().proctors().map_err(store)?;
-        let exam = records.roster.view().exam();
+        let Some(roster) = &records.roster else {
+            // Nobody can be signed in without an exam, so nobody sees it.
+            return Ok(Board { room: self.room.to_string(), ..Board::default() });
+        };
+        let names: Vec<Proctor> = roster.live().proctors().map_err(store)?;
+        let exam = roster.view().exam();
         let mut people: Vec<Person> = entries.iter().map(|entry| records.person(entry, &self.room)).collect();
         let listed = records.history.entries(&people, &names, self.clock.wall());
         // Whoever sits elsewhere is not missed here; if they were let in by a proctor they are here all the same.
@@ -163,7 +206,7 @@ impl Office for Oversee {
 
     fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<Proctorship>, OfficeError> {
         // Out of the lock before the hash is worked at.
-        let found = self.locked().roster.live().proctor(proctor).map_err(store)?;
+        let found = self.followed()?.proctor(proctor)?;
         let found = found.filter(|(_, hash)| hash.matches(pin));
         Ok(found.map(|(proctor, hash)| {
             let mark = Mark(proctor_mark(&proctor, &hash));
@@ -172,7 +215,7 @@ impl Office for Oversee {
     }
 
     fn mark(&self, proctor: &ProctorId) -> Result<Option<Mark>, OfficeError> {
-        let found = self.locked().roster.live().proctor(proctor).map_err(store)?;
+        let found = self.followed()?.proctor(proctor)?;
         Ok(found.map(|(proctor, hash)| Mark(proctor_mark(&proctor, &hash))))
     }
 
@@ -180,7 +223,7 @@ impl Office for Oversee {
         let entry = self.records()?.entries()?.into_iter().find(|entry| entry.student.id == call.student);
         let entry = entry.ok_or(OfficeError::NoStudent)?;
         let ruling = Ruling {
-            exam: self.exam(),
+            exam: self.exam()?,
             student: call.student,
             card: entry.card,
             proctor: by.clone(),
@@ -194,7 +237,7 @@ impl Office for Oversee {
     }
 
     fn undo(&self, by: &ProctorId, ruling: EventId) -> Result<(), OfficeError> {
-        self.record(EventKind::Undo(Undo { exam: self.exam(), proctor: by.clone(), ruling }))
+        self.record(EventKind::Undo(Undo { exam: self.exam()?, proctor: by.clone(), ruling }))
     }
 
     fn note(&self, access: Access) -> Result<(), OfficeError> {

@@ -13,12 +13,12 @@ use super::*;
 use crate::{
     domain::{
         AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, DeviceId, Epoch, ExamId, ExamWindow, Ground,
-        MonoTime, NotUndoable, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp, Unfounded, Verdict,
-        sample::verified,
+        MonoTime, NotUndoable, PepperCheck, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp,
+        Unfounded, Verdict, sample::verified,
     },
     edge::console::{EntryStyle, What, Why},
     flow::{Happened, Record},
-    store::{Key, Limits, Pin, RosterStore},
+    store::{Key, KeyFolder, KeyName, Layout, Limits, Pin, RosterStore},
 };
 
 /// A clock that a test sets.
@@ -42,7 +42,7 @@ struct Morning {
     _folder: tempfile::TempDir,
     /// As the office has it, to write to.
     roster: RosterStore,
-    in_force: watch::Sender<Exam>,
+    in_force: watch::Sender<Option<Exam>>,
     oversee: Oversee,
     submit: SyncSender<Submitted>,
     clock: Arc<Hand>,
@@ -81,7 +81,11 @@ impl Morning {
             room: RoomId::new(room).unwrap(),
         };
         let entries = [entry(1, "Zoë", "S207"), entry(2, "Ada", "S207"), entry(3, "Kim", "S300")];
-        let mut roster = RosterStore::create(&folder.path().join("A.db"), &key).unwrap();
+        let (layout, keys) = (Layout::new(folder.path()), KeyFolder::new(folder.path().join("keys"), None));
+        layout.make().unwrap();
+        keys.provision().unwrap();
+        let its_key = keys.make(KeyName::Exam(&exam.id)).unwrap();
+        let mut roster = RosterStore::create(&layout.exam(&exam.id), &its_key).unwrap();
         let entries = entries.into_iter().map(|entry| (entry, Vec::new())).collect();
         roster.replace(&Roster { exam: exam.clone(), entries }).unwrap();
         let okafor = Proctor { id: okafor(), name: "A. Okafor".into(), card: CardPseudonym::from_bytes([99; 32]) };
@@ -113,10 +117,9 @@ impl Morning {
         let clock = Arc::new(Hand(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap())));
         let reading = Arc::clone(&clock) as Arc<dyn Clock>;
         let id = exam.id.clone();
-        let editions = Editions::open(&folder.path().join("A.db"), key.clone()).unwrap();
-        let (in_force, edition) = watch::channel(exam);
-        let oversee =
-            Oversee::new((room, edition), reading, editions, open(), submit.clone(), Box::new(Status::default));
+        let shelf = Shelf { layout, keys, pepper: PepperCheck::from_bytes([1; 16]) };
+        let (in_force, edition) = watch::channel(Some(exam));
+        let oversee = Oversee::new((room, edition), reading, shelf, open(), submit.clone(), Box::new(Status::default));
         Self { _folder: folder, roster, in_force, oversee, submit, clock, happened, recorder, exam: id }
     }
 
@@ -250,7 +253,7 @@ fn students_are_found_and_numbers_add_up() {
 #[test]
 fn the_console_shows_the_edition_that_the_door_is_served_by() {
     let mut morning = Morning::new();
-    let mut later = morning.in_force.borrow().clone();
+    let mut later = morning.in_force.borrow().clone().unwrap();
     (later.version, later.window.opens) = (RosterVersion(2), Timestamp::from_second(7).unwrap());
     let mut entries: Vec<_> =
         morning.oversee.records().unwrap().entries().unwrap().into_iter().map(|entry| (entry, Vec::new())).collect();
@@ -261,8 +264,34 @@ fn the_console_shows_the_edition_that_the_door_is_served_by() {
         (board.opens, board.people.len(), morning.oversee.search("a").unwrap().len())
     };
     assert_eq!(shown(&morning), (0, 2, 1), "the door is served by the first");
-    morning.in_force.send_replace(later);
+    morning.in_force.send_replace(Some(later));
     assert_eq!(shown(&morning), (7000, 1, 0), "then all of it is the second");
     morning.roster.remove_proctor(&okafor()).unwrap();
     assert_eq!(morning.oversee.mark(&okafor()).unwrap(), None, "proctors are of no edition");
+}
+
+#[test]
+fn the_console_follows_the_door_to_another_exam_and_to_none() {
+    let morning = Morning::new();
+    let shelf = morning.oversee.records().unwrap().shelf.clone();
+    let mut exam = morning.in_force.borrow().clone().unwrap();
+    let ada =
+        morning.oversee.records().unwrap().entries().unwrap().into_iter().find(|e| e.student.id == id(2)).unwrap();
+    exam.id = ExamId::new("B").unwrap();
+    let key = shelf.keys.make(KeyName::Exam(&exam.id)).unwrap();
+    let mut other = RosterStore::create(&shelf.layout.exam(&exam.id), &key).unwrap();
+    other.replace(&Roster { exam: exam.clone(), entries: vec![(ada, Vec::new())] }).unwrap();
+    morning.oversee.rule(&okafor(), call(1, Verdict::AdmitByHand)).unwrap();
+    let seen = |morning: &Morning| {
+        let board = morning.oversee.board().unwrap();
+        (board.people.len(), board.entries.len(), morning.oversee.mark(&okafor()).unwrap().is_some())
+    };
+    assert_eq!(seen(&morning), (2, 1, true));
+    morning.in_force.send_replace(Some(exam));
+    assert_eq!(seen(&morning), (1, 0, false), "neither its people nor its proctors are those of the first");
+    let refused = morning.oversee.rule(&okafor(), call(1, Verdict::AdmitByHand));
+    assert!(matches!(refused, Err(OfficeError::NoStudent)), "{refused:?}");
+    morning.in_force.send_replace(None);
+    assert_eq!(seen(&morning), (0, 0, false));
+    morning.end();
 }

@@ -126,7 +126,7 @@ fn a_whole_life() -> Vec<Shown> {
             }),
         })
     };
-    let mut session = Session::new(policy, Door { room, exam });
+    let mut session = Session::new(policy, Door { room, exam: Some(exam) });
     let mut shown = vec![Shown::new(Answer::Idle, mono(0))];
     let mut inputs = vec![
         tap(1, Lookup::Enrolled(enrolled.clone())),

@@ -35,7 +35,7 @@ struct Room {
     asked: Receiver<LookupRequest>,
     recorded: Receiver<Submitted>,
     looks: watch::Receiver<Option<Arc<CaptureWindow>>>,
-    in_force: watch::Receiver<Exam>,
+    in_force: watch::Receiver<Option<Exam>>,
     verify: std::thread::JoinHandle<()>,
 }
 
@@ -60,7 +60,7 @@ fn found(exam: Exam) -> Box<LookedUp> {
     };
     let whereabouts = Whereabouts::Outside;
     Box::new(LookedUp {
-        exam,
+        exam: Some(exam),
         lookup: Lookup::Enrolled(Enrolled { entry, templates: TemplateStock::Usable, whereabouts }),
         history: History::default(),
         templates: vec![Template { space, artifact: ArtifactId::from_bytes([1; 32]), embedding }],
@@ -76,13 +76,13 @@ impl Room {
             live: 0.6,
             sure: 0.8,
         });
-        let session = Session::new(policy, Door { room: RoomId::new("S207").unwrap(), exam: exam(1, 3600) });
+        let session = Session::new(policy, Door { room: RoomId::new("S207").unwrap(), exam: Some(exam(1, 3600)) });
         let clock = Arc::new(Hand(Mutex::new(MonoTime::from_start(Duration::from_secs(100)))));
         let (tell, happened) = sync_channel(16);
         let (queries, asked) = sync_channel(1);
         let (events, recorded) = sync_channel(4);
         let (looks, wanted) = watch::channel(None);
-        let (in_force, edition) = watch::channel(exam(1, 3600));
+        let (in_force, edition) = watch::channel(Some(exam(1, 3600)));
         let acts = Acts {
             looks,
             queries,
@@ -157,20 +157,20 @@ fn a_tap_is_judged_by_the_edition_it_was_looked_up_in() {
     room.tell.send(Happened::LookedUp(tap, found(exam(2, 30)))).unwrap();
     let (event, verification) = room.decision();
     assert_eq!((verification.decision, verification.roster), (Decision::Deny(Reason::TooLate), RosterVersion(2)));
-    assert_eq!(*room.in_force.borrow_and_update(), exam(2, 30), "screen and console are told");
+    assert_eq!(*room.in_force.borrow_and_update(), Some(exam(2, 30)), "screen and console are told");
     room.tell.send(Happened::Recorded(event)).unwrap();
 
     // Another one comes while a student is looked at: it waits.
     let tap = room.tap();
     room.tell.send(Happened::LookedUp(tap, found(exam(3, 3600)))).unwrap();
-    room.tell.send(Happened::Roster(exam(4, 7200))).unwrap();
+    room.tell.send(Happened::Roster(Some(exam(4, 7200)))).unwrap();
     room.tell.send(Happened::Broke(crate::session::Fault::Camera)).unwrap();
     let (event, verification) = room.decision();
     assert_eq!((event, verification.roster), (tap, RosterVersion(3)));
-    assert_eq!(room.in_force.borrow().version, RosterVersion(3));
+    assert_eq!(*room.in_force.borrow(), Some(exam(3, 3600)));
     room.tell.send(Happened::Recorded(event)).unwrap();
     let next = room.tap();
-    assert_eq!(room.in_force.borrow().version, RosterVersion(4));
+    assert_eq!(*room.in_force.borrow(), Some(exam(4, 7200)));
     room.tell.send(Happened::LookedUp(next, found(exam(4, 30)))).unwrap();
     room.end();
 }

@@ -100,6 +100,32 @@ impl DoorBox {
         }
     }
 
+    /// Waits until it serves this exam, in whichever edition.
+    ///
+    /// # Errors
+    /// When it ends or does not come to it in time.
+    pub fn serves(&self, exam: &str) -> Result<()> {
+        self.says(exam, &["ready", "this edition of the roster is served from now on"])
+    }
+
+    /// Waits until it says that the doors of this exam are open.
+    ///
+    /// # Errors
+    /// As [`DoorBox::serves`].
+    pub fn opens(&self, exam: &str) -> Result<()> {
+        self.says(exam, &["doors are open"])
+    }
+
+    fn says(&self, exam: &str, messages: &[&str]) -> Result<()> {
+        let name = format!("\"exam\":\"{exam}\"");
+        let messages: Vec<_> = messages.iter().map(|message| format!("\"message\":\"{message}\"")).collect();
+        let is_it = |line: &str| line.contains(&name) && messages.iter().any(|message| line.contains(message));
+        match self.wait_for(READY_WITHIN, |line| is_it(line).then_some(()))? {
+            Some(()) => Ok(()),
+            None => bail!("it has not said {messages:?} of {exam} within {READY_WITHIN:?}"),
+        }
+    }
+
     /// Waits for the next decision.
     ///
     /// # Errors

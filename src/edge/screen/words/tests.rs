@@ -123,6 +123,44 @@ fn what_is_said_when() {
 }
 
 #[test]
+fn between_exams_it_says_when_doors_open_next() {
+    let at = |text: &str| text.parse::<Timestamp>().expect("valid");
+    let zone = TimeZone::fixed(jiff::tz::offset(-5));
+    let said = |tag: &str, plate: &Plate, now: &str| {
+        let door = Door { plate, now: at(now), zone: &zone, sound: false };
+        words(tag).say(&shown(Answer::Idle), &door)
+    };
+    let closed = "2026-12-14T14:15:00Z";
+    let again = |next: &str| Plate { next: Some(at(next)), ..Plate::sample() };
+    for (tag, plate, now, detail) in [
+        ("en", again("2026-12-14T19:00:00Z"), closed, "The doors are closed now. They open next at 2:00 PM."),
+        (
+            "en",
+            again("2026-12-15T13:30:00Z"),
+            closed,
+            "The doors are closed now. They open next at 8:30 AM on Tuesday, December 15.",
+        ),
+        (
+            "es",
+            again("2026-12-15T13:30:00Z"),
+            closed,
+            "Las puertas ya están cerradas. Se vuelve a abrir a las 8:30 del 15/12.",
+        ),
+        ("zh-Hans", again("2026-12-15T13:30:00Z"), closed, "入场时间已结束。下一场 12月15日 08:30 开始入场。"),
+        ("en", Plate::sample(), "2026-12-13T13:00:00Z", "Doors open at 8:30 AM on Monday, December 14."),
+        // What was told a moment ago and has come.
+        ("en", again(closed), closed, "The doors are closed now."),
+    ] {
+        assert_eq!(said(tag, &plate, now).detail, detail);
+    }
+    let nothing = Plate { exam: String::new(), window: None, ..Plate::sample() };
+    for (tag, title) in [("en", "No exam is set up here"), ("es", "Aquí no hay examen"), ("zh-Hans", "这里暂无考试")]
+    {
+        assert_eq!(said(tag, &nothing, closed).title, title);
+    }
+}
+
+#[test]
 fn a_folder_of_messages_goes_first_and_a_torn_file_is_refused_by_name() {
     let english = include_str!("../messages/en.toml");
     let with = |from: &str, to: &str| english.replacen(from, to, 1);
