@@ -82,6 +82,9 @@ struct List {
 
 /// Verifies the signature of a list: exit code 0 if it is unchanged, 65 if not.
 #[derive(Args)]
+#[command(after_help = "Example:
+  examgate-fleet attendance check attendance.csv \\
+    --public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4")]
 struct Check {
     /// The list.
     #[arg(value_name = "FILE")]
