@@ -1,7 +1,7 @@
-//! Brings the outbox to the collector. `sending` decides; this reads rows, seals, sends, and deletes what is receipted.
+//! Delivers the outbox to the collector. `sending` decides; this reads rows, encrypts, sends, and deletes what is receipted.
 //! When a receipt shows that the collector holds another history than this box, it begins a new epoch.
 //!
-//! It never deletes on a broker's word, and never holds an event longer than it takes to send it.
+//! It deletes nothing on a broker's acknowledgement, and never holds an event longer than it takes to send it.
 
 mod sending;
 

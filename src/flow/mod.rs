@@ -1,4 +1,4 @@
-//! The drivers that turn the crank. They move inputs and outputs between the edges, the store and the session; they decide
+//! The drivers: threads and tasks that move inputs and outputs between the edges, the store and the session. They decide
 //! nothing.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Turns the session's crank: what happened goes in, what it says is done. One thread, one loop, no decisions.
+//! Drives the session: passes inputs in, and carries out its outputs. One thread, one loop, no decisions.
 //!
 //! It never waits for a disk: cards are looked up by the lookup and events recorded by the recorder, each on its own thread, and what
 //! they do not answer in time refers the student.

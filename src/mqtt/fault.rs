@@ -1,4 +1,4 @@
-//! What goes wrong with a connection to the broker, in words that tell how to mend it.
+//! Faults of a connection to the broker, with texts that say how to fix them.
 
 use std::io;
 

@@ -1,7 +1,7 @@
-//! Whom a client of the broker trusts and as whom it comes, out of PEM files.
+//! TLS settings of an MQTT client, from PEM files: trusted CA certificates, own certificate and key.
 //!
 //! A file of authorities may hold any number of certificates: while an authority is replaced, brokers of the old and of the
-//! new one must both be trusted. Every block of the file counts or is refused by name and line; none is passed over. It
+//! new one must both be trusted. Every block of the file is used, or refused by name and line; none is skipped. It
 //! reads no file itself.
 
 use std::fmt;

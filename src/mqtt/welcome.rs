@@ -1,4 +1,4 @@
-//! What a broker says of itself in its CONNACK, and whether that is enough for a box.
+//! Checks the broker's limits and features in its CONNACK against what a box needs.
 
 use rumqttc::v5::mqttbytes::v5::ConnAck;
 

@@ -1,4 +1,4 @@
-//! Strings that a script pulls: files in a folder that a box built with `sim` follows instead of hardware.
+//! Remote control of a simulated box: files in a folder that a box built with `sim` follows instead of hardware.
 //!
 //! `clock` holds the wall-clock time (RFC 3339), `scene` what stands before the camera, `card` what lies on the reader
 //! (both JSON), `panic` the name of a part of the box that is to panic. The puller writes a new file and renames it into place.

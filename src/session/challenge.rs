@@ -1,6 +1,6 @@
-//! The active challenge: turns of the head in an order that nobody knows before the tap, judged from the pose of frame after frame.
+//! The active challenge: head turns in a random order, chosen after the tap and checked by the head pose in each frame.
 //!
-//! Blocks what shows a live face but cannot obey: a replayed clip, a print moved by hand (turning a flat thing leaves the nose
+//! Blocks a live-looking face that cannot follow instructions: a replayed clip, a print moved by hand (turning a flat thing leaves the nose
 //! where it was between the eyes). One turn the wrong way ends it, so a clip of somebody looking about is right in one case of
 //! four. Does not block a live person in a mask, nor a picture that software animates. Coming closer is not asked for: a photo
 //! can be brought closer.

@@ -1,4 +1,4 @@
-//! What the frames of one capture window add up to: the decision rule.
+//! The decision rule: combines the frames of one capture window into a result.
 //!
 //! A frame is evidence when it shows exactly one face without a defect. Evidence belongs to one continuous face: when
 //! another face appears `look.rs` begins it anew, so nobody is admitted on somebody else's liveness or likeness. Blocks admission

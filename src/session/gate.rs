@@ -1,4 +1,4 @@
-//! What is settled at the tap, before anybody looks into the camera. The first reason that applies is the answer.
+//! Checks that need no face and run at the tap. The first reason that applies is the answer.
 //!
 //! Blocks a student who may not sit this exam here and now, and one without a usable template. It does not look at faces.
 

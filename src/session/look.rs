@@ -1,4 +1,4 @@
-//! One look of a tap: the capture window that is open, and what the faces in it came to.
+//! One look of a tap: the open capture window, and the findings about the faces in it.
 //!
 //! A face that was looked at for long enough to be admitted, and was not, is a finding of the tap. It is kept when another face takes its
 //! place, when a window ends, and when the camera breaks. A clear mismatch or a spoof ends the tap there and then: every further face

@@ -1,4 +1,4 @@
-//! When a proctor comes into it: their tap, and the pauses that only they end.
+//! Tests: a proctor's tap, and lock-outs that only a proctor can end.
 
 use super::{
     tables::{door, event, now, policy, recorded, tap},

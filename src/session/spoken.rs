@@ -1,4 +1,4 @@
-//! Whose language is spoken when.
+//! Tests: whose language is shown at which time.
 
 use super::{
     tables::{door, event, now, policy, tap},

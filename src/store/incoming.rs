@@ -1,6 +1,6 @@
-//! What the fleet sends before it is applied: sealed chunks by their digest, and the manifest in force.
+//! Rosters from the fleet before they are applied: sealed chunks by digest, and the manifest in force.
 //!
-//! Chunks stay as they came, sealed to this box: the folder holds nothing that the disk alone can open. A file that is there is
+//! Chunks stay as they arrived, sealed to this box: without its `prekey.age` nothing in the folder can be opened. A file that is there is
 //! whole, since it got its name last; the reader checks the digest anyway. It never opens or verifies what it keeps.
 
 use std::{

@@ -1,7 +1,7 @@
-//! Asks the broker the way the box will use it, once.
+//! Connects to the broker once, as the box would, to test its settings.
 //!
-//! A broker knows a box by its certificate, so a second connection of the same box throws the first off the line. Whoever
-//! asks must know that the box does not run, and then everything is asked: greeting, limits, subscription. While the box
+//! The broker identifies a client by its certificate, so a second connection of the same box ends the first one. The full
+//! probe may only run while the box does not, and then everything is asked: greeting, limits, subscription. While the box
 //! runs only TLS is tried, which brokers do not count as a connection of the box. Nothing is published in either case, so
 //! whether the ACL lets the box write shows only when it does. mosquitto says yes to every subscription and holds back what the
 //! ACL forbids, so of reading, too, only a refusal means something.

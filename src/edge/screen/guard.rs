@@ -1,4 +1,4 @@
-//! Refuses what no page of ours asks for, and says to every browser how to treat the answers.
+//! Refuses requests that do not come from our own page, and sets the security headers of every response.
 //!
 //! Answers only requests that name this machine as their host (a web page elsewhere cannot have its name resolve to here and
 //! look in) and that come from no other site. Blocks no program on this machine: loopback is as far as trust reaches.

@@ -1,4 +1,4 @@
-//! The student screen: a page on loopback that says what the light says, in words and shapes.
+//! The student screen: a page on loopback that shows the same state as the light, in words and shapes.
 //!
 //! Pages follow the same [`Shown`] as the light, over server-sent events, and live [`Picture`]s over a multipart
 //! stream. Latest wins throughout: a slow page never holds up the publisher. Keeps no picture, and serves nobody

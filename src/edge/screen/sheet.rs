@@ -1,4 +1,4 @@
-//! The sheet: all that a page shows at a moment, in finished text.
+//! The sheet: everything that the page shows at one moment, as final text.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
-//! Words for what is said, in each of the door's languages, out of plain message files.
+//! The texts of the screen in each configured language, read from message files.
 //!
-//! Each hint and each reason has a place of its own here, so a file that lacks one is refused, and a new one without
-//! words does not compile. A page gets finished text.
+//! Each hint and each reason has a field here: a file that lacks one is refused, and a new reason without
+//! a text does not compile. The page gets final text.
 
 mod files;
 mod said;

@@ -1,4 +1,4 @@
-//! What the machine says of itself: free disk, this boot.
+//! Facts about the machine: free disk space, boot id.
 
 use std::{
     fmt, fs, io,

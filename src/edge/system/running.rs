@@ -1,6 +1,6 @@
-//! Whether a box runs on a state folder: a lock that ends with its process, however that ends.
+//! The lock of a state folder: held by a running box, and released by the kernel when its process ends.
 //!
-//! It keeps a second box off the same records, and tells who examines the box that it is running.
+//! It prevents a second box on the same records, and tells `doctor` that the box is running.
 
 use std::{
     fs::{File, OpenOptions},

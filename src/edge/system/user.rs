@@ -1,6 +1,6 @@
-//! Users of this machine, and giving up being root to see it as one of them does.
+//! Users of this machine, and dropping root to get the permissions of one of them.
 //!
-//! Knows the users in `/etc/passwd` alone, where packages and systemd-sysusers put those of services.
+//! It reads `/etc/passwd` only, where packages and systemd-sysusers put those of services.
 
 use std::{
     fs, io,

@@ -1,8 +1,8 @@
-//! What to send next, sans I/O: told what happened, it says what to do.
+//! Decides what to send next. No I/O: events in, actions out.
 //!
 //! Events go out in order. A broker's answer only makes room for more; only a receipt moves the start, and after a
-//! reconnect, or when receipts stay away, everything from the first event without receipt is sent again. While nothing
-//! comes of it a single event is tried, at growing intervals. If then a receipt says that the collector has less than it
+//! reconnect, or when receipts stay away, everything from the first event without receipt is sent again. While no receipt
+//! comes, only a single event is sent, at growing intervals. If then a receipt says that the collector has less than it
 //! once receipted (its ledger was set back), sending starts again from there. It never sees an event's content and never
 //! deletes.
 

@@ -1,4 +1,4 @@
-//! What the disk holds of rosters: chunks on their way, rosters in force, and the way from the one to the other. Blocks.
+//! Rosters on disk: stores incoming chunks, and turns them into the roster in force. Blocking I/O.
 //!
 //! A roster comes into force in one transaction, and only if everything about it is as the manifest says. A key is made for it
 //! here and erased with it.

@@ -1,8 +1,8 @@
-//! What to do about the rosters that the fleet wants this box to hold, sans I/O: told what came and what the disk holds, it
-//! says what to ask for, apply and erase.
+//! Decides what to do about the rosters that the fleet wants this box to hold. No I/O: it gets what arrived and what is on disk, and
+//! returns which chunks to ask for and which rosters to apply or erase.
 //!
-//! A manifest is believed for its signature, a chunk for its digest; who brought them does not matter. Versions only rise.
-//! What is refused is reported, and the roster in force stays. Nothing is forgotten over a restart but what was asked for.
+//! A manifest is trusted because of its signature, a chunk because of its digest, no matter who sent them. Versions only rise.
+//! What is refused is reported, and the roster in force stays. After a restart only the list of requested chunks is lost.
 //! It never opens a bundle: the code that applies one reports what is wrong with it.
 //!
 //! Over 400 lines, and still read at one sitting: what can happen first, then what to do, in one order.

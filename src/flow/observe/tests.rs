@@ -1,4 +1,4 @@
-//! Faults that come and go while nobody stands there: told once, tried again on idle frames, told to be over.
+//! Faults that come and go between students: reported once, retried on idle frames, reported as over.
 //! With the real nets; the camera is a puppet.
 
 use std::{

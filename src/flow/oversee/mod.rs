@@ -1,4 +1,4 @@
-//! Answers the proctor's console out of roster and events, and puts what proctors do on disk.
+//! Serves the proctor's console from roster and events, and records what proctors do.
 //!
 //! Events are read once and kept as what they mean; a new one is read when it comes.
 

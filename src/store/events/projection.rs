@@ -1,4 +1,4 @@
-//! What follows from the events: how often a card failed in a row, and where a student is.
+//! Projections of the events: how often a card failed in a row, and whether a student is inside.
 //!
 //! It finds the events and never decides what they mean: who is inside is the domain's word, lock-out and its pauses are the session's
 //! policy.

@@ -1,4 +1,4 @@
-//! The secrets that others give to a box, and the folder of systemd credentials that they may arrive in.
+//! The secrets that are given to a box, and the folder of systemd credentials that they may come from.
 //!
 //! Never writes one.
 
