@@ -216,10 +216,15 @@ fn a_broker_whose_certificate_expired_is_told_of_and_the_box_serves_on() {
 
 #[test]
 fn doctor_asks_the_broker_as_the_box_would_and_never_in_its_place() {
-    let stage = stage(true);
+    let mut stage = stage(true);
     let path = stage.folder().join("door.toml");
     let (state, found) = diagnosis(&path, "broker");
-    assert!(state == "well" && found.contains("lets this box in"), "{state}: {found}");
+    assert!(state == "impaired" && found.contains("no collector is connected"), "{state}: {found}");
+    stage.collect().expect("the collector starts");
+    // It connects within seconds; each look takes one.
+    let looks = (0..30).map(|_| diagnosis(&path, "broker"));
+    let (state, found) = looks.into_iter().find(|(state, _)| state == "well").expect("the collector connects");
+    assert!(found.contains("lets this box in"), "{state}: {found}");
     // As a running box holds it.
     let running = Running::claim(&stage.folder().join("state")).expect("there is a state folder").expect("nobody runs");
     let (state, found) = diagnosis(&path, "broker");

@@ -54,6 +54,16 @@ pub enum LinkFault {
         "the broker does not let this client read what is for it: check its ACL, and that the certificate's common name is the device id"
     )]
     SubscriptionRefused,
+    /// A message was refused.
+    #[error("the broker at {broker} refuses what this box writes to {topic}: {why}")]
+    WriteRefused {
+        /// Host and port.
+        broker: String,
+        /// The topic.
+        topic: String,
+        /// Why, and how to mend it.
+        why: &'static str,
+    },
     /// It threw us out.
     #[error("the broker ended the connection: {reason}")]
     Dismissed {
@@ -131,6 +141,7 @@ impl LinkFault {
             | Self::Refused { .. }
             | Self::Unfit { .. }
             | Self::SubscriptionRefused
+            | Self::WriteRefused { .. }
             | Self::Dismissed { .. }
             | Self::Surprise { .. }
             | Self::Ended { .. } => 2,

@@ -161,9 +161,11 @@ fn config(folder: &Path, port: u16, memory: Memory, settings: &str) -> io::Resul
     );
     // Settings that belong to a listener come after it; the others may stand anywhere.
     let name = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
-    let replaced: HashSet<String> = own.lines().chain(settings.lines()).map(name).collect();
+    let changed: HashSet<String> = settings.lines().map(name).collect();
+    let own: Vec<&str> = own.lines().filter(|line| !changed.contains(&name(line))).collect();
+    let replaced: HashSet<String> = own.iter().copied().chain(settings.lines()).map(name).collect();
     let kept = SETTINGS.lines().filter(|line| !line.starts_with('#') && !replaced.contains(&name(line)));
-    let lines = own.lines().chain(settings.lines()).chain(kept);
+    let lines = own.into_iter().chain(settings.lines()).chain(kept);
     Ok(lines.map(|line| format!("{line}\n")).collect())
 }
 

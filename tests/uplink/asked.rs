@@ -1,7 +1,7 @@
 //! What the broker is asked before a box relies on it, on the real mosquitto set up in ways that do not do.
 
 use examgate::{
-    edge::mqtt::{Asked, Link, LinkFault, Patience, Settings, Tls, probe},
+    edge::mqtt::{Asked, Link, LinkFault, Listeners, Patience, Settings, Tls, probe},
     rig::{
         certificates::{Authority, Issued, Validity},
         mosquitto::{Memory, Mosquitto},
@@ -44,14 +44,45 @@ fn a_broker_that_does_not_do_is_told_of_with_the_setting_that_mends_it() {
         // A name with more than one address on most machines; the broker listens at one of them.
         for host in ["127.0.0.1", "localhost"] {
             let settings = settings(host, broker.port(), authority.certificate(), &own);
-            let found = probe(&settings, Asked::Everything).expect("usable certificates");
+            let found = probe(&settings, Asked::Everything { rosters: false }).expect("usable certificates");
             match (says, found) {
-                (None, Ok(())) => {}
+                (None, Ok(Listeners { collector: Some(false), keeper: None })) => {}
                 (Some(says), Err(fault @ LinkFault::Unfit { .. })) => {
                     assert!(fault.to_string().contains(says), "{changed}: {fault}");
                 }
                 (_, found) => panic!("{changed:?} at {host}: {found:?}"),
             }
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_forbids_the_box_to_write_is_told_of() {
+    let authority = Authority::new();
+    let own = authority.client("door-1", Validity::Good);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let acl = folder.path().join("acl");
+    let all = "pattern write examgate/v1/%u/state\npattern write examgate/v1/%u/event\npattern write examgate/v1/%u/reported\n";
+    for (without, rosters, refused) in [
+        ("", true, None),
+        // As the ACL of a version without pushed rosters has it.
+        ("pattern write examgate/v1/%u/reported\n", false, None),
+        ("pattern write examgate/v1/%u/reported\n", true, Some("examgate/v1/door-1/reported")),
+        ("pattern write examgate/v1/%u/event\n", true, Some("examgate/v1/door-1/event")),
+    ] {
+        std::fs::write(&acl, all.replace(without, "")).expect("writable");
+        let certificate = authority.broker(Validity::Good);
+        let changed = format!("acl_file {}\n", acl.display());
+        let broker = Mosquitto::start_with(authority.certificate(), &certificate, Memory::Lost, &changed)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let settings = settings("127.0.0.1", broker.port(), authority.certificate(), &own);
+        match (refused, probe(&settings, Asked::Everything { rosters }).expect("usable certificates")) {
+            (None, Ok(Listeners { collector: Some(false), keeper })) => assert_eq!(keeper, rosters.then_some(false)),
+            (Some(topic), Err(fault @ LinkFault::WriteRefused { .. })) => {
+                let said = fault.to_string();
+                assert!(said.contains(topic) && said.contains("ACL"), "{said}");
+            }
+            (_, found) => panic!("without {without:?}: {found:?}"),
         }
     }
 }
@@ -62,7 +93,7 @@ async fn asking_for_trust_alone_leaves_a_running_box_its_line() {
     let mut door = Door::open(&world, 0).await;
     let settings = settings("127.0.0.1", world.broker.port(), world.authority.certificate(), &world.certificate);
     let found = tokio::task::spawn_blocking(move || probe(&settings, Asked::Trust)).await.expect("no panic");
-    assert!(matches!(found, Ok(Ok(()))), "{found:?}");
+    assert!(matches!(found, Ok(Ok(Listeners { collector: None, keeper: None }))), "{found:?}");
     assert!(!door.link.has_changed().expect("the loop runs"), "the line was not touched");
     assert!(matches!(&*door.link.borrow_and_update(), Link::Up(line) if line.connection() == 1));
     door.close().await;

@@ -255,6 +255,7 @@ async fn certificate_faults_are_told_apart() {
             | LinkFault::NotTls { .. }
             | LinkFault::Unfit { .. }
             | LinkFault::SubscriptionRefused
+            | LinkFault::WriteRefused { .. }
             | LinkFault::Dismissed { .. }
             | LinkFault::Broken { .. }
             | LinkFault::Silent { .. }

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     domain::{Timestamp, WithSources},
     edge::{
-        mqtt::{self, Asked},
+        mqtt::{self, Asked, Listeners},
         system::Running,
     },
     mqtt::{Authorities, common_name},
@@ -51,21 +51,41 @@ fn ask(config: &Config, settings: &mqtt::Settings, now: Timestamp) -> PartHealth
         }
     }
     let free = Running::free(&config.state);
-    let asked = if matches!(free, Ok(Some(_))) { Asked::Everything } else { Asked::Trust };
-    let found = match mqtt::probe(settings, asked) {
+    let asked = match free {
+        Ok(Some(_)) => Asked::Everything { rosters: config.fleet.is_some() },
+        Ok(None) | Err(_) => Asked::Trust,
+    };
+    let (state, found) = match mqtt::probe(settings, asked) {
         Err(error) => return finding("broker", State::Unwell, WithSources(&error).to_string()),
         Ok(Err(fault)) => {
             return finding("broker", State::Impaired, format!("{}; events wait in the outbox", WithSources(&fault)));
         }
-        Ok(Ok(())) => match asked {
-            Asked::Everything => {
-                format!("{host}:{port} is reached and trusted, lets this box in and takes what it sends")
-            }
-            Asked::Trust => format!(
-                "{host}:{port} is reached and trusted; what it allows was not asked, since the box is running and would lose \
-                 its line: stop it and ask again, or see the log"
-            ),
-        },
+        Ok(Ok(Listeners { collector: Some(false), .. })) => {
+            let found = format!(
+                "{host}:{port} lets this box in and takes what it sends, but no collector is connected there: events wait in the outbox; \
+                 start `examgate-fleetd collect`"
+            );
+            (State::Impaired, found)
+        }
+        Ok(Ok(Listeners { keeper: Some(false), .. })) => {
+            let found = format!(
+                "{host}:{port} lets this box in and takes what it sends, but no keeper is connected there: no roster comes; start \
+                 `examgate-fleetd keep`"
+            );
+            (State::Impaired, found)
+        }
+        Ok(Ok(_)) => {
+            let found = match asked {
+                Asked::Everything { .. } => {
+                    format!("{host}:{port} is reached and trusted, lets this box in and takes what it sends")
+                }
+                Asked::Trust => format!(
+                    "{host}:{port} is reached and trusted; what it allows was not asked, since the box is running and would lose \
+                     its line: stop it and ask again, or see the log"
+                ),
+            };
+            (State::Well, found)
+        }
     };
     // Somebody meant them to count, and they do no longer.
     let over = Authorities::read(&settings.tls.authority).map(|all| all.out_of_date(now));
@@ -74,6 +94,6 @@ fn ask(config: &Config, settings: &mqtt::Settings, now: Timestamp) -> PartHealth
             let found = format!("{found}; out of date in uplink.ca: {}: take them out", over.join(", "));
             finding("broker", State::Impaired, found)
         }
-        Ok(_) | Err(_) => finding("broker", State::Well, found),
+        Ok(_) | Err(_) => finding("broker", state, found),
     }
 }

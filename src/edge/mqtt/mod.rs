@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 pub use self::{
     arrival::Arrived,
     polling::UplinkLoop,
-    probe::{Asked, probe},
+    probe::{Asked, Listeners, probe},
 };
 pub use crate::mqtt::{LinkFault, Patience, TrustError as UplinkError};
 use crate::{

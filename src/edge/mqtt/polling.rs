@@ -344,7 +344,7 @@ fn send(connection: &mut Connection, unanswered: &mut Unanswered, message: Hande
 }
 
 /// What a PUBACK says.
-fn answer(reason: PubAckReason) -> BrokerAnswer {
+pub(super) fn answer(reason: PubAckReason) -> BrokerAnswer {
     match reason {
         PubAckReason::Success => BrokerAnswer::Taken,
         PubAckReason::NoMatchingSubscribers => BrokerAnswer::NobodyListens,

@@ -1,40 +1,55 @@
 //! Connects to the broker once, as the box would, to test its settings.
 //!
 //! The broker identifies a client by its certificate, so a second connection of the same box ends the first one. The full
-//! probe may only run while the box does not, and then everything is asked: greeting, limits, subscription. While the box
-//! runs only TLS is tried, which brokers do not count as a connection of the box. Nothing is published in either case, so
-//! whether the ACL lets the box write shows only when it does. mosquitto says yes to every subscription and holds back what the
-//! ACL forbids, so of reading, too, only a refusal means something.
+//! probe may only run while the box does not, and then everything is asked: greeting, limits, subscription, the right to write. While
+//! the box runs only TLS is tried, which brokers do not count as a connection of the box. The right to write is asked with
+//! an empty message on each topic: no event or report is empty, and collector and keeper pass over it. mosquitto says yes to every
+//! subscription and holds back what the ACL forbids, so of reading only a refusal means something.
 
 use tokio::time::timeout;
 
 use super::{
-    LinkFault, Settings, UplinkError,
-    polling::{GOODBYE, tls},
+    BrokerAnswer, LinkFault, Settings, UplinkError,
+    polling::{GOODBYE, answer, tls},
 };
 use crate::{
     mqtt::{
         Connection, Greeting, Session,
-        packet::{Filter, Packet, QoS, Subscribe, SubscribeReasonCode},
+        packet::{Filter, Packet, Publish, QoS, Subscribe, SubscribeReasonCode},
         try_tls,
     },
-    wire::topic::DeviceTopic,
+    wire::topic::{self, DeviceTopic},
 };
+
+/// The packet id of the subscription; questions have those behind it.
+const SUBSCRIPTION: u16 = 1;
 
 /// How far the broker was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// All that can be asked without publishing.
-    Everything,
+    /// All that the box will do there.
+    Everything {
+        /// Whether rosters come over this line.
+        rosters: bool,
+    },
     /// Network and trust only: the box is running.
     Trust,
+}
+
+/// Who listens to what this box sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// The collector, to events. `None`: not asked.
+    pub collector: Option<bool>,
+    /// The keeper of rosters, to reports. `None`: not asked.
+    pub keeper: Option<bool>,
 }
 
 /// Connects with the certificates of `settings`, asks, and says goodbye.
 ///
 /// # Errors
 /// What is wrong with the certificates (outer), or with the network and the broker (inner).
-pub fn probe(settings: &Settings, asked: Asked) -> Result<Result<(), LinkFault>, UplinkError> {
+pub fn probe(settings: &Settings, asked: Asked) -> Result<Result<Listeners, LinkFault>, UplinkError> {
     let connector = tls(settings)?;
     let (host, port) = (settings.host.as_str(), settings.port);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -44,8 +59,8 @@ pub fn probe(settings: &Settings, asked: Asked) -> Result<Result<(), LinkFault>,
     };
     let answer = runtime.block_on(async {
         match asked {
-            Asked::Trust => try_tls(host, port, &connector).await,
-            Asked::Everything => everything(settings, &connector).await,
+            Asked::Trust => try_tls(host, port, &connector).await.map(|()| Listeners::default()),
+            Asked::Everything { rosters } => everything(settings, &connector, rosters).await,
         }
     });
     // A resolver that hangs holds nobody up.
@@ -53,7 +68,11 @@ pub fn probe(settings: &Settings, asked: Asked) -> Result<Result<(), LinkFault>,
     Ok(answer)
 }
 
-async fn everything(settings: &Settings, connector: &native_tls::TlsConnector) -> Result<(), LinkFault> {
+async fn everything(
+    settings: &Settings,
+    connector: &native_tls::TlsConnector,
+    rosters: bool,
+) -> Result<Listeners, LinkFault> {
     let Settings { host, port, device, .. } = settings;
     // Without a last will: a broker that keeps none of those would refuse the greeting and say nothing else of itself.
     let greeting = Greeting {
@@ -65,22 +84,60 @@ async fn everything(settings: &Settings, connector: &native_tls::TlsConnector) -
     };
     let (mut connection, welcome) = Connection::open(host, *port, connector, greeting).await?;
     let lacks = welcome.lacks(device.as_str());
-    let filter = Filter::new(DeviceTopic::Receipt.of(device), QoS::AtLeastOnce);
-    connection.queue(&Packet::Subscribe(Subscribe { pkid: 1, filters: vec![filter], properties: None }))?;
-    let subscribed = timeout(settings.patience.greeting, async {
-        loop {
-            if let Packet::SubAck(ack) = connection.next().await? {
-                return Ok::<_, LinkFault>(matches!(ack.return_codes.as_slice(), [SubscribeReasonCode::Success(_)]));
-            }
-        }
-    });
-    let subscribed = match subscribed.await {
-        Ok(subscribed) => subscribed,
-        Err(_) => Err(connection.silent("it does not answer the subscription")),
-    };
-    connection.close(GOODBYE).await;
+    let broker = format!("{host}:{port}");
     if !lacks.is_empty() {
-        return Err(LinkFault::Unfit { broker: format!("{host}:{port}"), lacks: lacks.join("; ") });
+        connection.close(GOODBYE).await;
+        return Err(LinkFault::Unfit { broker, lacks: lacks.join("; ") });
     }
-    if subscribed? { Ok(()) } else { Err(LinkFault::SubscriptionRefused) }
+    let mut read = vec![DeviceTopic::Receipt.of(device)];
+    let mut write = vec![DeviceTopic::Event];
+    if rosters {
+        read.extend([DeviceTopic::Desired.of(device), topic::chunks_of(device)]);
+        write.push(DeviceTopic::Reported);
+    }
+    let filters = read.into_iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce)).collect();
+    connection.queue(&Packet::Subscribe(Subscribe { pkid: SUBSCRIPTION, filters, properties: None }))?;
+    let places: Vec<_> = (SUBSCRIPTION + 1..).zip(write).collect();
+    for (place, topic) in &places {
+        let mut question = Publish::new(topic.of(device), QoS::AtLeastOnce, Vec::new(), None);
+        question.pkid = *place;
+        connection.queue(&Packet::Publish(question))?;
+    }
+    let answers = timeout(settings.patience.greeting, heard(&mut connection, places.len())).await;
+    let answers = answers.unwrap_or_else(|_| Err(connection.silent("it does not answer what the box asks and sends")));
+    connection.close(GOODBYE).await;
+    let mut listeners = Listeners::default();
+    for (place, answer) in answers? {
+        let Some((_, topic)) = places.iter().find(|(asked, _)| *asked == place) else { continue };
+        let listens = match answer {
+            BrokerAnswer::Taken => true,
+            BrokerAnswer::NobodyListens => false,
+            BrokerAnswer::Refused(why) => {
+                return Err(LinkFault::WriteRefused { broker, topic: topic.of(device), why });
+            }
+        };
+        match topic {
+            DeviceTopic::Event => listeners.collector = Some(listens),
+            DeviceTopic::Reported => listeners.keeper = Some(listens),
+            DeviceTopic::State | DeviceTopic::Receipt | DeviceTopic::Desired => {}
+        }
+    }
+    Ok(listeners)
+}
+
+/// What the broker answers to as many messages, by packet id, and to the subscription.
+async fn heard(connection: &mut Connection, messages: usize) -> Result<Vec<(u16, BrokerAnswer)>, LinkFault> {
+    let (mut subscribed, mut answers) = (false, Vec::new());
+    while !subscribed || answers.len() < messages {
+        let packet = connection.next().await?;
+        if let Packet::SubAck(ack) = packet {
+            if !ack.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_))) {
+                return Err(LinkFault::SubscriptionRefused);
+            }
+            subscribed = true;
+        } else if let Packet::PubAck(ack) = packet {
+            answers.push((ack.pkid, answer(ack.reason)));
+        }
+    }
+    Ok(answers)
 }

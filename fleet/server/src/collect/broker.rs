@@ -167,6 +167,10 @@ impl Broker {
             tracing::debug!("a message of QoS 0 was dropped: boxes send QoS 1");
             return Ok(());
         }
+        // `examgate doctor` asks so whether the box may write here.
+        if publish.payload.is_empty() {
+            return connection.queue(&Packet::PubAck(PubAck::new(publish.pkid, None)));
+        }
         if !way.held.insert(publish.pkid) {
             return Err(connection.surprise("it sent two messages with one packet id"));
         }
