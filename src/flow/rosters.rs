@@ -48,7 +48,7 @@ impl Shelf {
         if made_with.is_some_and(|made_with| made_with != self.pepper) {
             return Err(PassedOver::OtherPepper);
         }
-        Ok(Editions::open(&self.layout.exam(exam), self.keys.read(KeyName::Exam(exam))?)?)
+        Ok(Editions::open(&self.layout.exam(exam), self.keys.read(KeyName::Exam(exam))?)?.for_pepper(self.pepper))
     }
 
     fn open(&self, exam: &ExamId) -> Result<RosterStore, PassedOver> {

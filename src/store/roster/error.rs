@@ -33,6 +33,11 @@ pub enum RosterError {
         /// The exam offered.
         offered: ExamId,
     },
+    /// An edition whose cards were made into pseudonyms with another pepper: none of them would be known.
+    #[error(
+        "it was made with another pepper than this box has, so no card of it would be known: import it again with the box's pepper.key"
+    )]
+    AnotherPepper,
     /// A student twice on one roster. `Display` names the student: it is for the tool that builds rosters.
     #[error("student {} is on the roster twice", student.as_str())]
     DuplicateStudent {

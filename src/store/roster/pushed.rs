@@ -4,7 +4,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Replaced, RosterError, RosterStore};
+use super::{Replaced, RosterError, RosterStore, pepper::note};
 use crate::{
     domain::{Exam, PepperCheck, Proctor, RosterEntry, Template},
     store::PinHash,
@@ -58,10 +58,7 @@ fn write_beside(transaction: &Transaction<'_>, pushed: &Pushed<'_>) -> rusqlite:
             (proctor.id.as_str(), &proctor.name, proctor.card.as_bytes(), &pin.0),
         )?;
     }
-    transaction.execute(
-        "INSERT OR REPLACE INTO pepper (only, content, \"check\") SELECT 1, content, ?1 FROM exam",
-        [pushed.pepper.as_bytes()],
-    )?;
+    note(transaction, &pushed.pepper)?;
     transaction.execute(
         "INSERT OR REPLACE INTO bundle (only, content, digest) SELECT 1, content, ?1 FROM exam",
         [pushed.bundle],

@@ -14,7 +14,7 @@ use std::{
 
 use super::{RosterError, RosterStore};
 use crate::{
-    domain::Exam,
+    domain::{Exam, PepperCheck},
     store::{Key, sealed::Fault},
 };
 
@@ -78,6 +78,8 @@ pub struct Editions {
     view: RosterView,
     /// What was there when `view` was opened.
     trace: Trace,
+    /// The box's pepper, where editions of another one are refused.
+    pepper: Option<PepperCheck>,
     /// What was refused last; told once.
     refused: Option<Option<Trace>>,
 }
@@ -92,7 +94,13 @@ impl Editions {
         let trace = trace(path, &live)?;
         let view = RosterView::open(path, &key)?;
         view.check()?;
-        Ok(Self { path: path.into(), key, live, view, trace, refused: None })
+        Ok(Self { path: path.into(), key, live, view, trace, pepper: None, refused: None })
+    }
+
+    /// Moves to no edition that says it was made with another pepper than that of `check`. The one in force is not looked at.
+    #[must_use]
+    pub fn for_pepper(self, check: PepperCheck) -> Self {
+        Self { pepper: Some(check), ..self }
     }
 
     /// The edition in force.
@@ -153,6 +161,11 @@ impl Editions {
         }
         if offered.version == held.version && view.content != self.view.content {
             return Err(RosterError::Conflicting { version: held.version });
+        }
+        if let (Some(own), Some(made_with)) = (self.pepper, view.roster.pepper()?)
+            && made_with != own
+        {
+            return Err(RosterError::AnotherPepper);
         }
         view.check()?;
         Ok(view)
@@ -302,5 +315,24 @@ mod tests {
         fs::rename(&beside, &bench.path).unwrap();
         assert!(editions.refresh().is_err(), "not a roster");
         assert_eq!(held(&editions), (1, 3));
+    }
+
+    #[test]
+    fn an_edition_of_another_pepper_never_comes_into_force() {
+        let bench = Bench::new();
+        let (own, other) = (PepperCheck::from_bytes([1; 16]), PepperCheck::from_bytes([2; 16]));
+        bench.create().replace_made_with(&roster(1, 3), &own).unwrap();
+        let mut editions = bench.editions().for_pepper(own);
+        bench.create().replace_made_with(&roster(2, 4), &other).unwrap();
+        assert!(matches!(editions.refresh(), Err(RosterError::AnotherPepper)));
+        assert!(matches!(editions.refresh(), Ok(false)), "told once");
+        assert_eq!(held(&editions), (1, 3));
+        // As somebody does who sees the alarm.
+        bench.create().replace_made_with(&roster(3, 5), &own).unwrap();
+        assert!(editions.refresh().unwrap());
+        assert_eq!(held(&editions), (3, 5));
+        // Of an earlier version, which noted none: it is served, and doctor says so.
+        bench.create().replace(&roster(4, 6)).unwrap();
+        assert!(editions.refresh().unwrap());
     }
 }

@@ -128,15 +128,12 @@ impl Shelf {
                 self.held.insert(RosterStore::create(&database, &key)?)
             }
         };
-        let replaced = store.replace(roster).map_err(|error| {
+        store.replace_made_with(roster, &pepper.check()).map_err(|error| {
             let usage = matches!(error, RosterError::Stale { .. } | RosterError::Conflicting { .. });
             let error = anyhow::Error::new(error);
             let what = format!("the roster {} was not replaced", database.display());
             if usage { error.context(Refusal::Usage(what)) } else { error.context(what) }
-        })?;
-        // The same content means the same cards, so the pepper is the same too.
-        store.set_pepper(&pepper.check())?;
-        Ok(replaced)
+        })
     }
 }
 
