@@ -167,6 +167,38 @@ fn an_exam_without_a_roster_is_told_with_those_that_are_here() {
 }
 
 #[test]
+fn a_box_whose_rosters_are_pushed_is_told_to_have_them_pushed() {
+    let stage = stage(&[ADA]);
+    let key = "ab".repeat(32);
+    stage
+        .configure(&format!(
+            "[uplink]\nhost = \"localhost\"\nca = \"/none.pem\"\ncertificate = \"/none.pem\"\n[uplink.collector]\n\
+             recipient = \"age1nonsense\"\nreceipt_key = \"{key}\"\n[fleet]\nroster_keys = [\"{key}\"]\n"
+        ))
+        .expect("writable");
+    let speaks_of_a_roster = |words: &[&str]| {
+        says(&stage, "roster", "unwell", words);
+        let found = findings(&stage, &[]);
+        let of_an_import = found.iter().filter(|(_, state, what)| state != "well" && what.contains("roster import"));
+        assert_eq!(of_an_import.count(), 0, "{found:#?}");
+    };
+    stage.set_clock("2027-12-14T08:30:00-05:00").expect("the clock is set");
+    speaks_of_a_roster(&["closed 364 days ago", "roster push"]);
+    stage.set_clock(WINDOW.0).expect("the clock is set");
+    configure(&stage, "room = \"SILVER-207\"", "room = \"GOULD-1\"");
+    speaks_of_a_roster(&["nobody", "GOULD-1", "roster push"]);
+    let (state, keys) = stage.state_and_keys();
+    let exam = ExamId::new(EXAM).expect("valid");
+    let key = KeyFolder::new(&keys, None).path(KeyName::Exam(&exam));
+    fs::rename(&key, stage.folder().join("moved.key")).expect("ours");
+    speaks_of_a_roster(&["no key for the roster", "roster erase", "roster push --again"]);
+    does_not_start(&stage, &["no key for the roster", "roster push --again"]);
+    fs::remove_dir_all(&state).expect("ours");
+    fs::create_dir(&state).expect("ours");
+    says(&stage, "roster", "impaired", &["has not come yet", "roster push"]);
+}
+
+#[test]
 fn configurations_that_cannot_work_are_told() {
     let stage = stage(&[ADA]);
     // y = 2 is no point of the curve.

@@ -32,6 +32,9 @@ use crate::{
 /// How many rosters can be sealed to a box before it makes new prekeys: an exam day.
 const PREKEYS: u32 = 4;
 
+/// How many keys `fleet.roster_keys` may name.
+const MOST_ROSTER_KEYS: usize = 8;
+
 /// Where what belongs to a box is put.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -159,6 +162,12 @@ fn lines(answer: &Answer, document: &TrustDocument, places: &Places, now: Timest
     line("certificate", absolute(places.certificate()).into());
     text += "\n[uplink.collector]\n";
     writeln!(text, "recipient = \"{recipient}\"\nreceipt_key = \"{receipt_key}\"")?;
+    // The newest one signs, and while a key is replaced the one before may still have signed what waits at the broker.
+    let rosters = document.current(Purpose::Roster, now);
+    if !rosters.is_empty() {
+        let keys = rosters.iter().take(MOST_ROSTER_KEYS).map(|key| key.key.clone().into());
+        writeln!(text, "\n[fleet]\nroster_keys = {}", toml::Value::Array(keys.collect()))?;
+    }
     Ok(text)
 }
 

@@ -51,7 +51,7 @@ impl Stores {
         if let Some(exam) = &config.exam
             && (config.fleet.is_none() || layout.exam(exam).exists())
         {
-            rosters = rosters.serving_first(named(&shelf, exam)?);
+            rosters = rosters.serving_first(named(config, &shelf, exam)?);
         }
         rosters.refresh(clock.wall(), clock.trust());
         let exam = rosters.serving().exam.clone();
@@ -89,10 +89,16 @@ impl Stores {
 }
 
 /// The roster of the exam that the configuration names.
-fn named(shelf: &Shelf, exam: &ExamId) -> Result<Editions> {
+fn named(config: &Config, shelf: &Shelf, exam: &ExamId) -> Result<Editions> {
     match shelf.editions(exam) {
         Err(error @ PassedOver::Key(_)) => Err(error).with_context(|| {
-            format!("no key for the roster of {exam}: bring it in with `examgate-fleet roster import`")
+            let bring = match config.fleet {
+                None => "bring it in with `examgate-fleet roster import`",
+                Some(_) => {
+                    "remove what is left of it with `examgate-fleet roster erase`, and send it again with `examgate-fleet roster push --again`"
+                }
+            };
+            format!("no key for the roster of {exam}: {bring}")
         }),
         Err(PassedOver::OtherPepper) => bail!("the roster of {exam} {ANOTHER_PEPPER}"),
         editions => editions.with_context(|| format!("the roster of {exam} cannot be used")),

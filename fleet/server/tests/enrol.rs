@@ -27,7 +27,7 @@ use examgate::{
         enrolment::{Answer, Code},
         keys::{PublicKey, SigningKey},
         state::{DeviceState, Status, Versions},
-        trust::TrustDocument,
+        trust::{Purpose, TrustDocument},
     },
 };
 use examgate_fleet_core::{
@@ -162,7 +162,7 @@ fn a_box_is_enrolled_with_its_code_and_its_keys_stay_with_it() {
 
     let root = String::from_utf8(read(places.folder.join("root.pub"))).expect("UTF-8").trim().parse().expect("a key");
     assert_eq!(fleet.root, root);
-    TrustDocument::decode(&read(places.folder.join("trust.cose")), &root).expect("signed by the root");
+    let document = TrustDocument::decode(&read(places.folder.join("trust.cose")), &root).expect("signed by the root");
     let whole = lines.replacen(
         "\n[uplink]",
         "exam = \"MATH-1\"\nstate = \"s\"\nmodels = \"m\"\n[camera]\ndevice = { index = 0 }\n[uplink]",
@@ -170,6 +170,9 @@ fn a_box_is_enrolled_with_its_code_and_its_keys_stay_with_it() {
     );
     let config = Config::parse(&whole).unwrap_or_else(|error| panic!("{error:?}\n{whole}"));
     assert_eq!((config.device, config.uplink.map(|uplink| uplink.port)), (door(), Some(8883)));
+    // Its rosters come by push.
+    let roster_key = document.current(Purpose::Roster, now())[0].key.clone();
+    assert_eq!(config.fleet.map(|fleet| fleet.roster_keys), Some(vec![roster_key]));
 
     refused(fleet.provision("box", &code), "this box is enrolled");
 }

@@ -32,10 +32,13 @@ pub(super) fn look(
     let mut found = Vec::new();
     let mut say = |state, words: String| found.push(finding("roster", state, words));
     let served = served(config, &layout, keys, now, &mut say);
-    match served.as_ref().map(|exam| (exam, open(&layout, keys, exam))) {
+    match served.as_ref().map(|exam| (exam, open(config, &layout, keys, exam))) {
         None => {}
         Some((exam, Err(_))) if config.fleet.is_some() && !layout.exam(exam).exists() => {
-            let words = format!("the roster of {exam} has not come yet: nobody is verified until the fleet pushes it");
+            let words = format!(
+                "the roster of {exam} has not come yet: nobody is verified until the fleet pushes it (`examgate-fleet roster push`; `examgate-fleet \
+                 roster status` says what holds it up)"
+            );
             say(State::Impaired, words);
         }
         Some((_, Err((state, words)))) => say(state, words),
@@ -51,7 +54,7 @@ pub(super) fn look(
         State::Well => 2,
     });
     findings.append(&mut found);
-    others(served.as_ref(), &layout, keys, now, findings);
+    others(config, served.as_ref(), &layout, keys, now, findings);
 }
 
 /// The exam that is looked at: the one that the configuration names, or else the one that the box serves at `now`.
@@ -66,7 +69,7 @@ fn served(
         return config.exam.clone();
     }
     let held = layout.exams().unwrap_or_default();
-    let readable = held.iter().filter_map(|exam| open(layout, keys, exam).ok()?.exam().ok().flatten());
+    let readable = held.iter().filter_map(|exam| open(config, layout, keys, exam).ok()?.exam().ok().flatten());
     let readable: Vec<Exam> = readable.collect();
     // How far the clock may be believed is told of by itself.
     let Serving { exam, doors } = Serving::choose(&readable, None, now, ClockTrust::Synchronised);
@@ -98,7 +101,15 @@ fn served(
     exam.map(|exam| exam.id)
 }
 
-fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore, (State, String)> {
+/// How this box comes by another edition of its roster.
+fn again(config: &Config) -> &'static str {
+    match config.fleet {
+        Some(_) => "import it again at the manager's desk, and send it with `examgate-fleet roster push`",
+        None => "import it again with `examgate-fleet roster import`",
+    }
+}
+
+fn open(config: &Config, layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore, (State, String)> {
     if !keys.holds(KeyName::Exam(exam)) {
         let held = layout.exams().unwrap_or_default();
         let held: Vec<_> = held.iter().map(ExamId::as_str).filter(|held| *held != exam.as_str()).collect();
@@ -106,10 +117,18 @@ fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore,
             near if near.is_empty() => "no other exam's roster is here".into(),
             near => format!("here are {}{}: or mend `exam` in the configuration", first(&near), more(&near)),
         };
-        let words = format!(
-            "no key for the roster of {exam} ({}): bring it in with `examgate-fleet roster import`; {others}",
-            keys.path(KeyName::Exam(exam)).display()
-        );
+        let key = keys.path(KeyName::Exam(exam));
+        let words = match config.fleet {
+            Some(_) => format!(
+                "no key for the roster of {exam} ({}): remove what is left of it with `examgate-fleet roster erase`, and send it again \
+                 with `examgate-fleet roster push --again`; {others}",
+                key.display()
+            ),
+            None => format!(
+                "no key for the roster of {exam} ({}): bring it in with `examgate-fleet roster import`; {others}",
+                key.display()
+            ),
+        };
         return Err((State::Unwell, words));
     }
     let key = keys.read(KeyName::Exam(exam)).map_err(|error| {
@@ -118,7 +137,7 @@ fn open(layout: &Layout, keys: &KeyFolder, exam: &ExamId) -> Result<RosterStore,
     RosterStore::look(&layout.exam(exam), &key).map_err(|error| {
         let state = if matches!(error, RosterError::Database(Fault::Unsettled { .. })) { State::Impaired } else { State::Unwell };
         let words = if matches!(error, RosterError::Database(Fault::Missing { .. })) {
-            "import it again with `examgate-fleet roster import`"
+            again(config)
         } else if matches!(error, RosterError::Database(Fault::WrongKey { .. })) {
             "if the root key is a credential, it may have been imported without: erase it, and import it with `examgate-with-keys`"
         } else {
@@ -136,8 +155,9 @@ fn examined(
     now: Timestamp,
     say: &mut impl FnMut(State, String),
 ) -> Result<(), RosterError> {
+    let again = again(config);
     let Some(exam) = roster.exam()? else {
-        say(State::Unwell, format!("the roster of {name} is empty: import it with `examgate-fleet roster import`"));
+        say(State::Unwell, format!("the roster of {name} is empty: {again}"));
         return Ok(());
     };
     let seats = roster.seats(space)?;
@@ -148,17 +168,17 @@ fn examined(
     say(State::Well, held);
     // Without a name the box moves to the next exam by itself.
     if config.exam.is_some() {
-        window(&exam, now, say);
+        window(&exam, now, again, say);
     }
     if students == 0 {
-        say(State::Unwell, "nobody is on it: every card would be unknown; import it again".into());
+        say(State::Unwell, format!("nobody is on it: every card would be unknown; {again}"));
     } else {
         match seats.iter().find(|seats| seats.room == config.room) {
             None => nobody(config, &seats, students, say),
-            Some(here) => room(here, students, roster, space, say)?,
+            Some(here) => room(here, students, roster, space, again, say)?,
         }
     }
-    pepper(keys, roster, say)?;
+    pepper(config, keys, roster, say)?;
     // A roster of before there were proctors has no such table, and is brought up at the next start.
     if config.console.is_some() && roster.proctors().is_ok_and(|proctors| proctors.is_empty()) {
         say(
@@ -170,16 +190,17 @@ fn examined(
 }
 
 /// Whether its doors open, and soon.
-fn window(exam: &Exam, now: Timestamp, say: &mut impl FnMut(State, String)) {
+fn window(exam: &Exam, now: Timestamp, again: &str, say: &mut impl FnMut(State, String)) {
     let (opens, closes) = (exam.window.opens, exam.window.closes);
     if now >= closes {
         let ago = span(hours(closes, now));
-        let mend = "set `exam` to the next one, or import it again with the right times (by the box's clock it is";
-        say(State::Unwell, format!("its doors closed {ago} ago, at {closes}: every tap is too late; {mend} {now})"));
+        let mend =
+            format!("set `exam` to the next one; or, with the right times, {again} (by the box's clock it is {now})");
+        say(State::Unwell, format!("its doors closed {ago} ago, at {closes}: every tap is too late; {mend}"));
     } else if hours(now, opens) > SOON {
         let words = format!(
-            "its doors open only in {}, at {opens}: right for an exam that far away; if not, import it again with the right times (by the box's \
-             clock it is {now})",
+            "its doors open only in {}, at {opens}: right for an exam that far away; if not, with the right times {again} (by the box's clock it \
+             is {now})",
             span(hours(now, opens))
         );
         say(State::Impaired, words);
@@ -197,11 +218,12 @@ fn nobody(config: &Config, seats: &[Seats], students: u64, say: &mut impl FnMut(
     });
     let words = format!(
         "nobody on it sits in room {}: none of {}, so every one would be sent to another room. It knows {}{}.{hint} Mend `room` \
-         in the configuration, or the column in the CSV and import it again",
+         in the configuration, or the column in the CSV and {}",
         config.room,
         counted(students),
         named.join(", "),
-        more(&near)
+        more(&near),
+        again(config)
     );
     say(State::Unwell, words);
 }
@@ -212,21 +234,22 @@ fn room(
     students: u64,
     roster: &RosterStore,
     space: Option<&EmbeddingSpaceId>,
+    again: &str,
     say: &mut impl FnMut(State, String),
 ) -> Result<(), RosterError> {
     let &Seats { ref room, students: sit, active, with_template, comparable } = here;
     say(State::Well, format!("{sit} of {} sit in {room}, {with_template} of them with a face", counted(students)));
     if active == 0 {
-        say(State::Unwell, format!("every card of {room} is revoked: nobody would be let in; import it again"));
+        say(State::Unwell, format!("every card of {room} is revoked: nobody would be let in; {again}"));
     }
     if with_template == 0 {
         let words = format!(
-            "nobody of {room} has a usable picture: everybody would be sent to the proctor; import it again with photos"
+            "nobody of {room} has a usable picture: everybody would be sent to the proctor; with photos, {again}"
         );
         say(State::Unwell, words);
     } else if with_template * 2 < sit {
         let words = format!(
-            "{} of {sit} students of {room} have no usable picture and would be sent to the proctor: import it again with theirs",
+            "{} of {sit} students of {room} have no usable picture and would be sent to the proctor: with theirs, {again}",
             sit - with_template
         );
         say(State::Impaired, words);
@@ -235,7 +258,7 @@ fn room(
         let spaces: Vec<_> = roster.spaces()?.iter().map(|space| space.as_str().to_owned()).collect();
         let words = format!(
             "{} of {with_template} faces of {room} are of another embedding space than this box's nets compare in ({}, here {}): those students would \
-             be sent to the proctor; import it again with this box's models",
+             be sent to the proctor; with this box's models, {again}",
             with_template - comparable,
             spaces.join(", "),
             space.map_or("unknown", EmbeddingSpaceId::as_str)
@@ -245,25 +268,40 @@ fn room(
     Ok(())
 }
 
-fn pepper(keys: &KeyFolder, roster: &RosterStore, say: &mut impl FnMut(State, String)) -> Result<(), RosterError> {
+fn pepper(
+    config: &Config,
+    keys: &KeyFolder,
+    roster: &RosterStore,
+    say: &mut impl FnMut(State, String),
+) -> Result<(), RosterError> {
     // A pepper that cannot be read is told of among the keys.
     let Ok(pepper) = keys.secret(Secret::Pepper) else { return Ok(()) };
     match roster.pepper()? {
         Some(made_with) if made_with == Pepper::from_bytes(*pepper).check() => {}
         Some(_) => say(State::Unwell, format!("it {ANOTHER_PEPPER}")),
         None => {
-            let words = "it does not say which pepper its cards were made with (it is of an earlier version), so it is not known whether cards will be \
-                         found: import it again, the same version will do";
-            say(State::Impaired, words.into());
+            let words = format!(
+                "it does not say which pepper its cards were made with (it is of an earlier version), so it is not known whether cards will be \
+                 found: {}",
+                again(config)
+            );
+            say(State::Impaired, words);
         }
     }
     Ok(())
 }
 
 /// Rosters of other exams that lie here.
-fn others(served: Option<&ExamId>, layout: &Layout, keys: &KeyFolder, now: Timestamp, findings: &mut Vec<PartHealth>) {
+fn others(
+    config: &Config,
+    served: Option<&ExamId>,
+    layout: &Layout,
+    keys: &KeyFolder,
+    now: Timestamp,
+    findings: &mut Vec<PartHealth>,
+) {
     for exam in layout.exams().unwrap_or_default().iter().filter(|exam| Some(*exam) != served) {
-        let held = match open(layout, keys, exam) {
+        let held = match open(config, layout, keys, exam) {
             Err((_, words)) => Err(words),
             Ok(roster) => roster.exam().map_err(|error| WithSources(&error).to_string()),
         };

@@ -36,14 +36,18 @@ pub(super) fn look(config: &Config, environment: &Environment, keys: &KeyFolder,
             format!("{who} cannot read {}: {error}; `chmod 644` it, and let the folder be entered", path.display());
         findings.push(finding("configuration", State::Unwell, found));
     }
-    // A box writes everywhere in its state folder; of the keys it makes that of the events, once.
-    let makes_key = !keys.holds(KeyName::Events);
+    // A box writes everywhere in its state folder; of the keys it makes that of the events, once, and those of pushed exams.
+    let makes_key = !keys.holds(KeyName::Events) || config.fleet.is_some();
+    let makes_folder = match config.fleet {
+        Some(_) => "the first start of examgate.service makes it",
+        None => "`roster import` or the first start of examgate.service makes it",
+    };
     for (part, folder, writes) in [("state", &config.state, true), ("key folder", &config.keys, makes_key)] {
-        findings.push(folder_of_the_box(part, folder, writes, &who));
+        findings.push(folder_of_the_box(part, folder, writes, &who, makes_folder));
     }
 }
 
-fn folder_of_the_box(part: &str, folder: &Path, writes: bool, who: &str) -> PartHealth {
+fn folder_of_the_box(part: &str, folder: &Path, writes: bool, who: &str, makes_folder: &str) -> PartHealth {
     let shown = folder.display();
     let (mut refused, mut worst) = (Vec::new(), None);
     let mut try_one = |path: &Path, rights: Access| {
@@ -56,9 +60,7 @@ fn folder_of_the_box(part: &str, folder: &Path, writes: bool, who: &str) -> Part
     try_one(folder, Access::READ_OK | Access::EXEC_OK | write);
     match files_below(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let found =
-                format!("there is no folder {shown}: `roster import` or the first start of examgate.service makes it");
-            return finding(part, State::Unwell, found);
+            return finding(part, State::Unwell, format!("there is no folder {shown}: {makes_folder}"));
         }
         // The folder itself is among those refused.
         Err(_) => {}
