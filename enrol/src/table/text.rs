@@ -22,6 +22,10 @@ const OTHERS: [(&[u8], &str); 6] = [
     (b"{\\rtf", "RTF"),
 ];
 
+/// What ends lines in some programs' texts and in no CSV: vertical tab, form feed, record separator, next line, and Unicode's line
+/// and paragraph separators.
+const LINE_ENDS_OF_OTHERS: [char; 6] = ['\u{B}', '\u{C}', '\u{1E}', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// Makes text of a table's bytes. A byte-order mark is not part of the text.
 ///
 /// # Errors
@@ -44,6 +48,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Problems> {
     };
     if text.trim().is_empty() {
         return Err(one(empty()));
+    }
+    // Without a line end the whole file is its header, and what is wrong with that would repeat names and cards.
+    if !text.trim().contains(['\r', '\n'])
+        && let Some(other) = text.trim().chars().find(|c| LINE_ENDS_OF_OTHERS.contains(c))
+    {
+        let code = u32::from(other);
+        return Err(one(Problem::file(format!("the lines end in U+{code:04X} instead of CR or LF: {SAVE}"))));
     }
     match text.find('\0') {
         None => Ok(text),
@@ -133,6 +144,8 @@ mod tests {
             (b"\xD0\xCF\x11\xE0\xA1\xB1", "an Excel workbook (.xls)"),
             (b"\n<html><table>", "HTML or XML"),
             (b"a,b\r1,\0\r", "line 2: a NUL byte"),
+            ("a,b\u{2028}1,Ada\u{2028}".as_bytes(), "the lines end in U+2028 instead of CR or LF: save it"),
+            (b"a,b\x0B1,Ada\x0B2,Bo", "the lines end in U+000B"),
             (
                 b"a,b\r1,Jos\xE9\r",
                 "line 2: byte 6 of the line (0xE9, byte 9 of the file) is not UTF-8 (it would be `é` in Windows-1252",

@@ -2,7 +2,7 @@
 //!
 //! No message repeats a card.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use examgate_enrol::table::Problem;
 
@@ -18,6 +18,11 @@ const NO_CHANCE: usize = 3;
 /// As many in one number are none by themselves: one in 10 000.
 const NO_CHANCE_ALONE: usize = 4;
 
+/// Bits of a whole number that a floating-point number keeps (IEEE 754 doubles): pandas, JavaScript and JSON readers.
+const KEPT_BITS: u32 = 53;
+/// Bits that agree with such a number, over all numbers of a column, from which on chance is ruled out: one in 8192.
+const NO_CHANCE_BITS: u32 = 13;
+
 /// What is wrong with the columns, and what somebody should look at.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
@@ -31,6 +36,8 @@ impl Suspects {
         let mut found = Self::default();
         found.rounded("student_id", students);
         found.rounded("card", cards);
+        found.floating("student_id", students);
+        found.floating("card", cards);
         found.dates("student_id", students);
         found.dates("room", rooms);
         found.decimals(rooms);
@@ -60,6 +67,29 @@ impl Suspects {
                 self.remarks.push(Problem::at(*line, format!("{what}; check that the others are not lost")));
             }
         }
+    }
+
+    /// Numbers beyond 2^53 that are as a program prints floating-point numbers: not zeros, but the nearest number that it can keep.
+    fn floating(&mut self, column: &str, cells: &[Cell]) {
+        let long: Vec<_> = cells.iter().filter_map(|cell| Some((cell, bits_lost(&cell.1)?))).collect();
+        let (printed, others): (Vec<_>, Vec<_>) = long.iter().partition(|((_, text), _)| printed_by_doubles(text));
+        // Each is printed in two ways, so one bit less tells. Where some are not printed so, any of the others may be by chance.
+        let told: u32 = printed.iter().map(|(_, lost)| lost - 1).sum();
+        let doubt = if others.is_empty() { 0 } else { u32::try_from(long.len()).unwrap_or(u32::MAX) };
+        if told < NO_CHANCE_BITS.saturating_add(doubt) {
+            return;
+        }
+        let what = format!(
+            "`{column}`: the number is one of those that a program prints which keeps 53 bits of a number, as {} of {} such numbers in this \
+             column: it has lost the rest; export it again, with this column as text",
+            printed.len(),
+            long.len()
+        );
+        // Those that end in zeros have been told of.
+        let of_column = self.problems.iter().filter(|problem| problem.text.starts_with(&format!("`{column}`")));
+        let told_before: HashSet<_> = of_column.filter_map(|problem| problem.line).collect();
+        let rest = printed.iter().map(|((line, _), _)| *line).filter(|line| !told_before.contains(line));
+        self.problems.extend(rest.map(|line| Problem::at(line, what.as_str())));
     }
 
     /// Days of a calendar, where not all cells are: a spreadsheet has made them of `11-12`.
@@ -139,6 +169,17 @@ fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// How many bits of a whole number a double does not keep; `None` where it keeps all.
+fn bits_lost(text: &str) -> Option<u32> {
+    let number: u128 = if digits(text) { text.parse().ok()? } else { return None };
+    (number.checked_ilog2()? + 1).checked_sub(KEPT_BITS).filter(|&lost| lost > 0)
+}
+
+/// Whether a program prints this text for a double: its exact value, or the shortest number that stands for it with zeros behind.
+fn printed_by_doubles(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|number| text == number.to_string() || text == format!("{number:.0}"))
+}
+
 /// A room in small letters, without zeros before its numbers.
 fn room_key(text: &str) -> String {
     let mut key = String::with_capacity(text.len());
@@ -202,6 +243,43 @@ mod tests {
                 .starts_with("line 2: `student_id`: the number has zeros from its 16th digit on, as 2 of 2"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn numbers_that_went_through_floating_point_are_found() {
+        // E00401… of eight bytes, and 20240017300100123 …: exact, then as JavaScript, pandas and Python print them.
+        let exact = [0xE004_0100_5A3B_7C11_u64, 0xE004_0100_5A3B_7D2E, 0xE004_0100_9F00_1235];
+        let students: Vec<u64> = (0..20).map(|n| 20_240_017_300_100_123 + 371 * n).collect();
+        let texts = |numbers: &[u64], printed: &dyn Fn(u64) -> String| -> Vec<String> {
+            numbers.iter().map(|number| printed(*number)).collect()
+        };
+        let shortest = |number: u64| (number as f64).to_string();
+        let value = |number: u64| (number as f64 as u128).to_string();
+        for (numbers, printed, wanted) in [
+            (&exact[..], &(|number: u64| number.to_string()) as &dyn Fn(u64) -> String, 0),
+            (&exact[..], &shortest, 3),
+            (&exact[..], &value, 3),
+            // One alone may be so by chance: one in 1024.
+            (&exact[..1], &value, 0),
+            (&students[..], &|number| number.to_string(), 0),
+            (&students[..], &shortest, 20),
+            (&students[..], &value, 20),
+            (&students[..5], &value, 0),
+        ] {
+            let texts = texts(numbers, printed);
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let found = Suspects::of(&column(&[]), &column(&texts), &column(&[]));
+            let mut lines = lines(&found.problems);
+            lines.dedup();
+            assert_eq!(lines.len(), wanted, "{texts:?}: {:?}", said(&found.problems));
+        }
+        // Some that somebody typed by hand do not hide the others.
+        let mut mixed = texts(&exact, &value);
+        mixed.push("16141044212345678901".into());
+        let mixed: Vec<&str> = mixed.iter().map(String::as_str).collect();
+        let found = Suspects::of(&column(&mixed), &column(&[]), &column(&[]));
+        assert_eq!(lines(&found.problems), [2, 3, 4], "{:?}", said(&found.problems));
+        assert!(said(&found.problems)[0].contains("as 3 of 4"), "{found:?}");
     }
 
     #[test]
