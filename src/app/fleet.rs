@@ -9,13 +9,10 @@ use crate::{
     config::{self, Config},
     domain::Pepper,
     edge::{clock::Clock, mqtt},
-    flow::fetch::{self, Connected, Disk, Fetch, Party},
+    flow::fetch::{self, Connected, Disk, Fetch, Party, Prekeys},
     store::{Incoming, KeyFolder, Layout, Secret},
     vision::VerifiedModels,
-    wire::{
-        keys::{PublicKey, SigningKey},
-        seal::Identity,
-    },
+    wire::keys::{PublicKey, SigningKey},
 };
 
 /// Subscribes to what the fleet sends and prepares the driver of rosters.
@@ -28,16 +25,14 @@ pub(super) fn prepare(
     clock: Arc<dyn Clock>,
 ) -> Result<Fetch> {
     let layout = Layout::new(&config.state);
-    let made = keys.prekey(|| Identity::generate().to_text()).context("the key that rosters are sealed to")?;
-    let identity: Identity = std::str::from_utf8(&made).ok().and_then(|text| text.parse().ok()).with_context(|| {
-        format!("prekey.age in {} is no age identity: remove it, and the box makes another", keys.folder().display())
-    })?;
+    let prekeys = Prekeys::open(keys.clone())
+        .with_context(|| format!("the keys that rosters are sealed to, in {}", keys.folder().display()))?;
     let trusted: Result<Vec<PublicKey>, _> = fleet.roster_keys.iter().map(|key| key.parse()).collect();
     let party = Party {
         device: config.device.clone(),
         keys: trusted.context("fleet.roster_keys")?,
         space: models.manifest().embedder.space.clone(),
-        recipient: identity.recipient().to_string(),
+        recipient: prekeys.recipient().context("the key that rosters are sealed to")?,
     };
     let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
     layout.make().context("the state folder cannot be made")?;
@@ -45,7 +40,7 @@ pub(super) fn prepare(
         incoming: Incoming::open(layout.incoming()).context("there is no folder for what the fleet sends")?,
         layout,
         keys: keys.clone(),
-        identity,
+        prekeys,
         room: config.room.clone(),
         pepper: Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?).check(),
     };

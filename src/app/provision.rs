@@ -19,18 +19,15 @@ use crate::{
     domain::Timestamp,
     edge::enrolment::{Endpoint, is_pair, new_key, request_for},
     exit::Refusal,
+    flow::fetch::Prekeys,
     mqtt::common_name,
     store::{Key, KeyFolder, Secret, write_secret},
     wire::{
         enrolment::{Answer, Code, Request},
         keys::{PublicKey, SigningKey},
-        seal::Identity,
         trust::{Purpose, TrustDocument},
     },
 };
-
-/// How many rosters can be sealed to a box before it makes new prekeys: an exam day.
-const PREKEYS: u32 = 4;
 
 /// How many keys `fleet.roster_keys` may name.
 const MOST_ROSTER_KEYS: usize = 8;
@@ -85,11 +82,12 @@ pub fn provision(url: &str, code: &str, root: Option<PublicKey>, places: &Places
     let keys = KeyFolder::new(&places.keys, None);
     let own = signing_key(&keys)?;
     let tls = tls_key(&keys)?;
+    let prekeys = Prekeys::open(keys.clone()).context("the key that rosters are sealed to cannot be made")?;
     let request = Request {
         nonce: nonce()?,
         csr: request_for(&tls).context("no request for a certificate can be made of tls.key")?,
         signing_key: own.public(),
-        prekeys: prekeys(&places.keys)?,
+        prekeys: vec![prekeys.recipient()?],
     };
     let answer = endpoint.enrol(&request, &code, &own)?;
     let document = believed(&answer, root, &tls, places)?;
@@ -186,24 +184,6 @@ fn tls_key(keys: &KeyFolder) -> Result<Zeroizing<Vec<u8>>> {
         write_secret(&path, &new_key().context("no key can be made")?)?;
     }
     keys.text(Secret::Tls).context("the key of the box's certificate cannot be read")
-}
-
-/// The prekeys `prekey-N.age` among the keys, made where they are missing.
-fn prekeys(folder: &Path) -> Result<Vec<String>> {
-    (1..=PREKEYS)
-        .map(|number| {
-            let path = folder.join(format!("prekey-{number}.age"));
-            if !path.exists() {
-                let identity = Identity::generate();
-                write_secret(&path, identity.to_text().as_bytes())?;
-                return Ok(identity.recipient().to_string());
-            }
-            let text =
-                Zeroizing::new(fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
-            let identity: Identity = text.parse().with_context(|| format!("in {}", path.display()))?;
-            Ok(identity.recipient().to_string())
-        })
-        .collect()
 }
 
 fn nonce() -> Result<[u8; 16]> {

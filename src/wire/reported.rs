@@ -65,8 +65,10 @@ pub enum RefusalReason {
     OtherSpace,
     /// Its time is over.
     Expired,
-    /// The pieces are not what the manifest names, or its bundle cannot be opened or read.
+    /// The pieces are not what the manifest names, or its bundle cannot be read.
     Damaged,
+    /// The bundle is sealed to a prekey that the box has destroyed, or that was never its own.
+    OtherPrekey,
     /// The bundle is for another exam, version, room or space than the manifest or the box says.
     Mismatched,
     /// Cards made into pseudonyms with another pepper than the box's.
@@ -86,7 +88,8 @@ impl fmt::Display for RefusalReason {
             Self::Conflicting => "the box holds this version with other content: raise the version and push again",
             Self::OtherSpace => "templates of another embedding space than the box's net makes: import again with the box's models",
             Self::Expired => "its time is over: push again with a later --expires; if it is not, mend the box's clock",
-            Self::Damaged => "what came is not what the manifest names, or the box cannot open it: push again; if the box was set up anew, wait for its report first",
+            Self::Damaged => "what came is not what the manifest names, or the box cannot read it: push again with `--again`",
+            Self::OtherPrekey => "it is sealed to a key that the box has destroyed since, or never had: push again; that seals it to the newest that the box reported",
             Self::Mismatched => "made for another room or exam than the manifest or the box's configuration says: push it to the right room",
             Self::OtherPepper => "its cards were made with another pepper than the box has: give the box the fleet's pepper.key",
             Self::Storage => "the box cannot store it and tries again: look at the box's log and disk",

@@ -23,7 +23,7 @@ use examgate::{
         clock::{Clock, ScriptedClock},
         mqtt::{Patience, Settings, Tls, Uplink, uplink},
     },
-    flow::fetch::{self, Connected, Disk, Fetch, Held, Party},
+    flow::fetch::{self, Connected, Disk, Fetch, Held, Party, Prekeys},
     rig::{
         certificates::{Authority, Issued, Validity},
         mosquitto::{Memory, Mosquitto},
@@ -33,7 +33,6 @@ use examgate::{
         desired::Desired,
         keys::SigningKey,
         reported::{RefusalReason, Reported},
-        seal::Identity,
         state::{DeviceState, Status, Versions},
         topic::{DeviceTopic, chunk_of, chunks_of},
     },
@@ -281,8 +280,7 @@ impl Door {
     fn start(world: &World, name: &str, room: &str, disk: TempDir) -> Self {
         let keys = KeyFolder::new(disk.path().join("keys"), None);
         keys.provision().expect("a root key");
-        let prekey = keys.prekey(|| Identity::generate().to_text()).expect("a prekey");
-        let identity: Identity = std::str::from_utf8(&prekey).expect("text").parse().expect("an identity");
+        let prekeys = Prekeys::open(keys.clone()).expect("a prekey");
         let own = world.authority.client(name, Validity::Good);
         let settings = Settings {
             host: "127.0.0.1".into(),
@@ -303,7 +301,7 @@ impl Door {
             device: id(name),
             keys: vec![SigningKey::from_seed(&ROSTER_SEED).public()],
             space: EmbeddingSpaceId::new("space"),
-            recipient: identity.recipient().to_string(),
+            recipient: prekeys.recipient().expect("a prekey"),
         };
         let layout = Layout::new(disk.path().join("state"));
         layout.make().expect("folders");
@@ -311,7 +309,7 @@ impl Door {
             incoming: Incoming::open(layout.incoming()).expect("a folder"),
             layout,
             keys,
-            identity,
+            prekeys,
             room: RoomId::new(room).expect("valid"),
             pepper: Pepper::from_bytes(PEPPER).check(),
         };

@@ -5,20 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::Held;
+use super::{plan::Held, prekeys::Prekeys};
 use crate::{
     domain::{ExamId, PepperCheck, RoomId, WithSources},
     store::{
         Incoming, IncomingError, KeyFolder, KeyName, Layout, LayoutError, PinHash, Pushed, RosterError, RosterStore,
     },
-    wire::{
-        bundle::{Bundle, MAX_BUNDLE},
-        chunk,
-        desired::Wanted,
-        digest::Digest,
-        reported::RefusalReason,
-        seal::Identity,
-    },
+    wire::{bundle::Bundle, chunk, desired::Wanted, digest::Digest, reported::RefusalReason},
 };
 
 /// The box's disk and keys, and which rosters may be applied here.
@@ -30,7 +23,7 @@ pub struct Disk {
     /// Their keys.
     pub keys: KeyFolder,
     /// Who opens bundles.
-    pub identity: Identity,
+    pub prekeys: Prekeys,
     /// The room of this box.
     pub room: RoomId,
     /// The box's pepper.
@@ -71,6 +64,19 @@ impl Disk {
         held
     }
 
+    /// Whom bundles are to be sealed to from now on.
+    pub(super) fn recipient(&self) -> Option<String> {
+        let recipient = self.prekeys.recipient();
+        recipient.inspect_err(|error| tracing::error!(error = %WithSources(error), "no prekey can be reported")).ok()
+    }
+
+    /// Destroys the prekeys that were used. What cannot be destroyed now is later, or with the next exam that is erased.
+    pub(super) fn destroy_used_prekeys(&self) {
+        if let Err(error) = self.prekeys.destroy_used() {
+            tracing::error!(error = %WithSources(&error), "keys that have served their time cannot be destroyed");
+        }
+    }
+
     /// The chunks that are kept.
     pub(super) fn kept(&self) -> Result<BTreeSet<Digest>, IncomingError> {
         Ok(self.incoming.chunks()?.iter().filter_map(|name| Digest::parse(name)).collect())
@@ -95,7 +101,7 @@ impl Disk {
         let damaged = NotApplied::Refused(RefusalReason::Damaged);
         let sealed = chunk::assemble(&read, wanted.whole, wanted.size).map_err(|_| damaged)?;
         drop(read);
-        let opened = self.identity.open(&sealed, MAX_BUNDLE).map_err(|_| damaged)?;
+        let opened = self.prekeys.open_bundle(&sealed).map_err(NotApplied::Refused)?;
         let bundle = Bundle::decode(&opened).map_err(|_| damaged)?;
         if (&bundle.exam.id, bundle.exam.version, &bundle.space) != (&wanted.exam, wanted.version, &wanted.space)
             || bundle.room != self.room
@@ -146,12 +152,16 @@ impl Disk {
         }
     }
 
-    /// Erases an exam permanently: first its key, then its files. Returns whether that is done.
+    /// Erases an exam permanently: first what its bundle was sealed to, then its key, then its files. Returns whether that is done.
     pub(super) fn erase(&self, exam: &ExamId) -> bool {
         let failed = |error: &(dyn std::error::Error + 'static)| {
             tracing::error!(%exam, error = %WithSources(error), "an exam cannot be erased; it is tried again");
             false
         };
+        // First: once the key is gone nothing here tells any more that an exam was held.
+        if let Err(error) = self.prekeys.destroy_used() {
+            return failed(&error);
+        }
         if let Err(error) = self.keys.erase(KeyName::Exam(exam)) {
             return failed(&error);
         }

@@ -5,6 +5,7 @@
 
 mod disk;
 mod plan;
+mod prekeys;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use self::disk::NotApplied;
 pub use self::{
     disk::Disk,
     plan::{Held, Judged, Next, Party, Plan, Wall},
+    prekeys::{PrekeyError, Prekeys},
 };
 use crate::{
     domain::{ClockTrust, DeviceId, ExamId, WithSources},
@@ -30,7 +32,7 @@ use crate::{
 };
 
 /// How often the wall clock is looked at for what has expired.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Most messages that wait for the disk.
 pub const WAITING: usize = 64;
@@ -98,7 +100,12 @@ impl Fetch {
             let wall = Wall { shows: self.clock.wall(), is_trusted: self.clock.trust() != ClockTrust::Untrusted };
             let until = match self.plan.next(self.clock.mono(), wall) {
                 Next::Wait(until) => until,
-                step @ (Next::Report(_) | Next::Read(_) | Next::Apply(..) | Next::Erase(_) | Next::Forget(_)) => {
+                step @ (Next::Report(_)
+                | Next::Read(_)
+                | Next::Apply(..)
+                | Next::Erase(_)
+                | Next::Retire
+                | Next::Forget(_)) => {
                     self.step(step).await;
                     continue;
                 }
@@ -157,6 +164,9 @@ impl Fetch {
                     }
                 }
                 self.plan.applied(&wanted, done, self.clock.mono());
+                if let Some(recipient) = self.on_disk(Disk::recipient).await {
+                    self.plan.sealed_to(recipient, self.clock.mono());
+                }
                 self.held.send_replace(self.plan.held().clone());
             }
             Next::Erase(exam) => {
@@ -168,6 +178,7 @@ impl Fetch {
                 self.plan.erased(&exam, done, self.clock.mono());
                 self.held.send_replace(self.plan.held().clone());
             }
+            Next::Retire => self.on_disk(Disk::destroy_used_prekeys).await,
             Next::Forget(digests) => {
                 let removing = digests.clone();
                 self.on_disk(move |disk| {

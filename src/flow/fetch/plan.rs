@@ -35,6 +35,9 @@ const STORAGE_PAUSE: Duration = Duration::from_secs(30);
 /// The pause after the line took no report.
 const QUIET_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long prekeys that were used are kept at least: what was pushed by the report of before comes within that time.
+const KEEP_PREKEYS: Duration = Duration::from_secs(600);
+
 /// Who this box is to the fleet.
 #[derive(Clone, Debug)]
 pub struct Party {
@@ -77,6 +80,8 @@ pub enum Next {
     Apply(Box<Wanted>, Vec<Digest>),
     /// Erase the exam with its key, then tell with [`Plan::erased`].
     Erase(ExamId),
+    /// Destroy all prekeys but the newest.
+    Retire,
     /// Remove these chunks, then tell with [`Plan::lost`].
     Forget(Vec<Digest>),
     /// Wait for something to happen, at most until then.
@@ -115,6 +120,10 @@ pub struct Plan {
     fruitless: u32,
     paused: Option<MonoTime>,
     quiet: Option<MonoTime>,
+    /// There may be prekeys that were used.
+    has_used: bool,
+    /// Since when the newest is another one, or this is looked at.
+    replaced: Option<MonoTime>,
 }
 
 impl Plan {
@@ -139,6 +148,8 @@ impl Plan {
             fruitless: 0,
             paused: None,
             quiet: None,
+            has_used: true,
+            replaced: None,
         }
     }
 
@@ -238,6 +249,25 @@ impl Plan {
         }
     }
 
+    /// Bundles are to be sealed to this recipient from `now` on.
+    pub fn sealed_to(&mut self, recipient: String, now: MonoTime) {
+        if self.party.recipient != recipient {
+            (self.party.recipient, self.news) = (recipient, true);
+            (self.has_used, self.replaced) = (true, Some(now));
+        }
+    }
+
+    /// Whether used prekeys have served their time: they are kept for a while, and as long as a roster is on its way.
+    fn retires(&mut self, now: MonoTime) -> bool {
+        if !self.has_used {
+            return false;
+        }
+        let since = *self.replaced.get_or_insert(now);
+        let is_over = now.since(since) >= KEEP_PREKEYS && self.pending().next().is_none();
+        self.has_used = !is_over;
+        is_over
+    }
+
     /// An exam was erased, or not: then it is tried again after a pause.
     pub fn erased(&mut self, exam: &ExamId, done: bool, now: MonoTime) {
         if !done {
@@ -274,6 +304,9 @@ impl Plan {
         if self.paused.is_none() {
             if let Some(step) = self.judge(wall) {
                 return step;
+            }
+            if self.retires(now) {
+                return Next::Retire;
             }
             let of_no_use: Vec<Digest> = self.of_no_use();
             if !of_no_use.is_empty() {

@@ -176,37 +176,7 @@ impl KeyFolder {
     /// # Errors
     /// [`KeyError::Erase`].
     pub fn erase(&self, name: KeyName<'_>) -> Result<bool, KeyError> {
-        let path = self.path(name);
-        let erase = || {
-            let mut file = match OpenOptions::new().write(true).open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                Err(error) => return Err(error),
-            };
-            // As long as the file is, or longer: a share may be written as 64 digits.
-            file.write_all(&[0; 128])?;
-            file.sync_all()?;
-            fs::remove_file(&path)?;
-            sync_folder_of(&path)?;
-            Ok(true)
-        };
-        erase().map_err(|source| KeyError::Erase { path: path.clone(), source })
-    }
-
-    /// The secret that bundles for this box are opened with, an age identity as text, in `prekey.age`. The first call writes down what
-    /// `make` gives; nobody else ever has it.
-    ///
-    /// # Errors
-    /// The file can be read by others or is over 64 KiB, or the disk fails.
-    pub fn prekey(&self, make: impl FnOnce() -> Zeroizing<String>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let path = self.folder.join("prekey.age");
-        match read_bytes(&path, Custody::Owner, LARGEST) {
-            Err(KeyError::Missing { .. }) => {}
-            read => return read,
-        }
-        let text = Zeroizing::new(format!("{}\n", *make()));
-        write_new(&path, text.as_bytes())?;
-        Ok(Zeroizing::new(text.as_bytes().to_vec()))
+        erase_file(&self.path(name))
     }
 
     /// Where the share of `name` lies.
@@ -283,6 +253,24 @@ impl KeyFolder {
     fn check_path(&self) -> PathBuf {
         self.folder.join("root.check")
     }
+}
+
+/// Overwrites a file of a key, unlinks it and waits for the disk. Says whether there was one.
+pub(super) fn erase_file(path: &Path) -> Result<bool, KeyError> {
+    let erase = || {
+        let mut file = match OpenOptions::new().write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        // As long as the file is, or longer: a share may be written as 64 digits, an age identity has 74.
+        file.write_all(&[0; 128])?;
+        file.sync_all()?;
+        fs::remove_file(path)?;
+        sync_folder_of(path)?;
+        Ok(true)
+    };
+    erase().map_err(|source| KeyError::Erase { path: path.into(), source })
 }
 
 fn derive(root: &Key, name: KeyName<'_>, share: &Key) -> Key {

@@ -4,6 +4,7 @@
 //! alone is worthless without the root key, which the TPM seals in the field.
 
 mod folder;
+mod prekeys;
 mod secret;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use folder::{KeyFolder, KeyName};
+pub use prekeys::Prekey;
 pub use secret::{Credentials, Secret, Source};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 

@@ -66,6 +66,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !args.yes {
         confirm(&args.exam)?;
     }
+    // On a box: what its bundle was sealed to. The newest was never used.
+    if let Some(newest) = keys.prekeys().context("the keys that rosters are sealed to cannot be read")?.first() {
+        keys.erase_prekeys_below(newest.number).context("nothing else was erased")?;
+    }
     let had_key = keys.erase(name).with_context(|| format!("{} was not erased", args.exam))?;
     layout
         .remove(&args.exam)

@@ -20,7 +20,7 @@ use examgate::{
         desired::Desired,
         digest::Digest,
         keys::{PublicKey, SigningKey},
-        reported::Reported,
+        reported::{RefusalReason, Reported},
         seal::Recipient,
     },
 };
@@ -217,11 +217,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let same = before.as_ref().and_then(|before| {
             before.exams.iter().find(|wanted| wanted.exam == args.exam && wanted.version == imported.exam.version)
         });
-        if same.is_some() && !args.again {
+        let reported = signing.report(device)?;
+        // Sealed to a key that the box has destroyed since: it cannot be opened by anybody, so it is sealed anew.
+        let is_stale = reported.as_ref().and_then(|reported| reported.refused.as_ref()).is_some_and(|refused| {
+            let which = (refused.exam.as_ref(), refused.version, refused.reason);
+            which == (Some(&args.exam), Some(imported.exam.version), RefusalReason::OtherPrekey)
+        });
+        if same.is_some() && !args.again && !is_stale {
             writeln!(out, "{device}: version {} was pushed before; --again seals it anew", imported.exam.version.0)?;
             continue;
         }
-        let Some(reported) = signing.report(device)? else {
+        let Some(reported) = reported else {
             bail!(Refusal::Usage(format!(
                 "{device} has not reported yet, so nobody knows whom to seal to: start it with [fleet] in its configuration while \
                  `examgate-fleetd keep` runs, then push again"

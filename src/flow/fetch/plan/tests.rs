@@ -1,5 +1,7 @@
 //! One box and one fleet in simulated time: manifests and chunks that are lost, doubled, late and forged, and a box that is
 //! restarted at any moment.
+//!
+//! Over 400 lines, and still read at one sitting: one short story after the other.
 
 use proptest::prelude::*;
 
@@ -61,13 +63,24 @@ struct Door {
     chunks: BTreeMap<Digest, Vec<u8>>,
     held: BTreeMap<ExamId, Held>,
     reports: Vec<Reported>,
+    /// When used prekeys were destroyed.
+    retired: Vec<MonoTime>,
 }
 
 impl Door {
     fn new() -> Self {
         let plan = Plan::new(party(), BTreeMap::new(), BTreeSet::new(), None);
         let (chunks, held) = (BTreeMap::new(), BTreeMap::new());
-        Self { plan, now: MonoTime::default(), wall: wall(), manifest: None, chunks, held, reports: vec![] }
+        Self {
+            plan,
+            now: MonoTime::default(),
+            wall: wall(),
+            manifest: None,
+            chunks,
+            held,
+            reports: vec![],
+            retired: vec![],
+        }
     }
 
     fn restart(&mut self) {
@@ -116,6 +129,7 @@ impl Door {
                     self.held.remove(&exam);
                     self.plan.erased(&exam, true, self.now);
                 }
+                Next::Retire => self.retired.push(self.now),
                 Next::Forget(digests) => {
                     for digest in digests {
                         self.chunks.remove(&digest);
@@ -369,4 +383,39 @@ proptest! {
         prop_assert_eq!(door.version("BIO"), (last % 3 != 2).then_some(last as u64 + 1));
         prop_assert!(door.chunks.is_empty(), "nothing is left over");
     }
+}
+
+#[test]
+fn used_prekeys_are_kept_for_a_while_and_for_what_is_on_its_way() {
+    let ((one, first), (two, second)) = (roster("A", 1, 100), roster("B", 1, 100));
+    let store: BTreeMap<_, _> = first.into_iter().chain(second).collect();
+    let mut door = Door::new();
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    door.plan.line_up();
+    door.desired(&manifest(1, &[&one], &[]));
+    door.settle(&store);
+    // What was used before the box started.
+    door.retired.clear();
+    door.plan.sealed_to("age1second".into(), door.now);
+    let said = door.turn();
+    assert_eq!(said.last().map(|report| report.recipient.as_str()), Some("age1second"), "it is reported at once");
+    door.now = door.now.after(minutes(9));
+    door.turn();
+    assert!(door.retired.is_empty());
+    // One more comes, and its chunks do not.
+    door.desired(&manifest(2, &[&one, &two], &[]));
+    door.now = door.now.after(minutes(30));
+    door.turn();
+    assert!(door.retired.is_empty(), "it may be sealed to one of them");
+    door.settle(&store);
+    door.turn();
+    assert_eq!(door.retired, [door.now], "once it is in force");
+    door.now = door.now.after(minutes(30));
+    door.turn();
+    assert_eq!(door.retired.len(), 1, "there are none any more");
+    door.restart();
+    door.turn();
+    door.now = door.now.after(minutes(10));
+    door.turn();
+    assert_eq!(door.retired.len(), 2, "a box that was started again does not know");
 }
