@@ -9,6 +9,8 @@ pub mod examples;
 pub mod mosquitto;
 pub mod pcscd;
 #[cfg(feature = "device")]
+pub mod postgres;
+#[cfg(feature = "device")]
 pub mod stage;
 #[cfg(feature = "device")]
 pub mod strings;

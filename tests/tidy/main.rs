@@ -222,7 +222,7 @@ fn strays(package: &str, path: &[String]) -> Option<String> {
         "examgate" => path.get(1).is_none_or(|room| rooms.contains(&room.as_str())),
         ours if ours.starts_with("examgate_") => packages.contains(&ours),
         "rumqttc" => package == "fleet/server",
-        "rusqlite" => package == "fleet/core",
+        "rusqlite" | "postgres" => package == "fleet/core",
         _ => true,
     };
     (!fine).then(|| path.join("::"))

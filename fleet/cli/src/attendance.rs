@@ -13,13 +13,13 @@ use clap::Args;
 use examgate::{
     domain::ExamId,
     exit::Refusal,
-    store::{Key, read_secret},
+    store::read_secret,
     wire::{
         keys::{PublicKey, SigningKey},
         list::SignedList,
     },
 };
-use examgate_fleet_core::{attendance::Fold, ledger::Ledger};
+use examgate_fleet_core::attendance::Fold;
 use jiff::tz::TimeZone;
 
 /// The end of the name of a list's signature.
@@ -56,9 +56,12 @@ struct List {
     /// The exam.
     #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
     exam: ExamId,
-    /// The ledger file of the collector.
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
+    /// The ledger: a file, or a PostgreSQL database as postgres://user@host/database.
+    #[arg(long, value_name = "FILE|URL")]
+    ledger: Option<PathBuf>,
+    /// A file of mode 0600 with the database's URL, which may hold a password. EXAMGATE_LEDGER_URL in the environment does, too.
+    #[arg(long, value_name = "FILE", conflicts_with = "ledger")]
+    ledger_url_file: Option<PathBuf>,
     /// The ledger's key: 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     ledger_key: PathBuf,
@@ -112,7 +115,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn list(wanted: &List) -> anyhow::Result<()> {
-    let ledger = Ledger::open_existing(&wanted.ledger, &Key::read(&wanted.ledger_key)?)?;
+    let mut ledger =
+        crate::ledger::open(wanted.ledger.as_deref(), wanted.ledger_url_file.as_deref(), &wanted.ledger_key)?;
     let mut fold = Fold::new(wanted.exam.clone());
     ledger.each(|entry| {
         fold.take(&entry.device, entry.confirmed, &entry.body);

@@ -3,22 +3,15 @@
 //! The lines name no student; the JSON holds everything. Incidents go to standard error, or to standard output if they are
 //! asked for. It never alters the ledger.
 
-use std::{
-    io::{self, BufWriter, Write},
-    path::PathBuf,
-};
+use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use examgate::{
-    domain::{AccessStep, Event, EventKind},
-    store::Key,
-};
+use examgate::domain::{AccessStep, Event, EventKind};
 
-use examgate_fleet_core::{
-    incidents::Held,
-    ledger::{Entry, Ledger},
-};
+use examgate_fleet_core::{incidents::Held, ledger::Entry};
+
+use crate::ledger::LedgerArguments;
 
 /// Which ledger, and how to show it.
 #[derive(Debug, Args)]
@@ -26,12 +19,8 @@ use examgate_fleet_core::{
     after_help = "Examples:\n  examgate-fleet events --ledger ledger.db --ledger-key ledger.key\n  examgate-fleet events --ledger ledger.db --ledger-key ledger.key --incidents\n  examgate-fleet events --ledger ledger.db --ledger-key ledger.key --json | jq -c 'select(.event.kind == \"ruling\")'"
 )]
 pub(crate) struct Arguments {
-    /// The ledger file of the collector.
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
-    /// The ledger's key: 32 bytes or 64 hexadecimal digits.
-    #[arg(long, value_name = "FILE")]
-    ledger_key: PathBuf,
+    #[command(flatten)]
+    ledger: LedgerArguments,
     /// Prints one JSON object per line with all fields of the event. This is personal data.
     #[arg(long)]
     json: bool,
@@ -45,7 +34,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When it cannot be read, or the output cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let ledger = Ledger::open_existing(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
+    let mut ledger = arguments.ledger.open()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let incidents = ledger.incidents()?;
     if arguments.incidents {

@@ -6,6 +6,7 @@ mod events;
 mod init;
 mod issue;
 mod keys;
+mod ledger;
 mod moved;
 mod proctor;
 mod roster;
@@ -39,7 +40,7 @@ enum Command {
     /// Manages proctors: who may sign in to the console of a box.
     #[command(subcommand)]
     Proctor(proctor::Command),
-    Attendance(attendance::Arguments),
+    Attendance(Box<attendance::Arguments>),
     /// Creates a fleet: the root key, the issuer's certificate, the signing keys and the first trust document.
     Init(init::Arguments),
     /// Manages boxes: registers, lists and revokes them.

@@ -1,32 +1,36 @@
-//! The ledger: every event once, in an encrypted database.
+//! The ledger: every event once, in a database.
 //!
 //! An event is known by its id and its body, wherever it stands. A box that was set back sends an event again at another
 //! place: the place is kept and the event counts once. An event that contradicts the chain is kept, too, and an incident is
 //! raised; receipts go on along the chain that was there first. An event that the database cannot take is put aside and harms no other; only a
 //! fault of the database itself is an error. What comes here has been verified.
+//!
+//! The rules are in `commit`. A database (SQLCipher, PostgreSQL) is behind the trait `Database` and only looks up and
+//! writes; `contract` runs one suite of tests against each.
 
-use std::{collections::BTreeMap, path::Path};
+mod commit;
+mod database;
+mod fault;
+mod location;
+mod postgres;
+mod seal;
+mod sqlcipher;
+
+use std::{collections::BTreeMap, io, time::Duration};
 
 use examgate::{
     domain::{DeviceId, Epoch, EventHash, Seq},
-    store::{
-        Key,
-        sealed::{Fault, Kind, Migration, Sealed},
-    },
+    store::Key,
     wire::envelope::EventEnvelope,
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use zeroize::Zeroizing;
 
-use super::incidents::{self, Incident, Raised};
-
-const LEDGER: Kind = Kind {
-    application_id: i32::from_be_bytes(*b"EgLg"),
-    name: "a collector's ledger",
-    migrations: &[
-        Migration { name: "events, lives and alarms", sql: include_str!("ledger.sql") },
-        Migration { name: "places apart from events, incidents", sql: include_str!("ledger_2.sql") },
-    ],
+use self::{database::Database, postgres::Postgres, sqlcipher::SqlCipher};
+pub use self::{
+    fault::LedgerFault,
+    location::{Location, NotALocation, URL_VARIABLE},
 };
+use super::incidents::{Held, Raised};
 
 /// What one commit came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,15 +46,6 @@ pub struct Committed {
     pub unusable: Vec<(DeviceId, Epoch, Seq, String)>,
 }
 
-/// Whether `error` is about the value that was to be written, not about the database or the disk under it.
-fn is_about_the_value(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode;
-    if let Some(code) = error.sqlite_error_code() {
-        return matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig);
-    }
-    matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
-}
-
 /// One committed event.
 pub struct Entry {
     /// The box.
@@ -64,175 +59,71 @@ pub struct Entry {
     /// When it was committed, RFC 3339.
     pub committed_at: String,
     /// The body as recorded. Personal data.
-    pub body: Vec<u8>,
+    pub body: Zeroizing<Vec<u8>>,
 }
 
 /// The collector's ledger.
 #[derive(Debug)]
-pub struct Ledger(pub Sealed);
+pub struct Ledger(Box<dyn Database>);
 
 impl Ledger {
-    /// Opens the ledger, made if there is none.
-    pub fn open(path: &Path, key: &Key) -> Result<Self, Fault> {
-        Sealed::open_or_create(path, key, &LEDGER).map(Self)
+    /// Opens the ledger to write, made if there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or used, or is another's.
+    pub fn open(location: &Location, key: &Key) -> Result<Self, LedgerFault> {
+        Ok(Self(match location {
+            Location::File(path) => Box::new(SqlCipher::open(path, key)?),
+            Location::Postgres(server) => Box::new(Postgres::open(server, key)?),
+        }))
     }
 
-    /// Opens a ledger that must be there.
-    pub fn open_existing(path: &Path, key: &Key) -> Result<Self, Fault> {
-        Sealed::open(path, key, &LEDGER).map(Self)
+    /// Opens a ledger that must be there, to read.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when there is none.
+    pub fn open_existing(location: &Location, key: &Key) -> Result<Self, LedgerFault> {
+        Ok(Self(match location {
+            Location::File(path) => Box::new(SqlCipher::open_existing(path, key)?),
+            Location::Postgres(server) => Box::new(Postgres::open_existing(server, key)?),
+        }))
     }
 
     /// Commits `events` together: all is on the disk when this returns, or nothing.
-    pub fn commit(&mut self, events: &[EventEnvelope]) -> Result<Committed, Fault> {
-        let fault = self.0.fault("commit events");
-        let transaction = self.0.write()?;
-        let mut committed = Committed::default();
-        let mut apply = || {
-            for event in events {
-                // A statement that fails changes nothing, so the transaction goes on without this event.
-                match insert(&transaction, event, &mut committed.raised) {
-                    Ok(fresh) => committed.fresh += usize::from(fresh),
-                    Err(error) if is_about_the_value(&error) => {
-                        let EventEnvelope { device, epoch, seq, .. } = event;
-                        committed.unusable.push((device.clone(), *epoch, *seq, error.to_string()));
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                }
-                committed.contiguous.insert((event.device.clone(), event.epoch), (Seq(0), EventHash::START));
-            }
-            for ((device, epoch), end) in &mut committed.contiguous {
-                *end = advance(&transaction, device, *epoch, &mut committed.raised)?;
-            }
-            Ok(())
-        };
-        apply().map_err(&fault)?;
-        transaction.commit().map_err(&fault)?;
-        Ok(committed)
+    ///
+    /// # Errors
+    /// When the database fails. Whether the events are in it is then unknown: none may be receipted.
+    pub fn commit(&mut self, events: &[EventEnvelope]) -> Result<Committed, LedgerFault> {
+        commit::commit(&mut *self.0, events)
+    }
+
+    /// Raises an incident for each gap that has stayed for `patience`, and gives those that are new.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn gaps(&mut self, patience: Duration) -> Result<Vec<Raised>, LedgerFault> {
+        commit::gaps(&mut *self.0, patience)
     }
 
     /// Calls `see` with every event, each once, by its first confirmed place if it has one: box by box, epoch by epoch, in
-    /// order.
-    pub fn each(&self, mut see: impl FnMut(Entry) -> std::io::Result<()>) -> Result<std::io::Result<()>, Fault> {
-        let mut read = || {
-            let mut query = self.0.connection().prepare(
-                "SELECT device, epoch, seq, in_line, committed_at, body FROM
-                     (SELECT *, row_number() OVER (PARTITION BY event ORDER BY in_line DESC, epoch, seq) AS choice FROM place)
-                 JOIN recorded ON recorded.n = event WHERE choice = 1 ORDER BY device, epoch, seq, event",
-            )?;
-            let mut rows = query.query([])?;
-            while let Some(row) = rows.next()? {
-                let entry = Entry {
-                    device: row.get(0)?,
-                    epoch: Epoch(row.get(1).map(uuid::Uuid::from_bytes)?),
-                    seq: Seq(row.get(2)?),
-                    confirmed: row.get(3)?,
-                    committed_at: row.get(4)?,
-                    body: row.get(5)?,
-                };
-                if let Err(error) = see(entry) {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(()))
-        };
-        read().map_err(self.0.fault("read events"))
+    /// order. The inner result is that of `see`.
+    ///
+    /// # Errors
+    /// When the database fails, or an event in it was altered.
+    pub fn each(&mut self, mut see: impl FnMut(Entry) -> io::Result<()>) -> Result<io::Result<()>, LedgerFault> {
+        self.0.entries(&mut see)
+    }
+
+    /// All incidents, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn incidents(&mut self) -> Result<Vec<Held>, LedgerFault> {
+        self.0.incidents()
     }
 }
 
-/// `true` if the event was new.
-fn insert(ledger: &Connection, event: &EventEnvelope, raised: &mut Vec<Raised>) -> rusqlite::Result<bool> {
-    let EventEnvelope { device, epoch, seq, event_id, prev, hash, body } = event;
-    let mut raise = |what| incidents::raise(ledger, device, *epoch, (*seq, *seq), what, raised);
-    let known = ledger
-        .prepare_cached("SELECT 1 FROM place WHERE device = ?1 AND epoch = ?2 AND seq = ?3 AND hash = ?4")?
-        .exists(params![device.as_str(), epoch.0.as_bytes(), seq.0, hash.as_bytes()])?;
-    if known {
-        return Ok(false);
-    }
-    let same: Option<i64> = ledger
-        .prepare_cached("SELECT n FROM recorded WHERE id = ?1 AND body = ?2")?
-        .query_row(params![event_id.0.as_bytes(), body.as_slice()], |row| row.get(0))
-        .optional()?;
-    let recorded = match same {
-        Some(recorded) => recorded,
-        None => {
-            if ledger.prepare_cached("SELECT 1 FROM recorded WHERE id = ?1")?.exists([event_id.0.as_bytes()])? {
-                raise(Incident::NameReused)?;
-            }
-            ledger
-                .prepare_cached("INSERT INTO recorded (id, body) VALUES (?1, ?2)")?
-                .insert(params![event_id.0.as_bytes(), body.as_slice()])?
-        }
-    };
-    let taken = ledger
-        .prepare_cached("SELECT 1 FROM place WHERE device = ?1 AND epoch = ?2 AND seq = ?3")?
-        .exists(params![device.as_str(), epoch.0.as_bytes(), seq.0])?;
-    if taken {
-        raise(Incident::Forked)?;
-    }
-    let of_another = ledger
-        .prepare_cached("SELECT 1 FROM epoch WHERE epoch = ?1 AND device <> ?2")?
-        .exists(params![epoch.0.as_bytes(), device.as_str()])?;
-    if of_another {
-        raise(Incident::OtherDevice)?;
-    }
-    ledger
-        .prepare_cached("INSERT INTO place (device, epoch, seq, hash, prev, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![device.as_str(), epoch.0.as_bytes(), seq.0, hash.as_bytes(), prev.as_bytes(), recorded])?;
-    Ok(same.is_none())
-}
-
-/// Follows the chain as far as it goes without a gap. Says where it ends and the link there.
-fn advance(
-    ledger: &Connection,
-    device: &DeviceId,
-    epoch: Epoch,
-    raised: &mut Vec<Raised>,
-) -> rusqlite::Result<(Seq, EventHash)> {
-    let (before, mut head) = ledger
-        .prepare_cached("SELECT contiguous, head FROM epoch WHERE device = ?1 AND epoch = ?2")?
-        .query_row(params![device.as_str(), epoch.0.as_bytes()], |row| {
-            Ok((row.get(0)?, EventHash::from_bytes(row.get(1)?)))
-        })
-        .optional()?
-        .unwrap_or((0, EventHash::START));
-    let mut contiguous: u64 = before;
-    let mut next = ledger.prepare_cached(
-        "UPDATE place SET in_line = 1 WHERE (device, epoch, seq, hash) IN
-             (SELECT device, epoch, seq, hash FROM place
-              WHERE device = ?1 AND epoch = ?2 AND seq = ?3 AND prev = ?4 ORDER BY event LIMIT 1)
-         RETURNING hash",
-    )?;
-    loop {
-        let at = params![device.as_str(), epoch.0.as_bytes(), contiguous + 1, head.as_bytes()];
-        let Some(hash) = next.query_row(at, |row| row.get(0)).optional()? else { break };
-        (contiguous, head) = (contiguous + 1, EventHash::from_bytes(hash));
-    }
-    let seen = |sql| ledger.prepare_cached(sql)?.exists(params![device.as_str(), epoch.0.as_bytes(), contiguous]);
-    let loose = seen("SELECT 1 FROM place WHERE device = ?1 AND epoch = ?2 AND seq = ?3 + 1")?;
-    if loose {
-        let at = Seq(contiguous + 1);
-        incidents::raise(ledger, device, epoch, (at, at), Incident::Forked, raised)?;
-    }
-    let gap = !loose && seen("SELECT 1 FROM place WHERE device = ?1 AND epoch = ?2 AND seq > ?3")?;
-    if !gap || contiguous > before {
-        // A gap that comes after it is another one, and young.
-        incidents::gap_filled(ledger, device, epoch)?;
-    }
-    ledger
-        .prepare_cached(
-            "INSERT INTO epoch (device, epoch, contiguous, head, gap_since)
-             VALUES (?1, ?2, ?3, ?4, CASE WHEN ?5 THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now') END)
-             ON CONFLICT DO UPDATE SET contiguous = excluded.contiguous, head = excluded.head, gap_since =
-                 CASE WHEN ?5 THEN CASE WHEN contiguous = excluded.contiguous
-                      THEN coalesce(gap_since, excluded.gap_since) ELSE excluded.gap_since END END",
-        )?
-        .execute(params![device.as_str(), epoch.0.as_bytes(), contiguous, head.as_bytes(), gap])?;
-    Ok((Seq(contiguous), head))
-}
-
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod restored;
-#[cfg(test)]
-mod tests;

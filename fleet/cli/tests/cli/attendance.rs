@@ -5,7 +5,7 @@ use examgate::{
     store::Key,
     wire::{envelope::EventEnvelope, keys::SigningKey},
 };
-use examgate_fleet_core::ledger::Ledger;
+use examgate_fleet_core::ledger::{Ledger, Location};
 use uuid::Uuid;
 
 use super::*;
@@ -17,7 +17,8 @@ fn ledger(folder: &Path, doors: &[(&str, &[Event])]) {
     fs::write(folder.join("ledger.key"), "5a".repeat(32)).unwrap();
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(folder.join("ledger.key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let mut ledger = Ledger::open(&folder.join("ledger.db"), &Key::read(&folder.join("ledger.key")).unwrap()).unwrap();
+    let location = Location::File(folder.join("ledger.db"));
+    let mut ledger = Ledger::open(&location, &Key::read(&folder.join("ledger.key")).unwrap()).unwrap();
     for (number, (door, events)) in (1..).zip(doors) {
         let (epoch, mut prev) = (Epoch(Uuid::from_u128(number)), EventHash::START);
         let chain: Vec<_> = (1..)

@@ -90,7 +90,7 @@ impl World {
         let folder = scratch();
         fs::create_dir(folder.path().join("0")).expect("made");
         let store = open(&folder.path().join("0"));
-        let ledger = Ledger::open(&folder.path().join("ledger.db"), &KEY).expect("a new ledger");
+        let ledger = Ledger::open(&Location::File(folder.path().join("ledger.db")), &KEY).expect("a new ledger");
         Self {
             folder,
             disks: 0,
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// The events of the ledger, as often as it shows them.
-    fn at_collector(&self) -> Vec<EventId> {
+    fn at_collector(&mut self) -> Vec<EventId> {
         let mut ids = Vec::new();
         let see = |entry: Entry| {
             let event: examgate::domain::Event = serde_json::from_slice(&entry.body).expect("an event");

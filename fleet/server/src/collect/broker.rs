@@ -59,6 +59,8 @@ pub(super) struct Broker {
     line: Line,
     enrolled: Arc<Devices>,
     waiting: Arc<Waiting>,
+    /// The number of the last connection.
+    number: u64,
 }
 
 /// What is under way on one connection.
@@ -79,39 +81,36 @@ struct UnderWay {
 impl Broker {
     /// Of messages on `line`, those of boxes that are `enrolled` go to `waiting`.
     pub(super) const fn new(line: Line, enrolled: Arc<Devices>, waiting: Arc<Waiting>) -> Self {
-        Self { line, enrolled, waiting }
+        Self { line, enrolled, waiting, number: 0 }
     }
 
     /// Passes messages on for as long as it is polled.
-    pub(super) async fn run(self, mut answers: UnboundedReceiver<Answer>) {
+    pub(super) async fn run(&mut self, answers: &mut UnboundedReceiver<Answer>) {
         let mut pause = Pause::new();
-        for number in 1.. {
+        loop {
+            // What was answered to a connection that is gone is of no use: the broker sends again what it was not told of, and boxes
+            // get another receipt when they send again.
+            while answers.try_recv().is_ok() {}
+            self.number += 1;
             let mut up_since = None;
-            let fault = self.connection(number, &mut answers, &mut up_since).await;
+            let fault = self.connection(answers, &mut up_since).await;
             tracing::warn!(broker = self.line.name, fault = %WithSources(&fault), "no connection to the broker");
-            // Receipts for a connection that is gone are of no use: boxes send again and get others.
             tokio::join!(
                 self.waiting.has_room(),
                 tokio::time::sleep(pause.after(up_since.map(|up: Instant| up.elapsed())))
             );
-            while answers.try_recv().is_ok() {}
         }
     }
 
     /// One connection, until its end.
-    async fn connection(
-        &self,
-        number: u64,
-        answers: &mut UnboundedReceiver<Answer>,
-        up_since: &mut Option<Instant>,
-    ) -> LinkFault {
+    async fn connection(&self, answers: &mut UnboundedReceiver<Answer>, up_since: &mut Option<Instant>) -> LinkFault {
         let opened = self.line.open(Session::Kept(SESSION), UNACKNOWLEDGED, DeviceTopic::Event.of_all()).await;
         let (mut connection, welcome) = match opened {
             Ok(opened) => opened,
             Err(fault) => return fault,
         };
         let mut way = UnderWay {
-            number,
+            number: self.number,
             held: HashSet::new(),
             sent: HashSet::new(),
             last: 0,

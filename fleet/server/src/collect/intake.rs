@@ -4,11 +4,11 @@
 //! history is another one sees that.
 //!
 //! What cannot be believed is logged once for each box and cause, counted, acknowledged to the broker (or it would come
-//! for ever) and never receipted. It never goes on when the ledger fails.
+//! for ever) and never receipted. It ends when the ledger fails: nothing of what it held then is acknowledged or receipted,
+//! and all of it comes again.
 
 use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
 use examgate::{
     domain::{DeviceId, Seq},
     wire::{
@@ -20,7 +20,11 @@ use examgate::{
     },
 };
 
-use examgate_fleet_core::{devices::Devices, incidents::Raised, ledger::Ledger};
+use examgate_fleet_core::{
+    devices::Devices,
+    incidents::Raised,
+    ledger::{Ledger, LedgerFault},
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
@@ -57,7 +61,6 @@ type RefusalKind = (Option<DeviceId>, mem::Discriminant<Refusal>, Option<mem::Di
 pub(super) struct Intake {
     devices: Arc<Devices>,
     identity: Identity,
-    ledger: Ledger,
     receipts: SigningKey,
     gap_after: Duration,
     refused: HashMap<RefusalKind, u64>,
@@ -69,21 +72,20 @@ impl Intake {
     pub(super) fn new(
         devices: Arc<Devices>,
         identity: Identity,
-        ledger: Ledger,
         receipts: SigningKey,
         gap_after: Duration,
         answers: UnboundedSender<Answer>,
     ) -> Self {
-        Self { devices, identity, ledger, receipts, gap_after, refused: HashMap::new(), answers }
+        Self { devices, identity, receipts, gap_after, refused: HashMap::new(), answers }
     }
 
-    /// Runs until `waiting` is closed and empty.
-    pub(super) fn run(mut self, waiting: &Waiting) -> Result<()> {
+    /// Takes messages into `ledger` until `waiting` is closed and empty.
+    pub(super) fn serve(&mut self, ledger: &mut Ledger, waiting: &Waiting) -> Result<(), LedgerFault> {
         while let Some(batch) = waiting.take(BATCH, LOOK_EVERY.min(self.gap_after)) {
             if !batch.is_empty() {
-                self.take(&batch)?;
+                self.take(ledger, &batch)?;
             }
-            self.ledger.gaps(self.gap_after).context("gaps cannot be looked for")?.iter().for_each(say);
+            ledger.gaps(self.gap_after)?.iter().for_each(say);
         }
         for ((device, ..), count) in &self.refused {
             tracing::info!(device = device.as_ref().map(DeviceId::as_str), count, "messages were not taken");
@@ -91,7 +93,7 @@ impl Intake {
         Ok(())
     }
 
-    fn take(&mut self, batch: &[Message]) -> Result<()> {
+    fn take(&mut self, ledger: &mut Ledger, batch: &[Message]) -> Result<(), LedgerFault> {
         let mut events = Vec::with_capacity(batch.len());
         for message in batch {
             match self.read(message) {
@@ -99,7 +101,7 @@ impl Intake {
                 Err((device, refusal)) => self.refuse(device, refusal),
             }
         }
-        let committed = self.ledger.commit(&events).context("nothing more is taken until the ledger is mended")?;
+        let committed = ledger.commit(&events)?;
         committed.raised.iter().for_each(say);
         for (device, epoch, seq, why) in committed.unusable {
             tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");

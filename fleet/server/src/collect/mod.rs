@@ -5,10 +5,11 @@
 
 mod broker;
 mod intake;
+mod term;
 mod waiting;
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write as _},
     path::PathBuf,
     sync::Arc,
@@ -19,15 +20,28 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use examgate::{
+    exit::Refusal,
     store::{Key, read_secret},
     wire::{keys::SigningKey, seal::Identity},
 };
 
-use examgate_fleet_core::{devices::Devices, ledger::Ledger};
+use examgate_fleet_core::{
+    devices::Devices,
+    ledger::{Location, URL_VARIABLE},
+};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::line::BrokerArguments;
 
-use self::{broker::Broker, intake::Intake, waiting::Waiting};
+use self::{
+    broker::{Answer, Broker},
+    intake::Intake,
+    term::Terms,
+    waiting::Waiting,
+};
+
+/// How long the ledger may take to finish what it has when the collector is told to stop.
+const FINISH: Duration = Duration::from_secs(10);
 
 /// What the collector needs.
 #[derive(Debug, Args)]
@@ -37,9 +51,12 @@ use self::{broker::Broker, intake::Intake, waiting::Waiting};
 pub(crate) struct Arguments {
     #[command(flatten)]
     broker: BrokerArguments,
-    /// The ledger, an encrypted database; created if it does not exist.
-    #[arg(long, value_name = "FILE")]
-    ledger: PathBuf,
+    /// The ledger: a file, or a PostgreSQL database as postgres://user@host/database. Made if there is none.
+    #[arg(long, value_name = "FILE|URL")]
+    ledger: Option<PathBuf>,
+    /// A file of mode 0600 with the database's URL, which may hold a password. EXAMGATE_LEDGER_URL in the environment does, too.
+    #[arg(long, value_name = "FILE", conflicts_with = "ledger")]
+    ledger_url_file: Option<PathBuf>,
     /// The ledger's key: 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     ledger_key: PathBuf,
@@ -69,15 +86,20 @@ fn age_identity(path: &PathBuf) -> Result<Identity> {
 /// Collects until told to stop (SIGINT, SIGTERM).
 ///
 /// # Errors
-/// When a file cannot be used, or the ledger fails: what cannot be kept must not be taken.
+/// When a file cannot be used, or the ledger fails in a way that does not pass: what cannot be kept must not be taken.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = Arc::new(Devices::read(&arguments.devices)?);
     let waiting = Arc::new(Waiting::default());
     let line = arguments.broker.line("collector")?;
     let broker = Broker::new(line, Arc::clone(&devices), Arc::clone(&waiting));
     let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
-    let ledger = Ledger::open(&arguments.ledger, &Key::read(&arguments.ledger_key)?)?;
-    let (answers_tx, answers) = tokio::sync::mpsc::unbounded_channel();
+    let named = (arguments.ledger.as_deref(), arguments.ledger_url_file.as_deref());
+    #[expect(clippy::disallowed_methods, reason = "a URL with a password must not be an argument")]
+    let environment = env::var_os(URL_VARIABLE);
+    let location =
+        Location::named(named.0, named.1, environment).context(Refusal::Usage("there is no ledger to write".into()))?;
+    let key = Key::read(&arguments.ledger_key)?;
+    let (answers_tx, answers) = mpsc::unbounded_channel();
     let gap_after = Duration::from_secs(arguments.gap_after);
     let identity = age_identity(&arguments.age_identity)?;
     // Nobody is left to tell when standard error is gone.
@@ -87,32 +109,47 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         identity.recipient(),
         receipts.public()
     );
-    let intake = Intake::new(devices, identity, ledger, receipts, gap_after, answers_tx);
+    let intake = Intake::new(devices, identity, receipts, gap_after, answers_tx);
+    let (active_tx, active) = watch::channel(false);
+    let terms = Terms { location, key, intake, waiting: Arc::clone(&waiting), active: active_tx };
 
-    let (failed_tx, failed) = tokio::sync::oneshot::channel();
-    let taking = Arc::clone(&waiting);
-    let committing = thread::Builder::new().name("ledger".into()).spawn(move || {
-        if let Err(error) = intake.run(&taking) {
-            // Nobody listens any more when the collector is stopping anyway.
-            let _ = failed_tx.send(error);
-        }
+    let (ended_tx, mut ended) = oneshot::channel();
+    thread::Builder::new().name("ledger".into()).spawn(move || {
+        // Nobody listens any more when the ledger took too long to finish.
+        let _ = ended_tx.send(terms.run());
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
+    let stopped = runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
-            () = broker.run(answers) => Ok(()),
-            _ = terminate.recv() => Ok(()),
-            stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
-            // Without a word it panicked: nothing is committed any more, so nothing may be taken.
-            failed = failed => Err(failed.unwrap_or_else(|_| anyhow!("the ledger's thread has ended"))),
+            () = connect(broker, answers, active) => Ok(None),
+            _ = terminate.recv() => Ok(None),
+            stopped = tokio::signal::ctrl_c() => stopped.map(|()| None),
+            // Nothing is committed any more, so nothing may be taken.
+            ended = &mut ended => Ok(Some(ended)),
         }
-    });
+    })?;
     // The connection is gone with the future above: the ledger finishes what it has.
-    runtime.shutdown_background();
     waiting.close();
-    if committing.join().is_err() {
-        bail!("the ledger's thread panicked");
+    let ended = match stopped {
+        Some(ended) => ended,
+        None => match runtime.block_on(async { tokio::time::timeout(FINISH, ended).await }) {
+            Ok(ended) => ended,
+            Err(_) => bail!("the ledger does not answer; what was not receipted comes again"),
+        },
+    };
+    runtime.shutdown_background();
+    ended.map_err(|_| anyhow!("the ledger's thread panicked"))?.context("nothing is taken until the ledger is mended")
+}
+
+/// Keeps a connection to the broker while messages may be taken.
+async fn connect(mut broker: Broker, mut answers: mpsc::UnboundedReceiver<Answer>, mut active: watch::Receiver<bool>) {
+    while active.wait_for(|active| *active).await.is_ok() {
+        tokio::select! {
+            () = broker.run(&mut answers) => {}
+            _ = active.wait_for(|active| !*active) => tracing::warn!("no connection to the broker while the ledger does not work"),
+        }
     }
-    ended
+    // The ledger's thread has ended, which is told by its result.
+    std::future::pending().await
 }

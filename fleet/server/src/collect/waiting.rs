@@ -177,6 +177,22 @@ impl Waiting {
         }
     }
 
+    /// Forgets all that waits: it was neither acknowledged nor receipted, so it comes again.
+    pub(super) fn forget(&self) {
+        let mut queues = self.queues();
+        queues.by_box.clear();
+        queues.turns.clear();
+        queues.bytes = 0;
+        self.room.notify_one();
+    }
+
+    /// Waits, at most so long, until it is closed. Says whether it is.
+    pub(super) fn is_closed_within(&self, patience: Duration) -> bool {
+        let open = |queues: &mut Queues| !queues.closed;
+        let waited = self.news.wait_timeout_while(self.queues(), patience, open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
+    }
+
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.queues().closed = true;

@@ -2,17 +2,13 @@
 //!
 //! Over 400 lines, and still read at one sitting: one short story after the other.
 
-#[path = "../../../tests/uplink/door.rs"]
+mod database;
+#[path = "../../../../tests/uplink/door.rs"]
 #[expect(dead_code, reason = "shared with the box's own tests, which use more of it")]
 mod door;
+mod rig;
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command},
-};
+use std::fs;
 
 use examgate::{
     domain::{Epoch, EventHash, EventId, chain_hash},
@@ -27,7 +23,10 @@ use rumqttc::{
     },
 };
 
-use crate::door::{COLLECTOR, Door, EPOCH, RECEIPT_SEED, World, collector, device, device_key, soon};
+use crate::{
+    door::{Door, EPOCH, World, collector, device, device_key, soon},
+    rig::CollectorRig,
+};
 
 /// A box that is enrolled and in bad hands.
 const BAD: &str = "door-bad";
@@ -49,125 +48,6 @@ fn bad_event(seq: u64) -> Vec<u8> {
         body: zeroize::Zeroizing::new(body.to_vec()),
     };
     event.encode(&bad_key(), &collector().recipient()).expect("short")
-}
-
-/// The collector's files.
-struct CollectorRig(tempfile::TempDir);
-
-fn secret(path: &Path, content: &str) {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
-    file.write_all(content.as_bytes()).expect("writable");
-}
-
-impl CollectorRig {
-    fn new(world: &World) -> Self {
-        let desk = Self(tempfile::tempdir().expect("a temporary folder"));
-        let Issued { certificate, key } = world.authority.client("collector", Validity::Good);
-        fs::write(desk.at("ca.pem"), world.authority.certificate()).expect("writable");
-        fs::write(desk.at("collector.pem"), certificate).expect("writable");
-        secret(&desk.at("collector.key"), &key);
-        secret(&desk.at("ledger.key"), &"5a".repeat(32));
-        secret(&desk.at("receipt.key"), &hex::encode(RECEIPT_SEED));
-        secret(&desk.at("age.key"), COLLECTOR);
-        let listed =
-            |id: &str, key: &SigningKey| format!("[[device]]\nid = \"{id}\"\npublic_key = \"{}\"\n", key.public());
-        let devices = listed(device().as_str(), &device_key()) + &listed(BAD, &bad_key());
-        fs::write(desk.at("devices.toml"), devices).expect("writable");
-        desk
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, command: &str, files: &[(&str, &str)]) -> Command {
-        let fleetd = Path::new(env!("CARGO_BIN_EXE_examgate-fleetd"));
-        let mut program =
-            Command::new(if command == "collect" { fleetd.into() } else { fleetd.with_file_name("examgate-fleet") });
-        program.arg(command);
-        for (flag, file) in files {
-            program.arg(flag).arg(self.at(file));
-        }
-        program
-    }
-
-    fn collect(&self, world: &World) -> Collector {
-        self.collect_with(world, &[])
-    }
-
-    fn collect_with(&self, world: &World, arguments: &[&str]) -> Collector {
-        let files = [
-            ("--ca", "ca.pem"),
-            ("--cert", "collector.pem"),
-            ("--key", "collector.key"),
-            ("--ledger", "ledger.db"),
-            ("--ledger-key", "ledger.key"),
-            ("--receipt-key", "receipt.key"),
-            ("--age-identity", "age.key"),
-            ("--devices", "devices.toml"),
-        ];
-        let log = OpenOptions::new().create(true).append(true).open(self.at("log")).expect("writable");
-        let mut program = self.command("collect", &files);
-        program.args(arguments).arg("--broker").arg(format!("127.0.0.1:{}", world.broker.port())).stderr(log);
-        Collector(program.spawn().expect("it starts"))
-    }
-
-    /// What `events` prints as JSON.
-    fn printed(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
-        let output = self
-            .command("events", &[("--ledger", "ledger.db"), ("--ledger-key", "ledger.key")])
-            .arg("--json")
-            .args(arguments)
-            .output()
-            .expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-
-    /// The places of all committed events of the good box, as printed.
-    fn committed(&self) -> Vec<u64> {
-        let all = self.printed(&[]);
-        let ours = all.iter().filter(|event| event["device"] == device().as_str());
-        ours.map(|event| event["seq"].as_u64().expect("a place")).collect()
-    }
-
-    /// The numbers of the door's events that are committed, as often as they are printed.
-    fn numbers(&self) -> Vec<u128> {
-        let number = |event: &serde_json::Value| {
-            assert_eq!(event["confirmed"], true, "{event}");
-            let id: uuid::Uuid = event["event"]["id"].as_str().expect("an id").parse().expect("a UUID");
-            id.as_u128()
-        };
-        let mut numbers: Vec<_> = self.printed(&[]).iter().map(number).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    /// Which incidents are listed: their kinds, and what they are about.
-    fn incidents(&self) -> Vec<(String, u64, u64)> {
-        let number = |value: &serde_json::Value| value.as_u64().expect("a number");
-        self.printed(&["--incidents"])
-            .iter()
-            .map(|i| {
-                (i["incident"].as_str().expect("a kind").into(), number(&i["first_event"]), number(&i["last_event"]))
-            })
-            .collect()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.at("log")).expect("readable")
-    }
-}
-
-struct Collector(Child);
-
-impl Drop for Collector {
-    /// SIGKILL: the ledger must be whole after any end.
-    fn drop(&mut self) {
-        self.0.kill().expect("it runs");
-        self.0.wait().expect("it ends");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,109 @@
+//! What a ledger asks of a database: transactions of small look-ups and writes, and two lists.
+//!
+//! It holds no rules. What is an incident and what is receipted is decided in `commit`.
+
+use std::{fmt, io, time::Duration};
+
+use examgate::{
+    domain::{DeviceId, Epoch, EventHash, Seq},
+    wire::envelope::EventEnvelope,
+};
+
+use super::{Entry, LedgerFault};
+use crate::incidents::{Held, Incident};
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It is about the value that was to be written, not about the database or the disk under it.
+    Value(String),
+    /// The database failed.
+    Fault(LedgerFault),
+}
+
+impl From<LedgerFault> for Failure {
+    fn from(fault: LedgerFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What a statement gives.
+pub(super) type Done<T> = Result<T, Failure>;
+
+/// What is done inside one transaction.
+pub(super) type Work<'a> = dyn FnMut(&mut dyn Tables) -> Done<()> + 'a;
+
+/// What looks at each entry.
+pub(super) type See<'a> = dyn FnMut(Entry) -> io::Result<()> + 'a;
+
+/// A database that holds a ledger.
+pub(super) trait Database: fmt::Debug + Send {
+    /// Runs `work` in one transaction that no other writer's overlaps. It is committed, and on the disk, if `work` succeeds, and
+    /// undone if not.
+    fn transaction(&mut self, work: &mut Work<'_>) -> Done<()>;
+
+    /// Calls `see` with every event, in the order of [`super::Ledger::each`].
+    fn entries(&mut self, see: &mut See<'_>) -> Result<io::Result<()>, LedgerFault>;
+
+    /// All incidents, the oldest first.
+    fn incidents(&mut self) -> Result<Vec<Held>, LedgerFault>;
+}
+
+/// What the ledger holds about an event before it is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Look {
+    /// The event is there, at its place and with its hash.
+    pub(super) known: bool,
+    /// The row of the same id and body, wherever it stands.
+    pub(super) same: Option<i64>,
+    /// There is an event of this id.
+    pub(super) id_used: bool,
+    /// There is an event at this place.
+    pub(super) taken: bool,
+    /// The epoch is known of another box.
+    pub(super) of_another: bool,
+}
+
+/// A gap that is old enough.
+#[derive(Debug)]
+pub(super) struct OpenGap {
+    pub(super) device: String,
+    pub(super) epoch: Epoch,
+    /// The first and the last event that are missing.
+    pub(super) events: (Seq, Seq),
+}
+
+/// The tables inside a transaction. Numbers of events are at most [`Seq::MAX`].
+pub(super) trait Tables {
+    fn look(&mut self, event: &EventEnvelope) -> Done<Look>;
+
+    /// Keeps id and body. Gives the number of the row.
+    fn keep(&mut self, event: &EventEnvelope) -> Done<i64>;
+
+    /// Keeps the place of an event whose id and body are row `recorded`.
+    fn place(&mut self, event: &EventEnvelope, recorded: i64) -> Done<()>;
+
+    /// Up to where the epoch is without a gap, and the link there.
+    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<Option<(Seq, EventHash)>>;
+
+    /// Confirms the event at `seq` that follows `prev`, the one that came first if there are two. Gives its hash.
+    fn confirm(&mut self, device: &DeviceId, epoch: Epoch, seq: Seq, prev: &EventHash) -> Done<Option<EventHash>>;
+
+    /// Whether there is an event right behind `seq`, and whether there is any.
+    fn beyond(&mut self, device: &DeviceId, epoch: Epoch, seq: Seq) -> Done<(bool, bool)>;
+
+    /// Notes where the epoch ends. A gap behind it keeps its age if the end has not moved.
+    fn set_end(&mut self, device: &DeviceId, epoch: Epoch, end: (Seq, &EventHash), gap: bool) -> Done<()>;
+
+    /// Keeps an incident, or widens the one that is there. Gives whether it is new.
+    fn raise(&mut self, device: &DeviceId, epoch: Epoch, events: (Seq, Seq), what: Incident) -> Done<bool>;
+
+    /// The gap of this epoch, if it was an incident, has ended.
+    fn gap_filled(&mut self, device: &DeviceId, epoch: Epoch) -> Done<()>;
+
+    /// The gaps that have stayed for `patience`.
+    fn open_gaps(&mut self, patience: Duration) -> Done<Vec<OpenGap>>;
+
+    /// The incident of a gap began when the gap did.
+    fn date_gap(&mut self, device: &DeviceId, epoch: Epoch) -> Done<()>;
+}
