@@ -8,6 +8,7 @@ mod dataset;
 mod evaluate;
 mod play;
 mod selftest;
+mod shapes;
 mod statistics;
 
 use std::{
@@ -40,6 +41,7 @@ enum Command {
     Evaluate(evaluate::Command),
     Calibrate(calibrate::Args),
     Align(align::Args),
+    Shapes(shapes::Args),
     #[command(subcommand)]
     Selftest(selftest::Command),
     /// Draws presentation attacks (prints, phones, replays) from stills and clips, as input for `examgate-lab evaluate liveness`.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Evaluate(command) => evaluate::run(command),
         Command::Calibrate(args) => calibrate::run(&args, now()),
         Command::Align(args) => align::run(&args),
+        Command::Shapes(args) => shapes::run(&args),
         Command::Selftest(command) => selftest::run(&command),
         Command::Attacks(arguments) => attacks::run(&arguments, &mut io::stdout()),
     };

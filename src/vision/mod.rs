@@ -32,7 +32,7 @@ mod tests;
 mod trial;
 
 pub use decode::{DecodeError, decode_file, decode_mjpeg, decode_yuyv};
-pub use detect::{Candidate, Detector};
+pub use detect::{Candidate, Detector, Shape};
 pub use embed::Embedder;
 pub use face::{Bounds, Face, Landmarks, Point};
 pub use fusion::Fusion;

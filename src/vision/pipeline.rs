@@ -5,7 +5,7 @@ use std::thread;
 use super::{
     DecodeError, Detector, Embedder, EyesSpec, Face, ImageView, InferenceError, LivenessNet, LivenessSpec, NetSpec,
     PictureError, Provider, ProviderReport, Quality, QualityLimits, Runtime, RuntimeError, VerifiedModels,
-    eyes::EyesNet,
+    detect::Care, eyes::EyesNet,
 };
 use crate::domain::{ArtifactId, EmbeddingError, EmbeddingSpaceId, SpaceMismatch, Template};
 
@@ -181,7 +181,7 @@ impl Pipeline {
         let shorter = view.width().min(view.height()) as u32;
         let usual = self.detector.thresholds();
         for (share, thresholds) in [(4, usual), (10, usual), (10, usual.map(|t| t * 0.6))] {
-            let faces = self.detector.detect_with(view, (shorter / share).max(20), thresholds)?;
+            let faces = self.detector.detect_with(view, (shorter / share).max(20), thresholds, Care::Photo)?;
             if !faces.is_empty() {
                 return Ok(faces);
             }

@@ -1,15 +1,20 @@
 //! Finds all faces of a picture with MTCNN (Zhang, Zhang, Li, Qiao: "Joint Face Detection and Alignment Using Multitask Cascaded
 //! Convolutional Networks", 2016): a small net slides over a pyramid and proposes windows, a second refines them, a third looks
 //! closer and finds eyes, nose and mouth. Suppression limits are those of the published implementation but for two, [`PROPOSED`] and
-//! [`REFINED`]; and a face that lay askew in its window is looked at again, [`SETTLED`] (decision 0059).
+//! [`REFINED`]. A face that lay askew in its window is looked at again (decision 0059), and one whose points are in doubt in several
+//! windows (decision 0095).
 
 mod boxes;
+mod points;
 mod pyramid;
+mod shape;
 #[cfg(test)]
 mod tests;
 
-use boxes::{Against, corrected, outside, overlap, squared, suppress};
+use boxes::{Against, corrected, squared, suppress};
+pub(crate) use points::Care;
 use pyramid::Pyramid;
+pub use shape::Shape;
 
 use super::{
     Bounds, Face, ImageView, InferenceError, Landmarks, Point, StageSpec,
@@ -31,15 +36,6 @@ const LAST: f32 = 0.7;
 /// and those of two faces do not. The second net has three fifths less to do, the third most.
 const PROPOSED: f32 = 0.5;
 const REFINED: f32 = 0.5;
-/// Least overlap (intersection over union) of a face's squared box with the window in which it was found. Below it the face lay askew
-/// in the window, where the third net is sure of the face and wrong about its points: it looks again, in a window around that box.
-/// The published detector gets round this by handing it about eight windows of each face and keeping the surest.
-const SETTLED: f32 = 0.8;
-/// Share of a face's side outside the picture beyond which nobody looks again. Black beside a face that is cut off pulls the box inwards,
-/// and that it is cut off must be seen (`QualityLimits::outside`).
-const CUT_OFF: f32 = 0.1;
-/// How often the third net looks again at one face, at most: nearly all settle after one more look.
-const MORE_LOOKS: usize = 2;
 /// Pixels of a level from one cell of the proposal net's answer to the next.
 const STRIDE: usize = 2;
 
@@ -101,7 +97,7 @@ impl Detector {
     /// # Errors
     /// When a net fails or answers in another shape.
     pub fn detect(&mut self, view: &ImageView<'_>, min_face: u32) -> Result<Vec<Face>, InferenceError> {
-        self.detect_with(view, min_face, self.thresholds())
+        self.detect_with(view, min_face, self.thresholds(), Care::Frame)
     }
 
     pub(crate) fn detect_with(
@@ -109,10 +105,11 @@ impl Detector {
         view: &ImageView<'_>,
         min_face: u32,
         [propose, refine, output]: [f32; 3],
+        care: Care,
     ) -> Result<Vec<Face>, InferenceError> {
         let proposed = self.propose(view, min_face, propose)?;
         let refined = self.refine(view, &proposed, refine)?;
-        self.output(view, &refined, output)
+        self.output_with(view, &refined, output, care)
     }
 
     /// First stage: windows of the pyramid with at least `threshold`.
@@ -194,7 +191,7 @@ impl Detector {
         Ok(moved)
     }
 
-    /// Third stage: the faces among the windows, with more than `threshold`, best first.
+    /// Third stage: the faces among the windows of a frame, with more than `threshold`, best first.
     ///
     /// # Errors
     /// When the net fails or answers in another shape.
@@ -204,11 +201,21 @@ impl Detector {
         candidates: &[Candidate],
         threshold: f32,
     ) -> Result<Vec<Face>, InferenceError> {
+        self.output_with(view, candidates, threshold, Care::Frame)
+    }
+
+    fn output_with(
+        &mut self,
+        view: &ImageView<'_>,
+        candidates: &[Candidate],
+        threshold: f32,
+        care: Care,
+    ) -> Result<Vec<Face>, InferenceError> {
         let mut found = self.look(view, candidates, threshold)?;
         suppress(&mut found, LAST, Against::Smaller, |(_, face)| (face.bounds, face.score));
         let mut faces = Vec::with_capacity(found.len());
-        for (window, face) in found {
-            faces.push(self.settle(view, window, face, threshold)?);
+        for found in found {
+            faces.push(self.points(view, found, threshold, care)?);
         }
         // Two windows may have settled on one face.
         suppress(&mut faces, LAST, Against::Smaller, |face| (face.bounds, face.score));
@@ -230,30 +237,6 @@ impl Detector {
             landmarks: Landmarks(j.points),
         };
         Ok(judged.into_iter().map(|j| (j.candidate.bounds, face(j))).collect())
-    }
-
-    /// `face`, which was found in `window`, as it is seen in a window that it lies in as it should.
-    fn settle(
-        &mut self,
-        view: &ImageView<'_>,
-        mut window: Bounds,
-        mut face: Face,
-        threshold: f32,
-    ) -> Result<Face, InferenceError> {
-        let edges = (view.width() as f32, view.height() as f32);
-        for _ in 0..MORE_LOOKS {
-            if outside(&face.bounds, edges) > CUT_OFF {
-                break;
-            }
-            let around = Candidate { bounds: squared(&face.bounds), score: face.score };
-            if overlap(&around.bounds, &window, Against::Union) >= SETTLED {
-                break;
-            }
-            // Seen better it may be no face: then the first look stands, as it did.
-            let Some(&seen) = self.look(view, &[around], threshold)?.first() else { break };
-            (window, face) = seen;
-        }
-        Ok(face)
     }
 
     #[cfg(feature = "sim")]

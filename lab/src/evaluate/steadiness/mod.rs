@@ -4,7 +4,6 @@
 mod variants;
 
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -12,15 +11,15 @@ use std::{
 use anyhow::Context;
 use examgate::{
     domain::Embedding,
-    vision::{Face, Image, Pipeline},
+    vision::{Bounds, Face, Image, Pipeline, Point},
 };
 use serde::Serialize;
 
 use self::variants::{Variant, frame};
+use crate::dataset::pictures;
 use examgate::exit::Refusal;
 use examgate_enrol::{
     faces::{self, PhotoFault},
-    folder,
     measuring::MeasuringArgs,
     models,
 };
@@ -35,7 +34,7 @@ const LIMITS: [f32; 2] = [0.8, 0.5];
 /// Each photo is enlarged, reduced, moved, mirrored, brightened, darkened and re-encoded. Each copy is compared with the template of the
 /// photo, once as an enrolment photo, and once as a camera frame (640 x 480 pixels, the face in the middle). A similarity far below 1
 /// means that the eyes, nose and mouth were found in different places. If a photo shows several faces, the one nearest to the middle is
-/// used.
+/// used. If that face is not found in a copy, it is counted as lost, even where another face was found.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   examgate-lab evaluate steadiness --images id-photos --json")]
@@ -65,7 +64,7 @@ struct Compared {
     variant: Variant,
     #[serde(rename = "as")]
     seen: As,
-    /// `null` where no face was found.
+    /// `null` where the face was not found.
     similarity: Option<f32>,
 }
 
@@ -79,7 +78,7 @@ struct Kind {
     least: f32,
     below_0_8: usize,
     below_0_5: usize,
-    /// No face was found any more.
+    /// The face was not found any more.
     lost: usize,
 }
 
@@ -94,7 +93,7 @@ struct Report {
     variants: usize,
     below_0_8: usize,
     below_0_5: usize,
-    /// Variants in which no face was found, though the photo has one.
+    /// Variants in which the photo's face was not found.
     lost: usize,
     kinds: Vec<Kind>,
     /// The least similar ones, the worst first.
@@ -109,7 +108,7 @@ enum Looked {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let paths: Vec<PathBuf> = list(&args.images)?.into_iter().step_by(usize::from(args.every)).collect();
+    let paths: Vec<PathBuf> = pictures::list(&args.images)?.into_iter().step_by(usize::from(args.every)).collect();
     if paths.is_empty() {
         return Err(Refusal::Data(format!("{} has no pictures: JPEG or PNG", args.images.display())).into());
     }
@@ -120,21 +119,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     let report = summary(looked, models.manifest().embedder.net.name.clone());
     args.measuring.print(&report, table)
-}
-
-/// The pictures of `folder` and of the folders in it, in order.
-fn list(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let refused = || Refusal::Usage(format!("cannot list the pictures in {}", folder.display()));
-    let mut folders = vec![folder.to_path_buf()];
-    for entry in fs::read_dir(folder).with_context(refused)? {
-        folders.extend(Some(entry.with_context(refused)?.path()).filter(|path| path.is_dir()));
-    }
-    let mut paths = Vec::new();
-    for folder in folders {
-        paths.extend(folder::list(&folder).with_context(refused)?.iter().map(|file| folder.join(file)));
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 fn look(pipeline: &mut Pipeline, path: &Path, name: &str) -> anyhow::Result<Looked> {
@@ -148,14 +132,16 @@ fn look(pipeline: &mut Pipeline, path: &Path, name: &str) -> anyhow::Result<Look
     let Some(face) = photo(pipeline, &image)? else { return Ok(Looked::Faceless) };
     let template = pipeline.embed_photo(&image.view()?, &face)?.embedding.clone();
     let at_door = frame(&image, &face)?;
+    let in_frame = Point { x: at_door.width() as f32 / 2.0, y: at_door.height() as f32 / 2.0 };
     let mut compared = Vec::new();
-    for (seen, base) in [(As::Photo, &image), (As::Frame, &at_door)] {
+    for (seen, base, middle) in [(As::Photo, &image, face.bounds.centre()), (As::Frame, &at_door, in_frame)] {
         for &variant in Variant::ALL {
             // The photo as it is was the template.
             if (seen, variant) == (As::Photo, Variant::AsIs) {
                 continue;
             }
-            let embedding = embed(pipeline, &variant.of(base)?, seen)?;
+            let middle = variant.place(middle, base.width());
+            let embedding = embed(pipeline, &variant.of(base)?, seen, middle)?;
             let similarity = embedding.map(|embedding| template.similarity(&embedding).get());
             compared.push(Compared { picture: name.to_owned(), variant, seen, similarity });
         }
@@ -171,18 +157,26 @@ fn photo(pipeline: &mut Pipeline, image: &Image) -> anyhow::Result<Option<Face>>
     }
 }
 
-fn embed(pipeline: &mut Pipeline, image: &Image, seen: As) -> anyhow::Result<Option<Embedding>> {
+/// The embedding of the face that `middle` lies in; `None` where it is not found, though another may be.
+fn embed(pipeline: &mut Pipeline, image: &Image, seen: As, middle: Point) -> anyhow::Result<Option<Embedding>> {
     let view = image.view()?;
-    Ok(match seen {
-        As::Photo => match photo(pipeline, image)? {
-            Some(face) => Some(pipeline.embed_photo(&view, &face)?.embedding.clone()),
-            None => None,
-        },
-        As::Frame => match faces::central(&pipeline.detect(&view)?, view.width(), view.height()) {
-            Ok(face) => Some(pipeline.embed(&view, &face)?.embedding.clone()),
-            Err(_) => None,
-        },
-    })
+    let found = match seen {
+        As::Photo => pipeline.detect_photo(&view)?,
+        As::Frame => pipeline.detect(&view)?,
+    };
+    let off = |face: &Face| {
+        let centre = face.bounds.centre();
+        (centre.x - middle.x).hypot(centre.y - middle.y)
+    };
+    let holds = |bounds: &Bounds| {
+        (bounds.left..bounds.right).contains(&middle.x) && (bounds.top..bounds.bottom).contains(&middle.y)
+    };
+    let meant = found.iter().filter(|face| holds(&face.bounds)).min_by(|a, b| off(a).total_cmp(&off(b)));
+    let Some(face) = meant else { return Ok(None) };
+    Ok(Some(match seen {
+        As::Photo => pipeline.embed_photo(&view, face)?.embedding.clone(),
+        As::Frame => pipeline.embed(&view, face)?.embedding.clone(),
+    }))
 }
 
 fn summary(looked: Vec<Looked>, model: String) -> Report {
@@ -305,17 +299,6 @@ mod tests {
         let mut out = Vec::new();
         table(&mut out, &report).unwrap();
         assert!(String::from_utf8(out).unwrap().contains("0.040  b.jpg, enlarged as a photo"));
-    }
-
-    #[test]
-    fn a_folder_and_its_folders_are_listed() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("ada")).unwrap();
-        for name in ["b.jpg", "ada/1.png", "ada/notes.txt"] {
-            fs::write(folder.path().join(name), "").unwrap();
-        }
-        let listed = list(folder.path()).unwrap();
-        assert_eq!(listed, ["ada/1.png", "b.jpg"].map(|name| folder.path().join(name)));
     }
 
     /// The test pictures, through the real nets.

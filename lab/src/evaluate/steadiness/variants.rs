@@ -1,6 +1,6 @@
 //! Changed copies of a picture that still show the same face.
 
-use examgate::vision::{Colour, Face, Image, PictureError};
+use examgate::vision::{Colour, Face, Image, PictureError, Point};
 use image::{RgbImage, codecs::jpeg::JpegEncoder, imageops, imageops::FilterType};
 use serde::Serialize;
 
@@ -94,6 +94,23 @@ impl Variant {
     }
 }
 
+impl Variant {
+    /// Where a point of a picture, `width` pixels wide, comes to lie.
+    pub(super) fn place(self, point: Point, width: usize) -> Point {
+        let scaled = |by: f32| Point { x: point.x * by, y: point.y * by };
+        let moved = |by: f32| Point { x: point.x - by, y: point.y - by };
+        match self {
+            Self::AsIs | Self::Brightened | Self::Darkened | Self::Reencoded => point,
+            Self::Enlarged => scaled(1.2),
+            Self::EnlargedMuch => scaled(1.5),
+            Self::Reduced => scaled(0.8),
+            Self::Moved => moved(3.0),
+            Self::MovedMore => moved(8.0),
+            Self::Mirrored => Point { x: width as f32 - point.x, y: point.y },
+        }
+    }
+}
+
 /// A frame at the door: 640 x 480 pixels, which is what boxes ask their camera for by default.
 const FRAME: (u32, u32) = (640, 480);
 /// Pixels that a face is high in it: the door asks people to come closer until they are.
@@ -136,6 +153,22 @@ mod tests {
     use examgate::vision::{Bounds, Landmarks};
 
     use super::*;
+
+    #[test]
+    fn a_point_lies_where_its_variant_brings_it() {
+        let point = Point { x: 40.0, y: 20.0 };
+        for &variant in Variant::ALL {
+            // A white square of 9 pixels around the point, at (40, 20), in black.
+            let mut picture = RgbImage::new(100, 80);
+            for (x, y) in (36..45).flat_map(|x| (16..25).map(move |y| (x, y))) {
+                picture.put_pixel(x, y, image::Rgb([200, 200, 200]));
+            }
+            let changed = rgb(&variant.of(&own(picture).unwrap()).unwrap()).unwrap();
+            let place = variant.place(point, 100);
+            let seen = changed.get_pixel(place.x.round() as u32, place.y.round() as u32);
+            assert!(seen[0] > 100, "{variant:?}: {seen:?} at {place:?}");
+        }
+    }
 
     /// 60 x 40 pixels, black but for a white block of 10 x 20 at (30, 10).
     fn picture() -> Image {
