@@ -145,17 +145,14 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     };
     let keys = environment.keys(config);
     let edges = Edges::set(config, &keys)?;
-    let stores = Stores::open(config, &keys, &models, Arc::clone(&edges.clock))?;
+    let (follow, lost) = fleet::lost_cards(config, &keys)?;
+    let stores = Stores::open(config, &keys, &models, (lost, Arc::clone(&edges.clock)))?;
     if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
         tracing::error!("{shortage}");
     }
-    let uplink = match &config.uplink {
-        Some(uplink) => {
-            let clock = Arc::clone(&edges.clock);
-            Some(Broker::prepare(config, &keys, uplink, stores.exam.as_ref(), &models, clock)?)
-        }
-        None => None,
-    };
+    let with = (follow, Arc::clone(&edges.clock));
+    let prepare = |uplink| Broker::prepare(config, &keys, uplink, stores.exam.as_ref(), &models, with);
+    let uplink = config.uplink.as_ref().map(prepare).transpose()?;
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
     for report in pipeline.providers() {
         match &report.why {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     flow::{
         deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
         fetch::Fetch,
+        lost::{self, FollowLost},
     },
     mqtt::Authorities,
     store::{EventStore, KeyFolder, Secret},
@@ -30,6 +31,7 @@ use crate::{
     wire::{
         keys::SigningKey,
         state::{DeviceState, Status, Versions},
+        topic::LOST_CARDS,
     },
 };
 
@@ -39,6 +41,7 @@ pub(super) struct Broker {
     polling: mqtt::UplinkLoop,
     parties: Parties,
     fetch: Option<Fetch>,
+    lost: Option<(FollowLost, mpsc::Receiver<mqtt::Arrived>)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -76,7 +79,7 @@ impl Broker {
         uplink: &config::Uplink,
         exam: Option<&Exam>,
         models: &VerifiedModels,
-        clock: Arc<dyn Clock>,
+        (lost, clock): (Option<FollowLost>, Arc<dyn Clock>),
     ) -> Result<Self> {
         let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
         let parties = Parties {
@@ -95,7 +98,8 @@ impl Broker {
                 Some(fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?)
             }
         };
-        Ok(Self { line, polling, parties, fetch, clock })
+        let lost = lost.map(|follow| (follow, polling.subscribe(vec![LOST_CARDS.into()], lost::WAITING)));
+        Ok(Self { line, polling, parties, fetch, lost, clock })
     }
 
     /// Starts polling and delivering, until `stop`.
@@ -125,6 +129,9 @@ impl Broker {
         parts.task(&mut tasks, "the delivery", limit::TASKS, deliver.run());
         if let Some(fetch) = self.fetch {
             parts.task(&mut tasks, "the pushed rosters", limit::TASKS, fetch.run());
+        }
+        if let Some((follow, arrivals)) = self.lost {
+            parts.task(&mut tasks, "the lost cards", limit::TASKS, follow.run(arrivals));
         }
         parts.task(&mut tasks, "the delivery's log", limit::TASKS, async move {
             while stands.changed().await.is_ok() {

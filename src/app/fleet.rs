@@ -1,4 +1,4 @@
-//! Rosters that the fleet pushes: keys and folders out of the configuration.
+//! Rosters that the fleet pushes, and its list of lost cards: keys and folders out of the configuration.
 
 use std::sync::Arc;
 
@@ -7,9 +7,12 @@ use tokio::sync::watch;
 
 use crate::{
     config::{self, Config},
-    domain::Pepper,
+    domain::{Pepper, PepperCheck},
     edge::{clock::Clock, mqtt},
-    flow::fetch::{self, Connected, Disk, Fetch, Party, Prekeys},
+    flow::{
+        fetch::{self, Connected, Disk, Fetch, Party, Prekeys},
+        lost::{FollowLost, LostView},
+    },
     store::{Incoming, KeyFolder, Layout, Secret},
     vision::VerifiedModels,
     wire::keys::{PublicKey, SigningKey},
@@ -42,10 +45,28 @@ pub(super) fn prepare(
         keys: keys.clone(),
         prekeys,
         room: config.room.clone(),
-        pepper: Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?).check(),
+        pepper: pepper(keys)?,
     };
     let connected = Connected { link, arrivals: polling.subscribe(fetch::filters(&config.device), fetch::WAITING) };
     let (fetch, _) =
         Fetch::new(party, SigningKey::from_seed(&seed), disk, connected, clock).context("pushed rosters")?;
     Ok(fetch)
+}
+
+/// The list of lost cards as it was at the last stop, and its driver, where the configuration names whose lists count.
+pub(super) fn lost_cards(config: &Config, keys: &KeyFolder) -> Result<(Option<FollowLost>, LostView)> {
+    let Some(fleet) = config.fleet.as_ref().filter(|fleet| !fleet.command_keys.is_empty()) else {
+        return Ok((None, watch::channel(Arc::default()).1));
+    };
+    let layout = Layout::new(&config.state);
+    layout.make().context("the state folder cannot be made")?;
+    let incoming = Incoming::open(layout.incoming()).context("there is no folder for what the fleet sends")?;
+    let trusted: Result<Vec<PublicKey>, _> = fleet.command_keys.iter().map(|key| key.parse()).collect();
+    let (follow, view) = FollowLost::new(trusted.context("fleet.command_keys")?, pepper(keys)?, incoming)
+        .context("the list of lost cards cannot be read")?;
+    Ok((Some(follow), view))
+}
+
+fn pepper(keys: &KeyFolder) -> Result<PepperCheck> {
+    Ok(Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?).check())
 }

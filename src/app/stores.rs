@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     domain::{Doors, Epoch, Exam, ExamId, Pepper},
     edge::clock::Clock,
-    flow::{PassedOver, Rosters, Shelf, TapLookup},
+    flow::{PassedOver, Rosters, Shelf, TapLookup, lost::LostView},
     store::{Editions, EventStore, KeyFolder, KeyName, Layout, Secret},
     vision::VerifiedModels,
 };
@@ -37,11 +37,16 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Opens events and the rosters held.
+    /// Opens events and the rosters held. Lookups follow the `lost` cards.
     ///
     /// # Errors
     /// Names the database or key and what is wrong with it.
-    pub fn open(config: &Config, keys: &KeyFolder, models: &VerifiedModels, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn open(
+        config: &Config,
+        keys: &KeyFolder,
+        models: &VerifiedModels,
+        (lost, clock): (LostView, Arc<dyn Clock>),
+    ) -> Result<Self> {
         let layout = Layout::new(&config.state);
         layout.make().context("the state folder cannot be made")?;
         claim(keys);
@@ -80,7 +85,7 @@ impl Stores {
         Ok(Self {
             exam,
             doors: told,
-            lookup: TapLookup { rosters, clock, doors, events: reader, space, console: config.console.is_some() },
+            lookup: TapLookup { rosters, clock, doors, events: reader, space, lost, console: config.console.is_some() },
             writer,
             outbox,
             reading,

@@ -58,13 +58,20 @@ pub struct Collector {
 pub struct Fleet {
     /// Ed25519 public keys, 64 hex digits each: a manifest signed with any of them counts. One to eight, so that a key can be replaced.
     pub roster_keys: Vec<String>,
+    /// Ed25519 public keys, 64 hex digits each: a list of lost cards signed with any of them counts. None to eight; without one, lost
+    /// cards are not followed.
+    #[serde(default)]
+    pub command_keys: Vec<String>,
 }
 
 impl Fleet {
     pub(super) fn check(&self, has_uplink: bool) -> Result<(), ConfigError> {
         within("fleet.roster_keys", self.roster_keys.len(), 1, 8, "one to eight keys")?;
-        if let Some(key) = self.roster_keys.iter().find(|key| !is_key(key)) {
-            return Err(value("fleet.roster_keys", key, "Ed25519 public keys, 64 hex digits each"));
+        within("fleet.command_keys", self.command_keys.len(), 0, 8, "at most eight keys")?;
+        for (field, keys) in [("fleet.roster_keys", &self.roster_keys), ("fleet.command_keys", &self.command_keys)] {
+            if let Some(key) = keys.iter().find(|key| !is_key(key)) {
+                return Err(value(field, key, "Ed25519 public keys, 64 hex digits each"));
+            }
         }
         if !has_uplink {
             return Err(value(
@@ -103,6 +110,10 @@ mod tests {
             (parse(&[&nameless, &uplink]), "exam = \"left out\" is not allowed"),
             (parse(&[base, &uplink, &fleet("")]), "one to eight"),
             (parse(&[base, &uplink, &fleet("\"xyz\"")]), "64 hex"),
+            (
+                parse(&[base, &uplink, &fleet(&format!("\"{key}\"")), "command_keys = [\"xyz\"]\n"]),
+                "fleet.command_keys",
+            ),
             (parse(&[base, &fleet(&format!("\"{key}\""))]), "[uplink]"),
         ] {
             let error = text.expect_err(says).to_string();

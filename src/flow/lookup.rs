@@ -14,10 +14,11 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Happened, Rosters};
+use super::{Happened, Rosters, lost::LostView};
 use crate::{
     domain::{
-        CardPseudonym, Credential, Doors, EmbeddingSpaceId, EventId, Exam, History, Invitation, SignInCode, Template,
+        CardPseudonym, CardStanding, Credential, Doors, EmbeddingSpaceId, EventId, Exam, History, Invitation,
+        SignInCode, Template,
     },
     edge::clock::Clock,
     session::{Enrolled, Lookup, TemplateStock},
@@ -75,6 +76,8 @@ pub struct TapLookup {
     pub events: EventStore,
     /// Which templates can be compared with.
     pub space: EmbeddingSpaceId,
+    /// Cards that open no door.
+    pub lost: LostView,
     /// Whether proctors can sign in at a console. Without one their cards are cards that nobody knows.
     pub console: bool,
 }
@@ -155,7 +158,11 @@ impl TapLookup {
         if served.live().find_proctor(card)?.is_some() {
             return Ok(self.told(Lookup::Shared, history));
         }
-        let student = &found.entry.student.id;
+        let mut entry = found.entry;
+        if self.lost.borrow().contains(card) {
+            entry.standing = CardStanding::Revoked;
+        }
+        let student = &entry.student.id;
         let templates = view.roster().templates_of(student, &self.space)?;
         let stock = match (found.templates, templates.len()) {
             (0, _) => TemplateStock::None,
@@ -163,13 +170,13 @@ impl TapLookup {
             _ => TemplateStock::Usable,
         };
         let whereabouts = self.events.whereabouts(&view.exam().id, student)?;
-        let enrolled = Enrolled { entry: found.entry, templates: stock, whereabouts };
+        let enrolled = Enrolled { entry, templates: stock, whereabouts };
         Ok(LookedUp { templates, ..self.told(Lookup::Enrolled(enrolled), history) })
     }
 
-    /// A new code, if the card is a proctor's and there is a console to use it at.
+    /// A new code, if the card is a proctor's and not lost, and there is a console to use it at.
     fn invitation(&self, served: &Editions, card: &CardPseudonym) -> Result<Option<Invitation>, LookupError> {
-        if !self.console {
+        if !self.console || self.lost.borrow().contains(card) {
             return Ok(None);
         }
         let Some(proctor) = served.live().find_proctor(card)? else { return Ok(None) };

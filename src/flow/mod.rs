@@ -12,6 +12,7 @@ pub mod deliver;
 pub mod fetch;
 mod listen;
 mod lookup;
+pub mod lost;
 mod mirror;
 mod observe;
 mod oversee;

@@ -1,4 +1,4 @@
-//! Rosters from the fleet before they are applied: sealed chunks by digest, and the manifest in force.
+//! What the fleet sends before it is applied: sealed chunks by their digest, the manifest in force, and the list of lost cards.
 //!
 //! Chunks stay as they arrived, sealed to this box: without its `prekey.age` nothing in the folder can be opened. A file that is there is
 //! whole, since it got its name last; the reader checks the digest anyway. It never opens or verifies what it keeps.
@@ -116,12 +116,32 @@ impl Incoming {
         self.write(&self.manifest_path(), bytes)
     }
 
+    /// The list of lost cards in force; `None` when none ever was.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn lost_cards(&self) -> Result<Option<Vec<u8>>, IncomingError> {
+        read(&self.lost_cards_path())
+    }
+
+    /// Puts a list of lost cards in force; the disk is waited for.
+    ///
+    /// # Errors
+    /// When the disk fails; the one before stays.
+    pub fn set_lost_cards(&self, bytes: &[u8]) -> Result<(), IncomingError> {
+        self.write(&self.lost_cards_path(), bytes)
+    }
+
     fn chunk_path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.chunk"))
     }
 
     fn manifest_path(&self) -> PathBuf {
         self.folder.join("desired.cose")
+    }
+
+    fn lost_cards_path(&self) -> PathBuf {
+        self.folder.join("lost-cards.cose")
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), IncomingError> {

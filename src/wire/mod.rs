@@ -19,6 +19,7 @@ pub mod host;
 pub mod jpeg;
 pub mod keys;
 pub mod list;
+pub mod lost;
 pub mod receipt;
 pub mod refusal;
 pub mod reported;

@@ -6,6 +6,9 @@ use crate::domain::DeviceId;
 /// All topics start here; the version is that of everything below.
 const ROOT: &str = "examgate/v1/";
 
+/// Fleet to all boxes, retained: the [`super::lost::LostCards`]. No box's name: boxes write only below their own.
+pub const LOST_CARDS: &str = "examgate/v1/fleet/lost-cards";
+
 /// The topics that belong to one box: `examgate/v1/{device}/…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceTopic {
@@ -97,6 +100,7 @@ mod tests {
             "examgate/v1/+/event",
             "examgate/v1/door-1/event/x",
             "examgate/v1//event",
+            LOST_CARDS,
             "x/examgate/v1/door-1/event",
         ] {
             assert_eq!(DeviceTopic::parse(other), None, "{other:?}");

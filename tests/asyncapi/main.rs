@@ -19,17 +19,18 @@ use examgate::{
         digest::Digest,
         envelope::{EventEnvelope, MAX_ENVELOPE},
         keys::{PublicKey, SigningKey},
+        lost::{LostCards, MAX_LOST_CARDS},
         receipt::{MAX_RECEIPT, Receipt},
         reported::{MAX_REPORTED, RefusalReason, Reported},
         seal::Identity,
         state::{DeviceState, MAX_STATE, Status},
-        topic::{DeviceTopic, chunk_of},
+        topic::{DeviceTopic, LOST_CARDS, chunk_of},
     },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use self::samples::{BOX, COLLECTOR, ROSTER, door, events, written};
+use self::samples::{BOX, COLLECTOR, COMMAND, ROSTER, door, events, written};
 
 mod samples;
 
@@ -116,7 +117,7 @@ fn content(name: &str, message: &Value, bytes: &[u8]) -> Value {
 fn every_topic_of_the_code_is_a_channel_and_nothing_else_is() {
     let digest = Digest::of(b"x");
     let mut topics: BTreeSet<String> = DeviceTopic::ALL.map(|topic| topic.of(&door())).into();
-    topics.insert(chunk_of(&door(), &digest));
+    topics.extend([chunk_of(&door(), &digest), LOST_CARDS.to_owned()]);
     let channels: BTreeSet<String> = object(&document()["channels"])
         .values()
         .map(|channel| text(&channel["address"]).replace("{device}", "door-1").replace("{digest}", &digest.to_string()))
@@ -165,6 +166,7 @@ fn limits_are_those_of_the_code() {
         ("chunk", MAX_CHUNK),
         ("desired", MAX_DESIRED),
         ("event", MAX_ENVELOPE),
+        ("lostCards", MAX_LOST_CARDS),
         ("receipt", MAX_RECEIPT),
         ("reported", MAX_REPORTED),
         ("state", MAX_STATE),
@@ -176,7 +178,7 @@ fn limits_are_those_of_the_code() {
 #[test]
 fn the_keys_of_the_examples_are_told() {
     let keys = &document()["x-example-keys"];
-    for (name, seed) in [("box", BOX), ("collector", COLLECTOR), ("roster", ROSTER)] {
+    for (name, seed) in [("box", BOX), ("collector", COLLECTOR), ("command", COMMAND), ("roster", ROSTER)] {
         assert_eq!(text(&keys[name]), SigningKey::from_seed(&seed).public().to_string(), "{name}");
     }
 }
@@ -211,6 +213,9 @@ fn signed_examples_are_what_the_code_writes_and_reads() {
             "receipt" => drop(Receipt::decode(&bytes, &door(), &key(&COLLECTOR)).expect("a receipt")),
             "desired" => drop(Desired::decode(&bytes, &door(), &[key(&ROSTER)]).expect("a manifest")),
             "reported" => drop(Reported::decode(&bytes, &door(), &key(&BOX)).expect("a report")),
+            "lostCards" => {
+                assert!(LostCards::decode(&bytes, &[key(&COMMAND)]).is_ok_and(|list| list.cards.len() == 1));
+            }
             other => panic!("who reads {other}?"),
         }
         only_this_shape(name, &schema, &example["payload"]);

@@ -5,15 +5,16 @@ use std::time::Duration;
 use examgate::{
     domain::{
         Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, DeviceId,
-        EmbeddingSpaceId, Epoch, Event, EventHash, EventId, EventKind, ExamId, Ground, Liveness, Measured, ProctorId,
-        Reason, RoomId, RosterVersion, Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification,
-        chain_hash,
+        EmbeddingSpaceId, Epoch, Event, EventHash, EventId, EventKind, ExamId, Ground, Liveness, Measured, PepperCheck,
+        ProctorId, Reason, RoomId, RosterVersion, Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict,
+        Verification, chain_hash,
     },
     wire::{
         desired::{Desired, Wanted},
         digest::Digest,
         envelope::EventEnvelope,
         keys::SigningKey,
+        lost::LostCards,
         receipt::Receipt,
         reported::{HeldExam, RefusalReason, Refused, Reported},
         seal::Recipient,
@@ -25,6 +26,7 @@ use uuid::Uuid;
 pub(crate) const BOX: [u8; 32] = [7; 32];
 pub(crate) const COLLECTOR: [u8; 32] = [9; 32];
 pub(crate) const ROSTER: [u8; 32] = [8; 32];
+pub(crate) const COMMAND: [u8; 32] = [6; 32];
 
 pub(crate) fn door() -> DeviceId {
     DeviceId::new("door-1").expect("an identifier")
@@ -123,6 +125,11 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
             let erase = vec![ExamId::new("BIO-UA-12-midterm").expect("valid")];
             let desired = Desired { device: door(), serial: 12, exams: vec![wanted], erase };
             desired.encode(&SigningKey::from_seed(&ROSTER)).expect("short")
+        }
+        "lostCards" => {
+            let cards = [(CardPseudonym::from_bytes([0x5c; 32]), 1_797_000_000)].into();
+            let list = LostCards { serial: 4, pepper: PepperCheck::from_bytes([0x21; 16]), cards };
+            list.encode(&SigningKey::from_seed(&COMMAND)).expect("short")
         }
         "reported" => Reported {
             device: door(),

@@ -1,6 +1,7 @@
 //! `examgate-fleet`: parses the arguments, runs one command, returns an exit code.
 
 mod attendance;
+mod card;
 mod device;
 mod events;
 mod init;
@@ -40,6 +41,9 @@ enum Command {
     /// Manages proctors: who may sign in to the console of a box.
     #[command(subcommand)]
     Proctor(proctor::Command),
+    /// Manages lost cards: shuts them out at every door, and lets them in again.
+    #[command(subcommand)]
+    Card(card::Command),
     Attendance(Box<attendance::Arguments>),
     /// Creates a fleet: the root key, the issuer's certificate, the signing keys and the first trust document.
     Init(init::Arguments),
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Roster(command) => roster::run(command),
         Command::Proctor(command) => proctor::run(&command),
+        Command::Card(command) => card::run(&command),
         Command::Attendance(arguments) => attendance::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Device(command) => device::run(&command),

@@ -1,6 +1,6 @@
 //! The stock: what the fleet wants its boxes to hold, ready to be sent, and what they last reported. Files in a folder.
 //!
-//! `roster push` writes it and the keeper sends out of it; neither needs the other to run. All in it is signed or sealed: who
+//! `roster push` and `card` write it and the keeper sends out of it; neither needs the other to run. All in it is signed or sealed: who
 //! reads the folder learns which box holds which exam, and no more. A file that is there is whole, since it got its name last.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use examgate::{
     domain::DeviceId,
-    wire::{chunk::MAX_CHUNK, desired::MAX_DESIRED, digest::Digest, reported::MAX_REPORTED},
+    wire::{chunk::MAX_CHUNK, desired::MAX_DESIRED, digest::Digest, lost::MAX_LOST_CARDS, reported::MAX_REPORTED},
 };
 
 /// The folder.
@@ -65,6 +65,26 @@ impl Stock {
     /// When the disk fails; the one before stays.
     pub fn set_manifest(&self, device: &DeviceId, bytes: &[u8]) -> Result<()> {
         write(&self.root.join(format!("desired/{device}.cose")), bytes)
+    }
+
+    /// The list of lost cards, signed; `None` when there never was one.
+    ///
+    /// # Errors
+    /// When it cannot be read or is too long.
+    pub fn lost_cards(&self) -> Result<Option<Vec<u8>>> {
+        read(&self.lost_cards_path(), MAX_LOST_CARDS)
+    }
+
+    /// Replaces the list of lost cards.
+    ///
+    /// # Errors
+    /// When the disk fails; the one before stays.
+    pub fn set_lost_cards(&self, bytes: &[u8]) -> Result<()> {
+        write(&self.lost_cards_path(), bytes)
+    }
+
+    fn lost_cards_path(&self) -> PathBuf {
+        self.root.join("lost-cards.cose")
     }
 
     /// What a box last reported, signed; `None` when it never did.
@@ -163,6 +183,9 @@ mod tests {
             (stock.devices().unwrap(), stock.manifest(&door).unwrap(), stock.report(&door).unwrap()),
             (vec![], None, None)
         );
+        assert_eq!(stock.lost_cards().unwrap(), None);
+        stock.set_lost_cards(b"list").unwrap();
+        assert_eq!(stock.lost_cards().unwrap(), Some(b"list".to_vec()));
         stock.set_manifest(&door, b"manifest").unwrap();
         stock.set_report(&door, b"report").unwrap();
         let chunks = [b"one", b"two"].map(|bytes| (Digest::of(bytes), bytes.to_vec()));

@@ -1,10 +1,14 @@
 //! Taps looked up in real stores, while the roster changes.
 
-use std::sync::{
-    Mutex,
-    mpsc::{Receiver, SyncSender, sync_channel},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
 };
 
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
@@ -42,6 +46,7 @@ struct Office {
     roster: RosterStore,
     doors: watch::Receiver<Doors>,
     queries: SyncSender<LookupRequest>,
+    lost: watch::Sender<Arc<BTreeSet<CardPseudonym>>>,
     happened: Receiver<Happened>,
 }
 
@@ -105,6 +110,7 @@ impl Office {
         let mut rosters = Rosters::new(shelf.clone(), None);
         assert!(rosters.refresh(clock.wall(), clock.trust()));
         let (doors, told) = watch::channel(Doors::NothingHeld);
+        let (lost, view) = watch::channel(Arc::default());
         let lookup = TapLookup {
             rosters,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -112,12 +118,13 @@ impl Office {
             events: EventStore::open(&folder.path().join("e.db"), &key, &door, Epoch(Uuid::from_u128(1)), limits)
                 .unwrap(),
             space: EmbeddingSpaceId::new("in use"),
+            lost: view,
             console: true,
         };
         let (queries, asked) = sync_channel(1);
         let (tell, happened) = sync_channel(4);
         std::thread::spawn(move || lookup.run(&asked, &tell, || ()));
-        Self { _folder: folder, shelf, clock, roster, doors: told, queries, happened }
+        Self { _folder: folder, shelf, clock, roster, doors: told, queries, lost, happened }
     }
 
     fn look_up(&self, n: u8) -> LookedUp {
@@ -148,6 +155,26 @@ fn a_tap_is_answered_out_of_the_newest_whole_edition() {
     office.roster.sealed().connection().execute_batch("UPDATE exam SET version = 3, closes = 'soon'").unwrap();
     let found = office.look_up(2);
     assert!(matches!(found.lookup, Lookup::Enrolled(_)) && served(found.exam.as_ref()) == Some(("A", 2)), "{found:?}");
+}
+
+#[test]
+fn a_lost_card_is_revoked_at_once_and_lets_no_proctor_in() {
+    let mut office = Office::new();
+    let proctor = Proctor { id: ProctorId::new("p").unwrap(), name: "P".into(), card: card(9) };
+    office.roster.set_proctor(&proctor, &Pin::new("482913").unwrap().hash().unwrap()).unwrap();
+    let standing = |found: LookedUp| match found.lookup {
+        Lookup::Enrolled(enrolled) => enrolled.entry.standing,
+        other @ (Lookup::Unknown | Lookup::Elsewhere | Lookup::Shared | Lookup::Proctor(_) | Lookup::Unavailable) => {
+            panic!("{other:?}")
+        }
+    };
+    assert_eq!(standing(office.look_up(1)), CardStanding::Active);
+    assert!(matches!(office.look_up(9).lookup, Lookup::Proctor(_)));
+    office.lost.send_replace(Arc::new([card(1), card(9)].into()));
+    assert_eq!(standing(office.look_up(1)), CardStanding::Revoked);
+    assert!(matches!(office.look_up(9).lookup, Lookup::Unknown));
+    office.lost.send_replace(Arc::default());
+    assert_eq!(standing(office.look_up(1)), CardStanding::Active);
 }
 
 #[test]

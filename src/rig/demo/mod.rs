@@ -33,6 +33,9 @@ const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 /// From one student to the next: nobody is faster, and pcscd looks for cards every 400 ms.
 const NEXT_STUDENT: Duration = Duration::from_millis(700);
 
+/// How long the box may take to know of a lost card, on a busy machine.
+const KNOWN_WITHIN: Duration = Duration::from_secs(20);
+
 /// How long the collector may take to have everything, once the last decision is made.
 const COLLECTED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -80,7 +83,14 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
     writeln!(out, "     {:<48} {:<28} {:>9} {:>12}", "who taps", "the box", "from tap", "from a face")?;
     let mut as_expected = true;
     let mut decided = Vec::new();
-    for Step { what, clock, card, scene, expected } in script::morning(|name| stage.picture(name)) {
+    for Step { what, clock, lost, card, scene, expected } in script::morning(|name| stage.picture(name)) {
+        if let Some(lost) = lost {
+            // The list travels over the broker: without one there is nothing to show.
+            if !reality.broker {
+                continue;
+            }
+            report_lost(&stage, lost)?;
+        }
         if let Some(clock) = clock {
             stage.set_clock(clock)?;
         }
@@ -112,6 +122,19 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
         if as_expected { "Every decision was the expected one." } else { "NOT every decision was the expected one." }
     )?;
     Ok(as_expected && status.success())
+}
+
+/// Has the manager report a card lost, and waits until the box knows.
+fn report_lost(stage: &Stage, card: &str) -> Result<()> {
+    stage.mark_card(card, true)?;
+    let look_every = Duration::from_millis(50);
+    for _ in 0..KNOWN_WITHIN.as_millis() / look_every.as_millis() {
+        if stage.lost_cards_of_the_box().is_some() {
+            return Ok(());
+        }
+        pause(look_every);
+    }
+    bail!("the box does not know of a lost card after {KNOWN_WITHIN:?}; it said:\n{}", stage.door_log())
 }
 
 /// Lets time pass, as people do.

@@ -71,6 +71,8 @@ pub(super) struct Step {
     pub(super) what: &'static str,
     /// The wall clock, where it changes.
     pub(super) clock: Option<&'static str>,
+    /// A card that is reported lost just before.
+    pub(super) lost: Option<&'static str>,
     /// What lies on the reader.
     pub(super) card: Behaviour,
     /// Who stands before the camera.
@@ -89,7 +91,7 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
     let man = || clip("single_face", 0, 56);
     let woman_looking = || clip("WolfgangLanger_Pexels", 72, 150);
     let uid = |text: &str| Behaviour::Uid(hex::decode(text).expect("a constant identifier is hexadecimal"));
-    let step = |what, card, scene, expected| Step { what, clock: None, card, scene, expected };
+    let step = |what, card, scene, expected| Step { what, clock: None, lost: None, card, scene, expected };
     let mut steps = vec![
         step("before the doors open", uid(WOMAN), woman_looking(), ("deny", Some("too_early"))),
         step(
@@ -118,9 +120,12 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
             ("refer", Some("spoof_suspected")),
         ),
         step("a card pulled too early", Behaviour::Pulled, woman_looking(), ("refer", Some("card_unreadable"))),
+        step("a card reported lost a moment ago", uid(HELD_UP), man(), ("deny", Some("card_revoked"))),
         step("asked to turn the head, but does not", uid(MAN), man(), ("refer", Some("spoof_suspected"))),
     ];
     steps[0].clock = Some(EARLY);
     steps[1].clock = Some(OPEN);
+    let reported = steps.len() - 2;
+    steps[reported].lost = Some(HELD_UP);
     steps
 }

@@ -33,15 +33,19 @@ impl Stage {
             fs::DirBuilder::new().mode(0o700).create(self.at(name)).context("cannot make a folder")?;
         }
         fs::copy(self.at("keys/pepper.key"), self.at("desk/keys/pepper.key")).context("the pepper cannot be copied")?;
-        Key::generate()?.write_new(&self.at("roster.key"))?;
+        for name in ["roster.key", "command.key"] {
+            Key::generate()?.write_new(&self.at(name))?;
+        }
         let keeper = self.authority.client("keeper", Validity::Good);
         secret(&self.at("keeper.pem"), &keeper.certificate)?;
         secret(&self.at("keeper.key"), &keeper.key)?;
-        let public = signing_key(&self.at("roster.key"))?.public();
-        self.configure(&format!("[fleet]\nroster_keys = [\"{public}\"]\n"))?;
+        let [roster, command_key] = ["roster.key", "command.key"].map(|name| signing_key(&self.at(name)));
+        let (roster, command_key) = (roster?.public(), command_key?.public());
+        self.configure(&format!("[fleet]\nroster_keys = [\"{roster}\"]\ncommand_keys = [\"{command_key}\"]\n"))?;
         let mut command = Command::new(&self.programs.fleetd);
         command.arg("keep").arg("--broker").arg(format!("localhost:{port}"));
-        command.arg("--roster-public-key").arg(public.to_string());
+        command.arg("--roster-public-key").arg(roster.to_string());
+        command.arg("--command-public-key").arg(command_key.to_string());
         for (option, file) in [
             ("--ca", "ca.pem"),
             ("--cert", "keeper.pem"),
@@ -82,11 +86,39 @@ impl Stage {
         ] {
             command.arg(option).arg(self.at(file));
         }
+        self.run("the roster was not pushed", &mut command)
+    }
+
+    /// Reports a card lost, or found again. What the command says.
+    ///
+    /// # Errors
+    /// What the command says.
+    pub fn mark_card(&self, card: &str, is_lost: bool) -> Result<String> {
+        let mut command = Command::new(&self.programs.fleet);
+        command.args(["card", if is_lost { "lost" } else { "found" }, "--card", card]);
+        for (option, file) in [("--stock", "stock"), ("--command-key", "command.key"), ("--keys", "desk/keys")] {
+            command.arg(option).arg(self.at(file));
+        }
+        self.run("the card was not marked", &mut command)
+    }
+
+    /// The list of lost cards that the box keeps, as it came; `None` when none ever did.
+    #[must_use]
+    pub fn lost_cards_of_the_box(&self) -> Option<Vec<u8>> {
+        fs::read(self.at("state/incoming/lost-cards.cose")).ok()
+    }
+
+    /// Ends the keeper.
+    pub fn close_desk(&mut self) {
+        self.keeper = None;
+    }
+
+    fn run(&self, failed: &str, command: &mut Command) -> Result<String> {
         let output = command.output().context("examgate-fleet cannot be started")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let keeper = fs::read_to_string(self.at("keeper.log")).unwrap_or_default();
-            bail!("the roster was not pushed: {said}\nThe box said:\n{}\nThe keeper said:\n{keeper}", self.door_log());
+            bail!("{failed}: {said}\nThe box said:\n{}\nThe keeper said:\n{keeper}", self.door_log());
         }
         Ok(said)
     }

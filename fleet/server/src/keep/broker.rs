@@ -13,8 +13,9 @@ use examgate::{
         desired::Desired,
         digest::Digest,
         keys::PublicKey,
+        lost::LostCards,
         reported::Reported,
-        topic::{self, DeviceTopic},
+        topic::{self, DeviceTopic, LOST_CARDS},
     },
 };
 use examgate_fleet_core::{devices::Devices, stock::Stock};
@@ -38,12 +39,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a manifest may take to reach a box before it is asserted again.
 const ASSERT_AFTER: Duration = Duration::from_secs(15);
 
+/// What is published only if one of them signed it.
+pub(super) struct Keys {
+    /// Manifests.
+    pub(super) roster: Vec<PublicKey>,
+    /// The list of lost cards.
+    pub(super) command: Vec<PublicKey>,
+}
+
 /// Where to connect, and what to keep.
 pub(super) struct Keeper {
     line: Line,
     enrolled: Arc<Devices>,
     stock: Stock,
-    keys: Vec<PublicKey>,
+    keys: Keys,
 }
 
 /// What was published of one box's manifest on this connection.
@@ -57,13 +66,14 @@ struct Published {
 struct UnderWay {
     sending: Sending,
     published: HashMap<DeviceId, Published>,
+    lost_cards: Option<Digest>,
     most: usize,
     subscribed: bool,
 }
 
 impl Keeper {
     /// Sends what `stock` holds to boxes that are `enrolled`, if one of `keys` signed it.
-    pub(super) const fn new(line: Line, enrolled: Arc<Devices>, stock: Stock, keys: Vec<PublicKey>) -> Self {
+    pub(super) const fn new(line: Line, enrolled: Arc<Devices>, stock: Stock, keys: Keys) -> Self {
         Self { line, enrolled, stock, keys }
     }
 
@@ -88,6 +98,7 @@ impl Keeper {
         let mut way = UnderWay {
             sending: Sending::default(),
             published: HashMap::new(),
+            lost_cards: None,
             most: welcome.receive_maximum.min(UNDER_WAY).into(),
             subscribed: false,
         };
@@ -181,8 +192,13 @@ impl Keeper {
         }
     }
 
-    /// Finds manifests that are not published as they are.
+    /// Finds what is not published as it is: lost cards, manifests.
     fn look(&self, way: &mut UnderWay) -> Result<()> {
+        let list = self.stock.lost_cards()?.map(|bytes| Digest::of(&bytes));
+        if list.is_some() && way.lost_cards != list {
+            way.lost_cards = list;
+            way.sending.lost_cards();
+        }
         for device in self.stock.devices()? {
             let Some((bytes, serial)) = self.manifest(&device)? else { continue };
             let content = Digest::of(&bytes);
@@ -194,11 +210,23 @@ impl Keeper {
         Ok(())
     }
 
+    /// The list of lost cards, retained. `None`: it must not be published.
+    fn lost_cards(&self) -> Result<Option<Publish>> {
+        let Some(bytes) = self.stock.lost_cards()? else { return Ok(None) };
+        if let Err(error) = LostCards::decode(&bytes, &self.keys.command) {
+            tracing::error!(%error, "the list of lost cards is not published: start the keeper with the right --command-public-key");
+            return Ok(None);
+        }
+        let mut publish = Publish::new(LOST_CARDS, QoS::AtLeastOnce, bytes, None);
+        publish.retain = true;
+        Ok(Some(publish))
+    }
+
     /// What is to be retained for a box, and its serial: its manifest, or nothing once all in it has expired. `None`: it must not be
     /// published.
     fn manifest(&self, device: &DeviceId) -> Result<Option<(Vec<u8>, u64)>> {
         let Some(bytes) = self.stock.manifest(device)? else { return Ok(None) };
-        let desired = match Desired::decode(&bytes, device, &self.keys) {
+        let desired = match Desired::decode(&bytes, device, &self.keys.roster) {
             Ok(desired) => desired,
             Err(error) => {
                 tracing::error!(%device, %error, "a manifest of the stock is not published");
@@ -218,6 +246,7 @@ impl Keeper {
             && let Some((packet, item)) = way.sending.next(way.most)
         {
             let publish = match &item {
+                Item::LostCards => self.lost_cards(),
                 Item::Manifest(device) => self.manifest(device).map(|found| {
                     found.map(|(bytes, _)| {
                         let mut publish = Publish::new(DeviceTopic::Desired.of(device), QoS::AtLeastOnce, bytes, None);
@@ -237,7 +266,9 @@ impl Keeper {
                     connection.queue(&Packet::Publish(publish))?;
                 }
                 Ok(None) => {
-                    tracing::warn!(?item, "a box wants what the stock does not hold: push the exam again");
+                    if matches!(item, Item::Chunk(..)) {
+                        tracing::warn!(?item, "a box wants what the stock does not hold: push the exam again");
+                    }
                     way.sending.spared(packet);
                 }
                 Err(error) => {

@@ -1,5 +1,5 @@
 //! The keeper of what boxes should hold: it publishes the manifests of the stock, retained, sends the chunks that boxes ask
-//! for, and notes what they report.
+//! for, and notes what they report. It publishes the list of lost cards, too.
 //!
 //! It holds no key that signs or opens a roster. An attacker who takes it over can withhold rosters, but neither read nor forge one.
 
@@ -13,7 +13,7 @@ use clap::Args;
 use examgate::wire::keys::PublicKey;
 use examgate_fleet_core::{devices::Devices, stock::Stock};
 
-use self::broker::Keeper;
+use self::broker::{Keeper, Keys};
 use crate::line::BrokerArguments;
 
 /// What the keeper needs.
@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Public half of the roster key (64 hexadecimal digits). May be repeated. Manifests signed with another key are not published.
     #[arg(long, value_name = "HEX", required = true)]
     roster_public_key: Vec<PublicKey>,
+    /// Public half of the command key (64 hexadecimal digits). May be repeated. A list of lost cards signed with another key is not published.
+    #[arg(long, value_name = "HEX")]
+    command_public_key: Vec<PublicKey>,
     /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
@@ -42,7 +45,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = Arc::new(Devices::read(&arguments.devices)?);
     let stock = Stock::open(&arguments.stock)?;
-    let keeper = Keeper::new(arguments.broker.line("keeper")?, devices, stock, arguments.roster_public_key.clone());
+    let keys = Keys { roster: arguments.roster_public_key.clone(), command: arguments.command_public_key.clone() };
+    let keeper = Keeper::new(arguments.broker.line("keeper")?, devices, stock, keys);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())

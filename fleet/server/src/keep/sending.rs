@@ -1,14 +1,19 @@
-//! What to send next on one connection, sans I/O: manifests first, then chunks, one box after the other.
+//! What to send next on one connection, sans I/O: lost cards first, then manifests, then chunks, one box after the other.
 //!
 //! What a box asks for takes the place of what it asked for before: it knows best what it lacks. It never holds a chunk.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    mem,
+};
 
 use examgate::{domain::DeviceId, wire::digest::Digest};
 
 /// Something to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
+    /// The list of lost cards as it is in the stock.
+    LostCards,
     /// The manifest of a box as it is in the stock, or nothing where it has expired.
     Manifest(DeviceId),
     /// A chunk for a box.
@@ -18,6 +23,7 @@ pub(super) enum Item {
 /// The state of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
+    lost_cards: bool,
     manifests: VecDeque<DeviceId>,
     /// The boxes that wait for chunks, in turn; each is there once.
     turns: VecDeque<DeviceId>,
@@ -28,6 +34,11 @@ pub(super) struct Sending {
 }
 
 impl Sending {
+    /// The list of lost cards is to be published, before all else.
+    pub(super) const fn lost_cards(&mut self) {
+        self.lost_cards = true;
+    }
+
     /// The manifest of `device` is to be published.
     pub(super) fn manifest(&mut self, device: &DeviceId) {
         if !self.manifests.contains(device) {
@@ -49,9 +60,12 @@ impl Sending {
         if self.under_way.len() >= most {
             return None;
         }
-        let item = match self.manifests.pop_front() {
-            Some(device) => Item::Manifest(device),
-            None => self.next_chunk()?,
+        let item = if mem::take(&mut self.lost_cards) {
+            Item::LostCards
+        } else if let Some(device) = self.manifests.pop_front() {
+            Item::Manifest(device)
+        } else {
+            self.next_chunk()?
         };
         loop {
             self.last = if self.last >= u16::MAX - 1 { 1 } else { self.last + 1 };
@@ -96,7 +110,7 @@ impl Sending {
 fn chunk_for(item: &Item, device: &DeviceId) -> Option<Digest> {
     match item {
         Item::Chunk(whose, digest) if whose == device => Some(*digest),
-        Item::Chunk(..) | Item::Manifest(_) => None,
+        Item::Chunk(..) | Item::Manifest(_) | Item::LostCards => None,
     }
 }
 
@@ -119,12 +133,16 @@ mod tests {
         sending.asked(&door(2), &[digest(4)]);
         sending.manifest(&door(3));
         sending.manifest(&door(3));
+        sending.lost_cards();
         let mut order = Vec::new();
         while let Some((_, item)) = sending.next(100) {
             order.push(item);
         }
         let chunk = |d, n| Item::Chunk(door(d), digest(n));
-        assert_eq!(order, [Item::Manifest(door(3)), chunk(1, 1), chunk(2, 4), chunk(1, 2), chunk(1, 3)]);
+        assert_eq!(
+            order,
+            [Item::LostCards, Item::Manifest(door(3)), chunk(1, 1), chunk(2, 4), chunk(1, 2), chunk(1, 3)]
+        );
     }
 
     #[test]

@@ -1,0 +1,206 @@
+//! Follows the fleet's list of lost cards: keeps the newest one on disk, and tells it to whoever looks up cards.
+//!
+//! A list counts when the fleet's command key signed it and its serial is higher than that of the list in force. Anything else is
+//! refused with an alarm, and the list in force stays.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    domain::{CardPseudonym, PepperCheck, WithSources},
+    edge::mqtt::Arrived,
+    store::{Incoming, IncomingError},
+    wire::{
+        keys::PublicKey,
+        lost::{LostCards, LostCardsError},
+    },
+};
+
+/// The lost cards, as whoever looks up cards follows them.
+pub type LostView = watch::Receiver<Arc<BTreeSet<CardPseudonym>>>;
+
+/// Most lists that wait for the disk.
+pub const WAITING: usize = 4;
+
+/// Why a list was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It is none.
+    #[error(transparent)]
+    List(#[from] LostCardsError),
+    /// Older than the one in force, or another one of the same serial.
+    #[error(
+        "list {found} came in the place of list {in_force}: see who may write to the broker; if the fleet's stock was set back, mark \
+         a card again until the number is higher"
+    )]
+    NotNewer {
+        /// The serial of what came.
+        found: u64,
+        /// The serial in force.
+        in_force: u64,
+    },
+    /// Its pseudonyms are of another pepper, so that it names no card of this box's rosters.
+    #[error("it was made with another pepper than this box has: give the box the fleet's pepper.key")]
+    OtherPepper,
+}
+
+/// The driver of one box's list. Its own task.
+pub struct FollowLost {
+    keys: Vec<PublicKey>,
+    pepper: PepperCheck,
+    incoming: Arc<Incoming>,
+    in_force: Option<LostCards>,
+    told: watch::Sender<Arc<BTreeSet<CardPseudonym>>>,
+}
+
+impl FollowLost {
+    /// Reads the list on disk. Lists signed by any of `keys` count, if they were made with the pepper of `pepper`.
+    ///
+    /// # Errors
+    /// When the disk cannot be read. A list there that cannot be used is an alarm, and no error: the next one that comes replaces it.
+    pub fn new(
+        keys: Vec<PublicKey>,
+        pepper: PepperCheck,
+        incoming: Incoming,
+    ) -> Result<(Self, LostView), IncomingError> {
+        let (told, view) = watch::channel(Arc::default());
+        let kept = incoming.lost_cards()?;
+        let mut follow = Self { keys, pepper, incoming: Arc::new(incoming), in_force: None, told };
+        match kept.map(|bytes| follow.judge(&bytes)) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(list))) => follow.put_in_force(list),
+            Some(Err(refused)) => {
+                tracing::error!(%refused, "alarm: the list of lost cards on disk cannot be used; lost cards open this door until the fleet's list comes");
+            }
+        }
+        Ok((follow, view))
+    }
+
+    /// Follows until nothing can come any more.
+    pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrived>) {
+        while let Some(arrived) = arrivals.recv().await {
+            self.arrived(&arrived.payload).await;
+        }
+    }
+
+    async fn arrived(&mut self, bytes: &[u8]) {
+        // What clears a retained message: whoever may write it could as well withhold the list.
+        if bytes.is_empty() {
+            return;
+        }
+        let list = match self.judge(bytes) {
+            Ok(None) => return,
+            Ok(Some(list)) => list,
+            Err(refused) => {
+                tracing::error!(%refused, "alarm: a list of lost cards was refused; the one before stays in force");
+                return;
+            }
+        };
+        // It counts at once; a disk that fails makes the box forget it at its next start, and the broker says it again.
+        let (serial, cards) = (list.serial, list.cards.len());
+        self.put_in_force(list);
+        tracing::info!(serial, cards, "a list of lost cards is in force");
+        let (incoming, bytes) = (Arc::clone(&self.incoming), bytes.to_vec());
+        let kept = tokio::task::spawn_blocking(move || incoming.set_lost_cards(&bytes)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = %WithSources(&error), "the list of lost cards cannot be kept"),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// The list in `bytes`, if it is to replace the one in force; `None` where it is that one.
+    fn judge(&self, bytes: &[u8]) -> Result<Option<LostCards>, Refused> {
+        let list = LostCards::decode(bytes, &self.keys)?;
+        if list.pepper != self.pepper {
+            return Err(Refused::OtherPepper);
+        }
+        match &self.in_force {
+            Some(before) if *before == list => Ok(None),
+            Some(before) if before.serial >= list.serial => {
+                Err(Refused::NotNewer { found: list.serial, in_force: before.serial })
+            }
+            Some(_) | None => Ok(Some(list)),
+        }
+    }
+
+    fn put_in_force(&mut self, list: LostCards) {
+        self.told.send_replace(Arc::new(list.cards.keys().copied().collect()));
+        self.in_force = Some(list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::keys::SigningKey;
+
+    const PEPPER: PepperCheck = PepperCheck::from_bytes([5; 16]);
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed(&[7; 32])
+    }
+
+    fn card(n: u8) -> CardPseudonym {
+        CardPseudonym::from_bytes([n; 32])
+    }
+
+    fn list(serial: u64, cards: &[u8]) -> LostCards {
+        LostCards { serial, pepper: PEPPER, cards: cards.iter().map(|&n| (card(n), 0)).collect() }
+    }
+
+    fn follow(folder: &tempfile::TempDir) -> (FollowLost, LostView) {
+        let incoming = Incoming::open(folder.path().into()).unwrap();
+        FollowLost::new(vec![key().public()], PEPPER, incoming).unwrap()
+    }
+
+    fn lost(view: &LostView) -> Vec<u8> {
+        view.borrow().iter().map(|card| card.as_bytes()[0]).collect()
+    }
+
+    #[tokio::test]
+    async fn only_a_newer_list_of_the_fleet_counts_and_it_outlives_the_box() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut following, view) = follow(&folder);
+        assert!(lost(&view).is_empty());
+        let signed = |list: &LostCards| list.encode(&key()).unwrap();
+        following.arrived(&signed(&list(2, &[1, 2]))).await;
+        assert_eq!(lost(&view), [1, 2]);
+        let other_pepper = LostCards { pepper: PepperCheck::from_bytes([6; 16]), ..list(9, &[]) };
+        for (what, bytes) in [
+            ("older", signed(&list(1, &[]))),
+            ("another of the same serial", signed(&list(2, &[1]))),
+            ("forged", list(9, &[]).encode(&SigningKey::from_seed(&[8; 32])).unwrap()),
+            ("of another pepper", signed(&other_pepper)),
+            ("cleared", vec![]),
+            ("nonsense", vec![1, 2, 3]),
+        ] {
+            following.arrived(&bytes).await;
+            assert_eq!(lost(&view), [1, 2], "{what}");
+        }
+        drop(following);
+        let (mut following, view) = follow(&folder);
+        assert_eq!(lost(&view), [1, 2], "after a start");
+        following.arrived(&signed(&list(1, &[]))).await;
+        assert_eq!(lost(&view), [1, 2], "an older one after a start");
+        following.arrived(&signed(&list(3, &[2]))).await;
+        assert_eq!(lost(&view), [2], "a found card opens doors again");
+    }
+
+    #[tokio::test]
+    async fn a_list_that_the_disk_damaged_gives_way_to_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut following, _) = follow(&folder);
+        following.arrived(&list(2, &[1]).encode(&key()).unwrap()).await;
+        drop(following);
+        let path = folder.path().join("lost-cards.cose");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let (mut following, view) = follow(&folder);
+        assert!(lost(&view).is_empty());
+        following.arrived(&list(2, &[1]).encode(&key()).unwrap()).await;
+        assert_eq!(lost(&view), [1]);
+    }
+}
