@@ -91,7 +91,7 @@ fn image(state: &Path, keys: &Path) -> Vec<u8> {
     files(&[state, keys]).iter().filter_map(|path| fs::read(path).ok()).flatten().collect()
 }
 
-/// What whoever has the key can read of a page, in whatever state SQLite left it.
+/// What a holder of the key can read of a page, in whatever state SQLite left it.
 fn page(key: &Key, page: &[u8], is_first: bool) -> Option<Vec<u8>> {
     let from = if is_first { 16 } else { 0 };
     let (content, reserved) = page.split_at(PAGE - RESERVED);

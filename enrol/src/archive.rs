@@ -67,7 +67,7 @@ pub struct Entry {
     place: usize,
 }
 
-/// An open archive. Files are unpacked one at a time, whoever asks.
+/// An open archive. Files are unpacked one at a time.
 pub struct Archive {
     zip: Mutex<ZipArchive<BufReader<File>>>,
     entries: Vec<Entry>,

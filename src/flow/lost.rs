@@ -1,4 +1,4 @@
-//! Follows the fleet's list of lost cards: keeps the newest one on disk, and tells it to whoever looks up cards.
+//! Follows the fleet's list of lost cards: keeps the newest one on disk and passes it to the lookup of cards.
 //!
 //! A list counts when the fleet's command key signed it and its serial is higher than that of the list in force. Anything else is
 //! refused with an alarm, and the list in force stays.
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// The lost cards, as whoever looks up cards follows them.
+/// The lost cards, as the lookup of cards follows them.
 pub type LostView = watch::Receiver<Arc<BTreeSet<CardPseudonym>>>;
 
 /// Most lists that wait for the disk.
@@ -85,7 +85,7 @@ impl FollowLost {
     }
 
     async fn arrived(&mut self, bytes: &[u8]) {
-        // What clears a retained message: whoever may write it could as well withhold the list.
+        // An empty payload clears the retained message at the broker. The list in force stays.
         if bytes.is_empty() {
             return;
         }

@@ -1,6 +1,6 @@
 //! The rosters that lie on this box, as they come and go, and the one that is served.
 //!
-//! Which one that is says [`Serving::choose`]. A roster whose key is gone is let go at once, whoever erased it. One that cannot be
+//! [`Serving::choose`] says which one that is. A roster whose key was erased is closed at once. One that cannot be
 //! used is passed over, and told of once.
 
 use std::{

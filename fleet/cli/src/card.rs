@@ -156,7 +156,7 @@ fn mark(marking: &Marking, is_lost: bool) -> Result<()> {
     }
     let mut marked = Vec::new();
     for (at, card) in marking.card.iter().enumerate() {
-        // The number itself is not repeated: it may be a secret of whoever reads the log.
+        // The card's number is not printed: messages end up in logs.
         let refused = |why| Refusal::Usage(format!("--card, number {}: {why}", at + 1));
         marked.push(pseudonym(&pepper, marking.card_form, card).map_err(refused)?);
     }

@@ -42,7 +42,7 @@ impl KeyFolder {
         Ok(number)
     }
 
-    /// Erases all prekeys with a lower number for ever, as [`KeyFolder::erase`] does. Gives how many.
+    /// Erases all prekeys with a lower number, as [`KeyFolder::erase`] does. Returns how many.
     ///
     /// # Errors
     /// [`KeyError::Erase`].

@@ -65,7 +65,7 @@ impl Package {
     }
 }
 
-/// Where in an archive the manifest is. The specification wants the tables at its root; whoever packs a folder puts them one deeper.
+/// Where in an archive the manifest is. The specification wants the tables at its root; an archive of a folder has them one level deeper.
 fn base(archive: &Archive) -> Result<String> {
     let name = "manifest.csv";
     let is_fork = |path: &str| path.starts_with("__MACOSX/") || path.contains("/__MACOSX/");
