@@ -3,8 +3,8 @@
 //! A receipt always names the link up to which it confirms: to an event that the ledger rejects, too, so that a box whose
 //! history is another one sees that.
 //!
-//! What cannot be believed is logged once for each box and cause, counted, acknowledged to the broker (or it would come
-//! for ever) and never receipted. It ends when the ledger fails: nothing of what it held then is acknowledged or receipted,
+//! What cannot be verified is logged once for each box and cause, counted, acknowledged to the broker (otherwise the broker
+//! sends it again and again) and never receipted. It ends when the ledger fails: nothing of what it held then is acknowledged or receipted,
 //! and all of it comes again.
 
 use std::{collections::HashMap, mem, sync::Arc, time::Duration};
