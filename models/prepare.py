@@ -28,8 +28,10 @@ TINY = 1e-20
 # ONNX Runtime's CPU kernels work on channels in blocks of 16 (AVX-512) or 8 (AVX2); a net with odd counts falls back to
 # slower ones, so what is cut or padded ends on a multiple of this.
 BLOCK = 16
-# Greatest difference allowed between published and prepared outputs (embeddings are compared at length 1).
-TOLERANCE = 1e-5
+# Greatest difference allowed between published and prepared outputs (embeddings are compared at length 1). Both runs are
+# float32, and ONNX Runtime sums in another order on each kind of processor: the logits of minifasnet, up to 6 in size, differ
+# by 5e-5 on one with AVX2 only and by less where there is AVX-512. A step that leaves a term out shows in the first decimal.
+TOLERANCE = 2e-4
 COSINE = 0.999999
 
 
