@@ -48,7 +48,8 @@ test: models pictures axe ## Everything a change must pass
 	@echo "test: building and running (the first time takes several minutes)"
 	$(CARGO) test --workspace --features sim
 
-test-long: test ## The same, then fifty kills of a running box instead of five, and the kiosk under its compositor
+test-long: test ## The same, then fifty kills of a running box instead of five, ten thousand histories of the lease, the kiosk under its compositor
+	PROPTEST_CASES=10000 $(CARGO) test --workspace --features sim --lib -- lease::simulation
 	EXAMGATE_KILLS=50 $(CARGO) test --workspace --features sim --test kill -- --nocapture
 	$(CARGO) test --workspace --features sim --test browser -- --nocapture --ignored kiosk
 

@@ -5,12 +5,15 @@
 //! raised; receipts go on along the chain that was there first. An event that the database cannot take is put aside and harms no other; only a
 //! fault of the database itself is an error. What comes here has been verified.
 //!
-//! The rules are in `commit`. A database (SQLCipher, PostgreSQL) is behind the trait `Database` and only looks up and
+//! It is written by the one collector that holds its lease: a commit under an older token is refused as a whole.
+//!
+//! The rules are in `commit` and `fence`. A database (SQLCipher, PostgreSQL) is behind the trait `Database` and only looks up and
 //! writes; `contract` runs one suite of tests against each.
 
 mod commit;
 mod database;
 mod fault;
+mod fence;
 mod location;
 mod postgres;
 mod seal;
@@ -30,7 +33,10 @@ pub use self::{
     fault::LedgerFault,
     location::{Location, NotALocation, URL_VARIABLE},
 };
-use super::incidents::{Held, Raised};
+use super::{
+    incidents::{Held, Raised},
+    lease::{Claim, Holder, Token},
+};
 
 /// What one commit came to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -89,20 +95,37 @@ impl Ledger {
         }))
     }
 
+    /// Claims the lease for `who`, or renews it, for `lasts` from now on by the database's clock. Nothing is written when it is another's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn claim(&mut self, who: &Holder, lasts: Duration) -> Result<Claim, LedgerFault> {
+        fence::claim(&mut *self.0, who, lasts)
+    }
+
+    /// Gives the lease back, if it is still in force under `token`: the next claim is granted at once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn release(&mut self, token: Token) -> Result<(), LedgerFault> {
+        fence::release(&mut *self.0, token)
+    }
+
     /// Commits `events` together: all is on the disk when this returns, or nothing.
     ///
     /// # Errors
-    /// When the database fails. Whether the events are in it is then unknown: none may be receipted.
-    pub fn commit(&mut self, events: &[EventEnvelope]) -> Result<Committed, LedgerFault> {
-        commit::commit(&mut *self.0, events)
+    /// [`LedgerFault::Fenced`] when another has had the lease since `token` was given: nothing was committed. Otherwise when the
+    /// database fails; whether the events are in it is then unknown. In both cases none may be receipted.
+    pub fn commit(&mut self, token: Token, events: &[EventEnvelope]) -> Result<Committed, LedgerFault> {
+        commit::commit(&mut *self.0, token, events)
     }
 
     /// Raises an incident for each gap that has stayed for `patience`, and gives those that are new.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn gaps(&mut self, patience: Duration) -> Result<Vec<Raised>, LedgerFault> {
-        commit::gaps(&mut *self.0, patience)
+    /// As [`Self::commit`].
+    pub fn gaps(&mut self, token: Token, patience: Duration) -> Result<Vec<Raised>, LedgerFault> {
+        commit::gaps(&mut *self.0, token, patience)
     }
 
     /// Calls `see` with every event, each once, by its first confirmed place if it has one: box by box, epoch by epoch, in

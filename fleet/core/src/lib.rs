@@ -8,6 +8,7 @@ pub mod folder;
 pub mod founding;
 pub mod incidents;
 pub mod issuer;
+pub mod lease;
 pub mod ledger;
 pub mod registry;
 pub mod root;

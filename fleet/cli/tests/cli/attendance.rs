@@ -1,11 +1,16 @@
 //! Attendance out of a real ledger: what the doors recorded is what the list says, and an altered list is found out.
 
+use std::time::Duration;
+
 use examgate::{
     domain::{Decision, DeviceId, Epoch, Event, EventHash, Reason, Seq, chain_hash, sample::verified},
     store::Key,
     wire::{envelope::EventEnvelope, keys::SigningKey},
 };
-use examgate_fleet_core::ledger::{Ledger, Location};
+use examgate_fleet_core::{
+    lease::{Claim, Holder},
+    ledger::{Ledger, Location},
+};
 use uuid::Uuid;
 
 use super::*;
@@ -19,6 +24,8 @@ fn ledger(folder: &Path, doors: &[(&str, &[Event])]) {
     fs::set_permissions(folder.join("ledger.key"), fs::Permissions::from_mode(0o600)).unwrap();
     let location = Location::File(folder.join("ledger.db"));
     let mut ledger = Ledger::open(&location, &Key::read(&folder.join("ledger.key")).unwrap()).unwrap();
+    let holder = Holder { id: Uuid::from_u128(1), name: "collector".into() };
+    let Claim::Held(token) = ledger.claim(&holder, Duration::from_secs(60)).unwrap() else { panic!("it is free") };
     for (number, (door, events)) in (1..).zip(doors) {
         let (epoch, mut prev) = (Epoch(Uuid::from_u128(number)), EventHash::START);
         let chain: Vec<_> = (1..)
@@ -33,7 +40,7 @@ fn ledger(folder: &Path, doors: &[(&str, &[Event])]) {
                 envelope
             })
             .collect();
-        let committed = ledger.commit(&chain).unwrap();
+        let committed = ledger.commit(token, &chain).unwrap();
         assert_eq!(committed.fresh, events.len());
     }
 }

@@ -10,12 +10,20 @@ use examgate::{
 use super::{
     Committed, LedgerFault,
     database::{Database, Done, Failure, OpenGap, Tables},
+    fence,
 };
-use crate::incidents::{Incident, Raised};
+use crate::{
+    incidents::{Incident, Raised},
+    lease::Token,
+};
 
 /// Commits `events` in one transaction. If the database does not take one of them, it is put aside and the transaction is run
 /// again without it.
-pub(super) fn commit(database: &mut dyn Database, events: &[EventEnvelope]) -> Result<Committed, LedgerFault> {
+pub(super) fn commit(
+    database: &mut dyn Database,
+    token: Token,
+    events: &[EventEnvelope],
+) -> Result<Committed, LedgerFault> {
     let aside = |event: &EventEnvelope, why| (event.device.clone(), event.epoch, event.seq, why);
     let (mut usable, outside): (Vec<_>, Vec<_>) = events.iter().partition(|event| event.seq <= Seq::MAX);
     let too_great = || format!("no database holds a number above {}", Seq::MAX);
@@ -24,6 +32,7 @@ pub(super) fn commit(database: &mut dyn Database, events: &[EventEnvelope]) -> R
         let mut committed = Committed::default();
         let mut at = None;
         let done = database.transaction(&mut |tables| {
+            fence::check(tables, token)?;
             committed = Committed::default();
             for (index, event) in usable.iter().enumerate() {
                 at = Some(index);
@@ -114,9 +123,10 @@ fn advance(
 }
 
 /// Raises an incident for each gap that has stayed for `patience`.
-pub(super) fn gaps(database: &mut dyn Database, patience: Duration) -> Result<Vec<Raised>, LedgerFault> {
+pub(super) fn gaps(database: &mut dyn Database, token: Token, patience: Duration) -> Result<Vec<Raised>, LedgerFault> {
     let mut raised = Vec::new();
     let done = database.transaction(&mut |tables| {
+        fence::check(tables, token)?;
         raised.clear();
         for OpenGap { device, epoch, events } in tables.open_gaps(patience)? {
             // Only ids come in here.
@@ -126,9 +136,5 @@ pub(super) fn gaps(database: &mut dyn Database, patience: Duration) -> Result<Ve
         }
         Ok(())
     });
-    match done {
-        Ok(()) => Ok(raised),
-        Err(Failure::Value(why)) => Err(LedgerFault::Refused { why }),
-        Err(Failure::Fault(fault)) => Err(fault),
-    }
+    done.map(|()| raised).map_err(LedgerFault::from)
 }

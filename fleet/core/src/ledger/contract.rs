@@ -1,7 +1,11 @@
 //! The contract of a ledger, run against each database for real: what a commit comes to (confirmed, forked, missing, renamed),
-//! and that another reads the same.
+//! and that another reads the same; whose the lease is, and that nobody else writes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use examgate::{
     domain::{EventId, WithSources, chain_hash},
@@ -13,6 +17,14 @@ use uuid::Uuid;
 use crate::incidents::Incident;
 
 use super::*;
+
+#[cfg(test)]
+mod lease;
+
+use self::lease::{
+    a_clock_that_was_set_back_keeps_no_lease_in_force, a_lease_that_was_given_back_is_free_at_once,
+    of_several_who_claim_one_is_given_the_lease, whoever_lost_the_lease_commits_nothing,
+};
 
 const EPOCH: Epoch = Epoch(Uuid::from_u128(1));
 
@@ -44,6 +56,47 @@ fn envelope(epoch: Epoch, seq: u64, prev: EventHash, body: &str) -> EventEnvelop
     }
 }
 
+/// A run of a collector.
+fn collector(n: u128) -> Holder {
+    Holder { id: Uuid::from_u128(n), name: format!("collector {n}") }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A ledger, opened by the holder of its lease.
+struct Writer(Ledger, Token);
+
+impl Writer {
+    fn commit(&mut self, events: &[EventEnvelope]) -> Result<Committed, LedgerFault> {
+        self.0.commit(self.1, events)
+    }
+
+    fn gaps(&mut self, patience: Duration) -> Result<Vec<Raised>, LedgerFault> {
+        self.0.gaps(self.1, patience)
+    }
+}
+
+impl Deref for Writer {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        &self.0
+    }
+}
+
+impl DerefMut for Writer {
+    fn deref_mut(&mut self) -> &mut Ledger {
+        &mut self.0
+    }
+}
+
+fn held(claim: Result<Claim, LedgerFault>) -> Token {
+    match claim.unwrap_or_else(|fault| panic!("{}", WithSources(&fault))) {
+        Claim::Held(token) => token,
+        another @ Claim::Another { .. } => panic!("{another:?}"),
+    }
+}
+
 /// An empty database for a ledger.
 struct Bench {
     location: Location,
@@ -70,27 +123,40 @@ impl Bench {
         Self { location, key: Key::generate().expect("random"), at: At::Server(server, url) }
     }
 
-    fn open(&self) -> Ledger {
+    fn open(&self) -> Writer {
+        let mut ledger = self.open_as_spare();
+        let token = held(ledger.claim(&collector(1), HOUR));
+        Writer(ledger, token)
+    }
+
+    fn open_as_spare(&self) -> Ledger {
         Ledger::open(&self.location, &self.key).unwrap_or_else(|fault| panic!("{}", WithSources(&fault)))
+    }
+
+    /// Somebody with the key alters the database: by this statement of SQLite, or this one of PostgreSQL.
+    fn alter(&self, sqlite: &str, postgresql: &str) {
+        match &self.at {
+            At::Folder(folder) => {
+                let sealed = Sealed::open(&folder.path().join("ledger.db"), &self.key, &sqlcipher::LEDGER);
+                sealed.expect("opens").connection().execute_batch(sqlite).expect("a good statement");
+            }
+            At::Server(server, url) => {
+                let done = server.sql(url, &format!("SET search_path = examgate_ledger; {postgresql}"));
+                done.map(drop).unwrap_or_else(|error| panic!("{}", WithSources(&error)));
+            }
+        }
     }
 
     /// From here on the database does not take the event with this id.
     fn refuse(&self, id: u128) {
         let id = hex::encode(Uuid::from_u128(id).as_bytes());
-        match &self.at {
-            At::Folder(folder) => Sealed::open(&folder.path().join("ledger.db"), &self.key, &sqlcipher::LEDGER)
-                .expect("opens")
-                .connection()
-                .execute_batch(&format!(
-                    "CREATE TRIGGER refuse BEFORE INSERT ON recorded WHEN NEW.id = x'{id}'
-                     BEGIN SELECT RAISE(ABORT, 'refused'); END"
-                ))
-                .expect("a trigger"),
-            At::Server(server, url) => {
-                let refuse = format!("ALTER TABLE examgate_ledger.recorded ADD CHECK (id <> '\\x{id}')");
-                server.sql(url, &refuse).map(drop).unwrap_or_else(|error| panic!("{}", WithSources(&error)));
-            }
-        }
+        self.alter(
+            &format!(
+                "CREATE TRIGGER refuse BEFORE INSERT ON recorded WHEN NEW.id = x'{id}'
+                 BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            ),
+            &format!("ALTER TABLE recorded ADD CHECK (id <> '\\x{id}')"),
+        );
     }
 }
 
@@ -315,4 +381,8 @@ contract! {
     what_was_committed_is_read_by_another_as_it_was
     another_key_and_no_ledger_are_refused_and_nothing_is_made
     two_writers_count_each_event_once
+    whoever_lost_the_lease_commits_nothing
+    a_lease_that_was_given_back_is_free_at_once
+    a_clock_that_was_set_back_keeps_no_lease_in_force
+    of_several_who_claim_one_is_given_the_lease
 }

@@ -1,6 +1,6 @@
 //! What a ledger asks of a database: transactions of small look-ups and writes, and two lists.
 //!
-//! It holds no rules. What is an incident and what is receipted is decided in `commit`.
+//! It holds no rules. What is an incident and what is receipted is decided in `commit`, who may write in `fence`.
 
 use std::{fmt, io, time::Duration};
 
@@ -10,7 +10,10 @@ use examgate::{
 };
 
 use super::{Entry, LedgerFault};
-use crate::incidents::{Held, Incident};
+use crate::{
+    incidents::{Held, Incident},
+    lease::{Holder, Row, Token},
+};
 
 /// Why a statement failed.
 #[derive(Debug)]
@@ -24,6 +27,16 @@ pub(super) enum Failure {
 impl From<LedgerFault> for Failure {
     fn from(fault: LedgerFault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Failure> for LedgerFault {
+    /// Where no event is to blame.
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Value(why) => Self::Refused { why },
+            Failure::Fault(fault) => fault,
+        }
     }
 }
 
@@ -41,6 +54,9 @@ pub(super) trait Database: fmt::Debug + Send {
     /// Runs `work` in one transaction that no other writer's overlaps. It is committed, and on the disk, if `work` succeeds, and
     /// undone if not.
     fn transaction(&mut self, work: &mut Work<'_>) -> Done<()>;
+
+    /// The lease; `None`: nobody ever held it. It waits for no writer.
+    fn lease(&mut self) -> Result<Option<Row>, LedgerFault>;
 
     /// Calls `see` with every event, in the order of [`super::Ledger::each`].
     fn entries(&mut self, see: &mut See<'_>) -> Result<io::Result<()>, LedgerFault>;
@@ -75,6 +91,12 @@ pub(super) struct OpenGap {
 
 /// The tables inside a transaction. Numbers of events are at most [`Seq::MAX`].
 pub(super) trait Tables {
+    /// The lease; `None`: nobody ever held it.
+    fn lease(&mut self) -> Done<Option<Row>>;
+
+    /// The lease is in force from now on for `lasts`, by the database's clock.
+    fn set_lease(&mut self, token: Token, holder: &Holder, lasts: Duration) -> Done<()>;
+
     fn look(&mut self, event: &EventEnvelope) -> Done<Look>;
 
     /// Keeps id and body. Gives the number of the row.

@@ -91,6 +91,12 @@ pub enum LedgerFault {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The lease is another's: nothing was committed.
+    #[error("another collector has taken over ({by} holds the lease): this one commits nothing and stands by")]
+    Fenced {
+        /// Who holds the lease: machine and process.
+        by: String,
+    },
     /// The database does not take a value that is not an event's.
     #[error("the ledger's database refuses its own values: {why}")]
     Refused {
@@ -117,6 +123,7 @@ impl LedgerFault {
                 let passing = ["08", "25", "40", "53", "55", "57", "58", "XX"];
                 passing.iter().any(|class| code.code().starts_with(class)) && *code != SqlState::DATABASE_DROPPED
             }),
+            Self::Fenced { .. } => true,
             Self::Careless { .. } | Self::Missing { .. } => false,
             Self::Tls { .. }
             | Self::Authorities { .. }

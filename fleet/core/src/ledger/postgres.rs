@@ -25,10 +25,10 @@ use super::{
     location::Server,
     seal::BodySeal,
 };
-use crate::incidents::Held;
+use crate::{incidents::Held, lease::Row as LeaseRow};
 
 /// The steps of the schema. Steps are only ever appended.
-const MIGRATIONS: &[&str] = &[include_str!("postgres_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("postgres_1.sql"), include_str!("postgres_2.sql")];
 
 /// The advisory lock under which the schema is made: "EgLg" in ASCII.
 const MAKING: i64 = 0x4567_4C67;
@@ -40,6 +40,10 @@ const PROOF: &[u8] = b"examgate ledger";
 /// in a transaction must not hold up its spare: the server ends such a session.
 const SESSION: &str = "SET search_path = examgate_ledger; SET client_min_messages = warning; SET lock_timeout = '2s';
     SET idle_in_transaction_session_timeout = '3s'; SET statement_timeout = '10s'";
+
+/// The lease, its age and what is left of it in milliseconds.
+const LEASE: &str = "SELECT token, holder, name, (extract(epoch FROM clock_timestamp() - renewed_at) * 1000)::bigint,
+    (extract(epoch FROM ends_at - clock_timestamp()) * 1000)::bigint FROM lease";
 
 /// Statements that the server has prepared for this connection.
 type Statements = HashMap<&'static str, Statement>;
@@ -214,6 +218,11 @@ impl Database for Postgres {
         tables.rows("SELECT version FROM about FOR UPDATE", &[])?;
         work(&mut tables)?;
         tables.transaction.commit().map_err(failed("commit"))
+    }
+
+    fn lease(&mut self) -> Result<Option<LeaseRow>, LedgerFault> {
+        let row = self.run("read the lease", |client| client.query_opt(LEASE, &[]))?;
+        row.map(|row| self.reading().lease(&row)).transpose()
     }
 
     fn entries(&mut self, see: &mut See<'_>) -> Result<io::Result<()>, LedgerFault> {

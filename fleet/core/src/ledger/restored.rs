@@ -76,6 +76,7 @@ struct World {
     store: Option<EventStore>,
     sending: Sending,
     ledger: Ledger,
+    token: Token,
     under_way: VecDeque<EventEnvelope>,
     receipts: Vec<(Epoch, Seq, EventHash)>,
     now: u64,
@@ -90,7 +91,11 @@ impl World {
         let folder = scratch();
         fs::create_dir(folder.path().join("0")).expect("made");
         let store = open(&folder.path().join("0"));
-        let ledger = Ledger::open(&Location::File(folder.path().join("ledger.db")), &KEY).expect("a new ledger");
+        let mut ledger = Ledger::open(&Location::File(folder.path().join("ledger.db")), &KEY).expect("a new ledger");
+        let holder = Holder { id: Uuid::from_u128(1), name: "collector".into() };
+        let Claim::Held(token) = ledger.claim(&holder, Duration::from_secs(3_600)).expect("works") else {
+            panic!("it is free")
+        };
         Self {
             folder,
             disks: 0,
@@ -98,6 +103,7 @@ impl World {
             store: Some(store),
             sending: Sending::new(PACE, Seq(0)),
             ledger,
+            token,
             under_way: VecDeque::new(),
             receipts: Vec::new(),
             now: 0,
@@ -170,7 +176,7 @@ impl World {
             Happening::Arrive(arrives) => {
                 if let Some(event) = self.under_way.pop_front() {
                     if *arrives {
-                        let committed = self.ledger.commit(&[event]).expect("works");
+                        let committed = self.ledger.commit(self.token, &[event]).expect("works");
                         let end = committed.contiguous.into_iter().next().expect("one epoch");
                         self.receipts.push((end.0.1, end.1.0, end.1.1));
                     }

@@ -17,7 +17,10 @@ use super::{
     Entry, LedgerFault,
     database::{Database, Done, Failure, Look, OpenGap, See, Tables, Work},
 };
-use crate::incidents::{Held, Incident};
+use crate::{
+    incidents::{Held, Incident},
+    lease::{Holder, Row as LeaseRow, Token},
+};
 
 /// What the file is, and the steps of its schema.
 pub(super) const LEDGER: Kind = Kind {
@@ -26,6 +29,7 @@ pub(super) const LEDGER: Kind = Kind {
     migrations: &[
         Migration { name: "events, lives and alarms", sql: include_str!("sqlcipher_1.sql") },
         Migration { name: "places apart from events, incidents", sql: include_str!("sqlcipher_2.sql") },
+        Migration { name: "the lease of the active collector", sql: include_str!("sqlcipher_3.sql") },
     ],
 };
 
@@ -60,6 +64,11 @@ impl Database for SqlCipher {
         let mut tables = InFile { transaction: &transaction, path: &path };
         work(&mut tables)?;
         transaction.commit().map_err(|error| Failure::Fault(fault(error).into()))
+    }
+
+    fn lease(&mut self) -> Result<Option<LeaseRow>, LedgerFault> {
+        let found = self.0.connection().prepare_cached(LEASE).and_then(|mut read| read.query_row([], lease).optional());
+        found.map_err(|error| self.0.fault("read the lease")(error).into())
     }
 
     fn entries(&mut self, see: &mut See<'_>) -> Result<io::Result<()>, LedgerFault> {
@@ -115,6 +124,15 @@ impl Database for SqlCipher {
     }
 }
 
+/// The lease, its age and what is left of it.
+const LEASE: &str = "SELECT token, holder, name, now - renewed_at, ends_at - now FROM lease,
+    (SELECT CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER) AS now)";
+
+fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
+    let holder = Holder { id: Uuid::from_bytes(row.get(1)?), name: row.get(2)? };
+    Ok(LeaseRow { token: Token::new(row.get(0)?), holder, age: row.get(3)?, left: row.get(4)? })
+}
+
 /// The tables inside a transaction.
 struct InFile<'a> {
     transaction: &'a Transaction<'a>,
@@ -147,6 +165,20 @@ impl InFile<'_> {
 }
 
 impl Tables for InFile<'_> {
+    fn lease(&mut self) -> Done<Option<LeaseRow>> {
+        self.first(LEASE, [], lease)
+    }
+
+    fn set_lease(&mut self, token: Token, holder: &Holder, lasts: Duration) -> Done<()> {
+        let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        self.execute(
+            "INSERT OR REPLACE INTO lease (one, token, holder, name, renewed_at, ends_at)
+             SELECT 1, ?1, ?2, ?3, now, now + ?4 FROM (SELECT CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER) AS now)",
+            params![token.number(), holder.id.as_bytes(), holder.name, lasts],
+        )
+        .map(drop)
+    }
+
     fn look(&mut self, event: &EventEnvelope) -> Done<Look> {
         let EventEnvelope { device, epoch, seq, event_id, prev: _, hash, body } = event;
         let found = self.first(

@@ -4,8 +4,8 @@
 //! history is another one sees that.
 //!
 //! What cannot be verified is logged once for each box and cause, counted, acknowledged to the broker (otherwise the broker
-//! sends it again and again) and never receipted. It ends when the ledger fails: nothing of what it held then is acknowledged or receipted,
-//! and all of it comes again.
+//! sends it again and again) and never receipted. It ends when the ledger fails or the lease is another's: nothing of what it held then
+//! is acknowledged or receipted, and all of it comes again.
 
 use std::{collections::HashMap, mem, sync::Arc, time::Duration};
 
@@ -23,12 +23,14 @@ use examgate::{
 use examgate_fleet_core::{
     devices::Devices,
     incidents::Raised,
+    lease::Token,
     ledger::{Ledger, LedgerFault},
 };
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
     broker::Answer,
+    hold::Hold,
     waiting::{Message, Waiting},
 };
 
@@ -57,6 +59,15 @@ enum Refusal {
 /// Refusals of one box for one cause.
 type RefusalKind = (Option<DeviceId>, mem::Discriminant<Refusal>, Option<mem::Discriminant<EnvelopeError>>);
 
+/// Why no more is taken in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// Nothing more will come.
+    All,
+    /// The lease is over.
+    Over,
+}
+
 /// Takes messages in.
 pub(super) struct Intake {
     devices: Arc<Devices>,
@@ -79,21 +90,28 @@ impl Intake {
         Self { devices, identity, receipts, gap_after, refused: HashMap::new(), answers }
     }
 
-    /// Takes messages into `ledger` until `waiting` is closed and empty.
-    pub(super) fn serve(&mut self, ledger: &mut Ledger, waiting: &Waiting) -> Result<(), LedgerFault> {
-        while let Some(batch) = waiting.take(BATCH, LOOK_EVERY.min(self.gap_after)) {
+    /// Takes messages into `ledger` until `waiting` is closed and empty, or the lease is over.
+    pub(super) fn serve(
+        &mut self,
+        ledger: &mut Ledger,
+        waiting: &Waiting,
+        hold: &mut Hold,
+    ) -> Result<Served, LedgerFault> {
+        loop {
+            let Some(token) = hold.keep(ledger)? else { return Ok(Served::Over) };
+            let Some(batch) = waiting.take(BATCH, LOOK_EVERY.min(self.gap_after).min(hold.rest())) else { break };
             if !batch.is_empty() {
-                self.take(ledger, &batch)?;
+                self.take(ledger, token, &batch)?;
             }
-            ledger.gaps(self.gap_after)?.iter().for_each(say);
+            ledger.gaps(token, self.gap_after)?.iter().for_each(say);
         }
         for ((device, ..), count) in &self.refused {
             tracing::info!(device = device.as_ref().map(DeviceId::as_str), count, "messages were not taken");
         }
-        Ok(())
+        Ok(Served::All)
     }
 
-    fn take(&mut self, ledger: &mut Ledger, batch: &[Message]) -> Result<(), LedgerFault> {
+    fn take(&mut self, ledger: &mut Ledger, token: Token, batch: &[Message]) -> Result<(), LedgerFault> {
         let mut events = Vec::with_capacity(batch.len());
         for message in batch {
             match self.read(message) {
@@ -101,7 +119,7 @@ impl Intake {
                 Err((device, refusal)) => self.refuse(device, refusal),
             }
         }
-        let committed = ledger.commit(&events)?;
+        let committed = ledger.commit(token, &events)?;
         committed.raised.iter().for_each(say);
         for (device, epoch, seq, why) in committed.unusable {
             tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");

@@ -1,9 +1,10 @@
 //! The collector: the boxes' events, verified, committed to an encrypted ledger, and only then receipted.
 //!
-//! One collector is active at a time. It never trusts the broker: who sent what is proved by signatures, what is missing
-//! by the chain.
+//! One collector is active at a time, by a lease in the ledger's database; others stand by and take over when it ends. It never trusts
+//! the broker: who sent what is proved by signatures, what is missing by the chain.
 
 mod broker;
+mod hold;
 mod intake;
 mod term;
 mod waiting;
@@ -35,6 +36,7 @@ use crate::line::BrokerArguments;
 
 use self::{
     broker::{Answer, Broker},
+    hold::{Hold, Until},
     intake::Intake,
     term::Terms,
     waiting::Waiting,
@@ -45,7 +47,9 @@ const FINISH: Duration = Duration::from_secs(10);
 
 /// What the collector needs.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Several may run with one ledger: one collects, the others stand by.
+
+Example:
   examgate-fleetd collect --broker broker.example.edu:8883 --ca authorities.pem --cert collector.pem --key collector.key \\
     --ledger ledger.db --ledger-key ledger.key --receipt-key receipt.key --age-identity collector.age --devices devices.toml")]
 pub(crate) struct Arguments {
@@ -72,6 +76,9 @@ pub(crate) struct Arguments {
     /// A gap in a box's event numbers becomes an incident after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     gap_after: u64,
+    /// How long a spare collector waits for a sign of life of the active one before it takes over. The same for all collectors of a ledger.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=300))]
+    lease: u64,
 }
 
 /// The identity in a file as age-keygen writes it: comments, then the key.
@@ -110,8 +117,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         receipts.public()
     );
     let intake = Intake::new(devices, identity, receipts, gap_after, answers_tx);
-    let (active_tx, active) = watch::channel(false);
-    let terms = Terms { location, key, intake, waiting: Arc::clone(&waiting), active: active_tx };
+    let (until_tx, until) = watch::channel(None);
+    let hold = Hold::new(Duration::from_secs(arguments.lease), until_tx);
+    let terms = Terms { location, key, intake, waiting: Arc::clone(&waiting), hold };
 
     let (ended_tx, mut ended) = oneshot::channel();
     thread::Builder::new().name("ledger".into()).spawn(move || {
@@ -122,7 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let stopped = runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
-            () = connect(broker, answers, active) => Ok(None),
+            () = connect(broker, answers, until) => Ok(None),
             _ = terminate.recv() => Ok(None),
             stopped = tokio::signal::ctrl_c() => stopped.map(|()| None),
             // Nothing is committed any more, so nothing may be taken.
@@ -142,12 +150,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ended.map_err(|_| anyhow!("the ledger's thread panicked"))?.context("nothing is taken until the ledger is mended")
 }
 
-/// Keeps a connection to the broker while messages may be taken.
-async fn connect(mut broker: Broker, mut answers: mpsc::UnboundedReceiver<Answer>, mut active: watch::Receiver<bool>) {
-    while active.wait_for(|active| *active).await.is_ok() {
+/// Keeps a connection to the broker while this collector is the active one.
+async fn connect(mut broker: Broker, mut answers: mpsc::UnboundedReceiver<Answer>, mut until: watch::Receiver<Until>) {
+    while hold::begun(&mut until).await {
         tokio::select! {
+            // Looked at first: a collector that was paused must not connect again and so end the connection of the one that took over.
+            biased;
+            () = hold::over(&mut until) => tracing::warn!("no connection to the broker while this collector is not the active one"),
             () = broker.run(&mut answers) => {}
-            _ = active.wait_for(|active| !*active) => tracing::warn!("no connection to the broker while the ledger does not work"),
         }
     }
     // The ledger's thread has ended, which is told by its result.

@@ -1,14 +1,19 @@
-//! The ledger's thread: opens the ledger, takes messages in for as long as it works, and opens it again when it is back.
+//! The ledger's thread: opens the ledger, stands by until the lease is this collector's, takes messages in for as long as it is, and
+//! opens the ledger again when it is back after a fault.
 //!
-//! While the ledger does not work there is no connection to the broker: boxes hear that nobody listens, and keep their events.
+//! While the ledger does not work or the lease is another's there is no connection to the broker: it hands what waits to the active
+//! collector, and where there is none boxes hear that nobody listens, and keep their events.
 
 use std::{sync::Arc, time::Duration};
 
 use examgate::{domain::WithSources, store::Key};
 use examgate_fleet_core::ledger::{Ledger, LedgerFault, Location};
-use tokio::sync::watch;
 
-use super::{intake::Intake, waiting::Waiting};
+use super::{
+    hold::Hold,
+    intake::{Intake, Served},
+    waiting::Waiting,
+};
 
 /// The pause before a ledger that failed is opened again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -19,8 +24,7 @@ pub(super) struct Terms {
     pub(super) key: Key,
     pub(super) intake: Intake,
     pub(super) waiting: Arc<Waiting>,
-    /// Whether messages may be taken.
-    pub(super) active: watch::Sender<bool>,
+    pub(super) hold: Hold,
 }
 
 impl Terms {
@@ -41,6 +45,7 @@ impl Terms {
                         );
                         said = what;
                     }
+                    self.hold.failed(&fault);
                 }
                 ended => return ended,
             }
@@ -57,10 +62,34 @@ impl Terms {
             tracing::warn!("the ledger works again");
             said.clear();
         }
-        self.active.send_replace(true);
-        let served = self.intake.serve(&mut ledger, &self.waiting);
-        self.active.send_replace(false);
-        self.waiting.forget();
-        served
+        while self.stand_by(&mut ledger)? {
+            let served = self.intake.serve(&mut ledger, &self.waiting, &mut self.hold);
+            if let Err(fault) = &served {
+                self.hold.failed(fault);
+            }
+            match served {
+                Ok(Served::All) => break,
+                // What waits was neither acknowledged nor receipted: it comes again, to the active collector.
+                Ok(Served::Over) | Err(LedgerFault::Fenced { .. }) => self.waiting.forget(),
+                Err(fault) => {
+                    self.waiting.forget();
+                    return Err(fault);
+                }
+            }
+        }
+        self.hold.release(&mut ledger);
+        Ok(())
+    }
+
+    /// Waits until the lease is this collector's. `false`: it was told to stop.
+    fn stand_by(&mut self, ledger: &mut Ledger) -> Result<bool, LedgerFault> {
+        loop {
+            if self.hold.keep(ledger)?.is_some() {
+                return Ok(true);
+            }
+            if self.waiting.is_closed_within(self.hold.rest()) {
+                return Ok(false);
+            }
+        }
     }
 }

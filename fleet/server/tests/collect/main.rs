@@ -7,6 +7,7 @@ mod database;
 #[expect(dead_code, reason = "shared with the box's own tests, which use more of it")]
 mod door;
 mod rig;
+mod takeover;
 
 use std::fs;
 

@@ -19,7 +19,7 @@ use examgate::{
 
 use crate::{
     BAD, bad_key,
-    door::{COLLECTOR, RECEIPT_SEED, World, device, device_key},
+    door::{COLLECTOR, RECEIPT_SEED, World, device, device_key, soon},
 };
 
 /// The collector's files.
@@ -87,7 +87,13 @@ impl CollectorRig {
         self.collect_with(world, &[])
     }
 
+    /// Who is started after one that was killed waits for the end of its lease, which is short here.
     pub(crate) fn collect_with(&self, world: &World, arguments: &[&str]) -> Collector {
+        self.collect_as(world, "log", &[&["--lease", "3"][..], arguments].concat())
+    }
+
+    /// Starts a collector with a log of its own.
+    pub(crate) fn collect_as(&self, world: &World, log: &str, arguments: &[&str]) -> Collector {
         let files = [
             ("--ca", "ca.pem"),
             ("--cert", "collector.pem"),
@@ -98,8 +104,9 @@ impl CollectorRig {
             ("--age-identity", "age.key"),
             ("--devices", "devices.toml"),
         ];
-        let log = OpenOptions::new().create(true).append(true).open(self.at("log")).expect("writable");
+        let log = OpenOptions::new().create(true).append(true).open(self.at(log)).expect("writable");
         let mut program = self.command("collect", &files);
+        program.env("RUST_LOG", "examgate_fleetd=info");
         program.args(arguments).arg("--broker").arg(format!("127.0.0.1:{}", world.broker.port())).stderr(log);
         Collector(program.spawn().expect("it starts"))
     }
@@ -148,12 +155,34 @@ impl CollectorRig {
     }
 
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.at("log")).expect("readable")
+        self.log_of("log")
+    }
+
+    pub(crate) fn log_of(&self, log: &str) -> String {
+        fs::read_to_string(self.at(log)).expect("readable")
+    }
+
+    /// Waits until a collector has said `text`.
+    pub(crate) async fn says(&self, log: &str, text: &str) {
+        let said = async {
+            while !self.log_of(log).contains(text) {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(&format!("{log} says {text:?}"), said).await;
     }
 }
 
 /// A running collector.
 pub(crate) struct Collector(pub(crate) Child);
+
+impl Collector {
+    /// Sends it a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status();
+        assert!(sent.expect("procps is there").success());
+    }
+}
 
 impl Drop for Collector {
     /// SIGKILL: the ledger must be whole after any end.

@@ -7,7 +7,10 @@ use postgres::{Row, types::FromSqlOwned};
 use uuid::Uuid;
 
 use super::super::{Entry, LedgerFault, seal::BodySeal};
-use crate::incidents::{Held, Incident};
+use crate::{
+    incidents::{Held, Incident},
+    lease::{Holder, Row as LeaseRow, Token},
+};
 
 /// Reads rows of one server.
 pub(super) struct Reading<'a> {
@@ -52,6 +55,13 @@ impl Reading<'_> {
             committed_at: self.column(row, 4)?,
             body: body.ok_or_else(|| LedgerFault::Altered { server: self.server.into(), id: id.0 })?,
         })
+    }
+
+    pub(super) fn lease(&self, row: &Row) -> Result<LeaseRow, LedgerFault> {
+        let token: i64 = self.column(row, 0)?;
+        let token = token.try_into().map_err(|_| self.foreign("a token below 0"))?;
+        let holder = Holder { id: self.uuid(row, 1)?, name: self.column(row, 2)? };
+        Ok(LeaseRow { token: Token::new(token), holder, age: self.column(row, 3)?, left: self.column(row, 4)? })
     }
 
     pub(super) fn held(&self, row: &Row) -> Result<Held, LedgerFault> {

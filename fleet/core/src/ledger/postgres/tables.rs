@@ -14,10 +14,13 @@ use super::{
         database::{Done, Failure, Look, OpenGap, Tables},
         seal::BodySeal,
     },
-    Statements,
+    LEASE, Statements,
     reading::Reading,
 };
-use crate::incidents::Incident;
+use crate::{
+    incidents::Incident,
+    lease::{Holder, Row as LeaseRow, Token},
+};
 
 /// The tables inside a transaction.
 pub(super) struct OnServer<'a> {
@@ -63,6 +66,24 @@ impl OnServer<'_> {
 }
 
 impl Tables for OnServer<'_> {
+    fn lease(&mut self) -> Done<Option<LeaseRow>> {
+        let rows = self.rows(LEASE, &[])?;
+        Ok(rows.first().map(|row| self.reading().lease(row)).transpose()?)
+    }
+
+    fn set_lease(&mut self, token: Token, holder: &Holder, lasts: Duration) -> Done<()> {
+        let token = i64::try_from(token.number()).unwrap_or(i64::MAX);
+        let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        self.rows(
+            "INSERT INTO lease (one, token, holder, name, renewed_at, ends_at)
+             SELECT true, $1, $2, $3, now, now + $4::bigint * interval '1 millisecond' FROM (SELECT clock_timestamp() AS now) AS clock
+             ON CONFLICT (one) DO UPDATE SET token = excluded.token, holder = excluded.holder, name = excluded.name,
+                 renewed_at = excluded.renewed_at, ends_at = excluded.ends_at",
+            &[&token, &holder.id.as_bytes().as_slice(), &holder.name, &lasts],
+        )
+        .map(drop)
+    }
+
     fn look(&mut self, event: &EventEnvelope) -> Done<Look> {
         let EventEnvelope { device, epoch, seq, event_id, prev: _, hash, body } = event;
         let mark = self.seal.mark(event_id, body);

@@ -1,6 +1,6 @@
 //! What only a ledger on a server has: a server that sees no body, dies, is careless, or speaks TLS.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use examgate::{
     domain::{Decision, DeviceId, Epoch, EventHash, Seq, WithSources, chain_hash, sample::verified},
@@ -12,9 +12,10 @@ use examgate::{
 };
 
 use super::{
-    super::{Ledger, Location},
+    super::{Committed, Ledger, Location},
     *,
 };
+use crate::lease::{Claim, Holder};
 
 const KEY: Key = Key::from_bytes([7; 32]);
 
@@ -28,6 +29,15 @@ fn event(seq: u64, body: &[u8]) -> EventEnvelope {
         prev,
         hash: chain_hash(epoch, Seq(seq), &prev, body),
         body: body.to_vec().into(),
+    }
+}
+
+/// Commits as the holder of the lease.
+fn commit(ledger: &mut Ledger, events: &[EventEnvelope]) -> Result<Committed, LedgerFault> {
+    let holder = Holder { id: Uuid::from_u128(1), name: "collector".into() };
+    match ledger.claim(&holder, Duration::from_secs(3_600))? {
+        Claim::Held(token) => ledger.commit(token, events),
+        another @ Claim::Another { .. } => panic!("{another:?}"),
     }
 }
 
@@ -63,7 +73,7 @@ fn a_server_holds_no_body_in_its_tables_its_write_ahead_log_or_its_log() {
     let mut ledger = good(Ledger::open(&location(&good(server.database())), &KEY));
     let body = serde_json::to_vec(&verified(1, "MATH-UA-120-final", Some(47), Decision::Admit)).expect("JSON");
     let event = event(1, &body);
-    good(ledger.commit(std::slice::from_ref(&event)));
+    good(commit(&mut ledger, std::slice::from_ref(&event)));
     good(server.sql("postgres", "CHECKPOINT"));
     for part in [&body[..], b"MATH-UA-120-final", &hex::encode(b"MATH-UA-120-final").into_bytes()] {
         assert_eq!(holding(server.folder(), part), Vec::<String>::new(), "{}", String::from_utf8_lossy(part));
@@ -81,7 +91,7 @@ fn an_altered_event_is_a_fault_and_not_shown() {
     let server = good(rig::Postgres::shared());
     let url = good(server.database());
     let mut ledger = good(Ledger::open(&location(&url), &KEY));
-    good(ledger.commit(&[event(1, b"one"), event(2, b"two")]));
+    good(commit(&mut ledger, &[event(1, b"one"), event(2, b"two")]));
     // Somebody at the server gives one event the other's body.
     let swap = "UPDATE examgate_ledger.recorded SET (mark, sealed) = (SELECT mark, sealed FROM examgate_ledger.recorded WHERE n = 1)";
     good(server.sql(&url, swap));
@@ -94,15 +104,15 @@ fn a_server_that_dies_is_a_fault_that_passes_and_keeps_what_it_confirmed() {
     let mut server = good(rig::Postgres::start());
     let at = location(&good(server.database()));
     let mut ledger = good(Ledger::open(&at, &KEY));
-    assert_eq!(good(ledger.commit(&[event(1, b"one")])).fresh, 1);
+    assert_eq!(good(commit(&mut ledger, &[event(1, b"one")])).fresh, 1);
     server.kill9();
-    let fault = ledger.commit(&[event(2, b"two")]).expect_err("nobody is there");
+    let fault = commit(&mut ledger, &[event(2, b"two")]).expect_err("nobody is there");
     assert!(fault.may_pass(), "{}", WithSources(&fault));
     let fault = Ledger::open(&at, &KEY).expect_err("nobody is there");
     assert!(fault.may_pass(), "{}", WithSources(&fault));
     good(server.restart());
     let mut ledger = good(Ledger::open(&at, &KEY));
-    assert_eq!(good(ledger.commit(&[event(1, b"one"), event(2, b"two")])).fresh, 1);
+    assert_eq!(good(commit(&mut ledger, &[event(1, b"one"), event(2, b"two")])).fresh, 1);
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn a_password_and_a_certificate_must_be_right() {
     };
     let own = trusted(&authority, "own.pem");
     let mut ledger = good(Ledger::open(&location(&own), &KEY));
-    assert_eq!(good(ledger.commit(&[event(1, b"one")])).fresh, 1);
+    assert_eq!(good(commit(&mut ledger, &[event(1, b"one")])).fresh, 1);
     let encrypted =
         "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'examgate'";
     assert_eq!(good(server.sql("postgres", encrypted)).trim(), "t");

@@ -4,6 +4,7 @@ use examgate::domain::chain_hash;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::lease::Claim;
 
 const EPOCH: Epoch = Epoch(Uuid::from_u128(1));
 
@@ -19,13 +20,23 @@ fn envelope(seq: u64, prev: EventHash, body: &str) -> EventEnvelope {
     }
 }
 
+/// Claims the lease and gives its token.
+fn claim(ledger: &mut SqlCipher) -> Token {
+    let holder = Holder { id: Uuid::from_u128(1), name: "collector".into() };
+    match super::super::fence::claim(ledger, &holder, Duration::from_secs(3_600)).expect("works") {
+        Claim::Held(token) => token,
+        another @ Claim::Another { .. } => panic!("{another:?}"),
+    }
+}
+
 #[test]
 fn a_full_disk_is_a_fault_that_may_pass() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut ledger = SqlCipher::open(&folder.path().join("ledger.db"), &Key::from_bytes([1; 32])).expect("made");
+    let token = claim(&mut ledger);
     ledger.0.connection().pragma_update(None, "max_page_count", 32).expect("a limit");
     let event = |seq| envelope(seq, EventHash::START, &"x".repeat(4000));
-    let full = (1..500).find_map(|seq| super::super::commit::commit(&mut ledger, &[event(seq)]).err());
+    let full = (1..500).find_map(|seq| super::super::commit::commit(&mut ledger, token, &[event(seq)]).err());
     assert!(matches!(&full, Some(fault @ LedgerFault::File(Fault::Full { .. })) if fault.may_pass()), "{full:?}");
 }
 
@@ -75,7 +86,8 @@ fn a_ledger_of_the_schema_before_is_taken_over() {
         .expect("readable")
         .expect("no output to fail");
     assert_eq!(seen, [(1, true), (2, true), (4, false)]);
-    let committed = super::super::commit::commit(&mut ledger, &events[2..]).expect("works");
+    let token = claim(&mut ledger);
+    let committed = super::super::commit::commit(&mut ledger, token, &events[2..]).expect("works");
     let end = committed.contiguous[&(events[0].device.clone(), EPOCH)];
     assert_eq!((committed.fresh, end), (1, (Seq(4), events[3].hash)));
 }
