@@ -2,6 +2,7 @@
 
 mod collect;
 mod enrol;
+mod health;
 mod keep;
 mod line;
 

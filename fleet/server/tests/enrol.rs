@@ -1,5 +1,7 @@
 //! A box and its fleet get to know each other over real TLS on loopback: the endpoint as a process, the box as `examgate
 //! provision` does it, and at the end the real mosquitto with the fleet's own certificates and list of revoked ones.
+//!
+//! Over 400 lines, and still read at one sitting: one short story after the other.
 
 use std::{
     fs,
@@ -42,6 +44,11 @@ use openssl::{
     x509::X509,
 };
 
+#[path = "collect/scrape.rs"]
+mod scrape;
+
+use self::scrape::Endpoint;
+
 /// How long the endpoint may take to say that it listens.
 const START: Duration = Duration::from_secs(20);
 
@@ -61,6 +68,7 @@ struct Fleet {
     root: PublicKey,
     url: String,
     endpoint: Child,
+    health: Endpoint,
 }
 
 impl Drop for Fleet {
@@ -75,9 +83,11 @@ impl Fleet {
         let home = tempfile::tempdir().expect("a temporary folder");
         let folder = Folder::new(home.path().join("fleet"));
         let root = found(&folder, "Fleet", "six random words, or so", now()).expect("a new folder");
+        let health = Endpoint::new();
         let mut endpoint = Command::new(env!("CARGO_BIN_EXE_examgate-fleetd"))
             .args(["enrol", "--listen", "127.0.0.1:0", "--broker", "localhost:8883", "--folder"])
             .arg(folder.path())
+            .args(["--health", &health.argument()])
             .env("RUST_LOG", "info")
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
@@ -93,7 +103,7 @@ impl Fleet {
                 break format!("https://{}", address.trim());
             }
         };
-        Self { home, folder, root, url, endpoint }
+        Self { home, folder, root, url, endpoint, health }
     }
 
     /// A code for `door-1`, good until `expires`.
@@ -175,6 +185,29 @@ fn a_box_is_enrolled_with_its_code_and_its_keys_stay_with_it() {
     assert_eq!(config.fleet.map(|fleet| fleet.roster_keys), Some(vec![roster_key]));
 
     refused(fleet.provision("box", &code), "this box is enrolled");
+}
+
+#[test]
+fn the_endpoint_counts_whom_it_serves_and_refuses_and_says_what_is_wrong() {
+    let fleet = Fleet::found();
+    assert_eq!(fleet.health.health(), Some((200, "enrolling\n".into())));
+    refused(fleet.provision("stranger", &Code::from_random(&[9; 20]).to_text()), "not known here");
+    let code = fleet.code(1);
+    let trust = read(fleet.folder.trust());
+    fs::remove_file(fleet.folder.trust()).expect("there");
+    refused(fleet.provision("box", &code), "the fleet failed");
+    let (status, said) = fleet.health.health().expect("it listens");
+    assert!(
+        status == 503 && said.contains("the last box could not be enrolled") && said.contains("trust.cose"),
+        "{said}"
+    );
+    fs::write(fleet.folder.trust(), trust).expect("writable");
+    fleet.provision("box", &code).expect("enrolled");
+    assert_eq!(fleet.health.health(), Some((200, "enrolling\n".into())));
+    let counted = fleet.health.metrics();
+    for what in ["served", "refused", "failed"] {
+        assert_eq!(counted[&format!("enrolment_requests_{what}_total")], 1.0, "{counted:?}");
+    }
 }
 
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {

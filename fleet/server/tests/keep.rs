@@ -51,6 +51,11 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 use zeroize::Zeroizing;
 
+#[path = "collect/scrape.rs"]
+mod scrape;
+
+use self::scrape::Endpoint;
+
 const EXAM: &str = "MATH-1";
 const PEPPER: [u8; 32] = [5; 32];
 const ROSTER_SEED: [u8; 32] = [11; 32];
@@ -219,6 +224,10 @@ impl World {
     }
 
     fn keep(&self) -> Running {
+        self.keep_with(&[])
+    }
+
+    fn keep_with(&self, arguments: &[&str]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_examgate-fleetd"));
         command.arg("keep").arg("--broker").arg(format!("127.0.0.1:{}", self.broker.port()));
         command.arg("--roster-public-key").arg(SigningKey::from_seed(&ROSTER_SEED).public().to_string());
@@ -232,7 +241,7 @@ impl World {
             command.arg(flag).arg(self.at(file));
         }
         let log = OpenOptions::new().create(true).append(true).open(self.at("log")).expect("writable");
-        Running(command.stderr(log).spawn().expect("it starts"))
+        Running(command.args(arguments).stderr(log).spawn().expect("it starts"))
     }
 
     /// What a box last reported, as the keeper noted it.
@@ -418,6 +427,32 @@ async fn a_box_that_is_off_gets_it_later_though_the_broker_forgot_everything() {
     let mut door = Door::start(&world, "door-1", "R-1", disk);
     door.holds(1).await;
     assert_eq!(door.students(), Some((1, 40)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keeper_says_how_many_boxes_are_out_of_date_and_whether_it_works() {
+    let mut world = World::new();
+    let endpoint = Endpoint::new();
+    let _keeper = world.keep_with(&["--health", &endpoint.argument()]);
+    until("it is healthy", || endpoint.health() == Some((200, "keeping\n".into()))).await;
+    assert!(endpoint.metrics()["broker_connected"] == 1.0);
+    let disk = world.introduce("door-1", "R-1").await.kill().await;
+    world.import(1, 40);
+    world.push(&["door-1:R-1"], &[]);
+    until("a box is out of date", || endpoint.metrics()["keeper_boxes_out_of_date"] == 1.0).await;
+    let mut door = Door::start(&world, "door-1", "R-1", disk);
+    door.holds(1).await;
+    until("none is", || endpoint.metrics()["keeper_boxes_out_of_date"] == 0.0).await;
+    let counted = endpoint.metrics();
+    assert!(
+        counted["keeper_manifests_asserted_total"] >= 1.0 && counted["keeper_chunks_sent_total"] >= 1.0,
+        "{counted:?}"
+    );
+    world.broker.kill9().expect("it can be killed");
+    until("it says so", || {
+        endpoint.health().is_some_and(|(status, said)| status == 503 && said.starts_with("broker: no connection to "))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

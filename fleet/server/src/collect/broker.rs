@@ -24,8 +24,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::waiting::{Message, Offered, Place, Waiting};
-use crate::line::{Line, Pause, SUBSCRIPTION, subscription};
+use super::{
+    metrics::Metrics,
+    waiting::{Message, Offered, Place, Waiting},
+};
+use crate::{
+    health::Board,
+    line::{Line, Pause, SUBSCRIPTION, subscription},
+};
 
 /// Most messages the broker may send without acknowledgement.
 const UNACKNOWLEDGED: u16 = 256;
@@ -61,6 +67,8 @@ pub(super) struct Broker {
     waiting: Arc<Waiting>,
     /// The number of the last connection.
     number: u64,
+    board: Board,
+    metrics: Metrics,
 }
 
 /// What is under way on one connection.
@@ -80,13 +88,19 @@ struct UnderWay {
 
 impl Broker {
     /// Of messages on `line`, those of boxes that are `enrolled` go to `waiting`.
-    pub(super) const fn new(line: Line, enrolled: Arc<Devices>, waiting: Arc<Waiting>) -> Self {
-        Self { line, enrolled, waiting, number: 0 }
+    pub(super) fn new(
+        line: Line,
+        enrolled: Arc<Devices>,
+        waiting: Arc<Waiting>,
+        (board, metrics): (Board, Metrics),
+    ) -> Self {
+        Self { line, enrolled, waiting, number: 0, board, metrics }
     }
 
     /// Passes messages on for as long as it is polled.
     pub(super) async fn run(&mut self, answers: &mut UnboundedReceiver<Answer>) {
         let mut pause = Pause::new();
+        self.board.disconnected(format!("not connected to {} yet", self.line.name));
         loop {
             // What was answered to a connection that is gone is of no use: the broker sends again what it was not told of, and boxes
             // get another receipt when they send again.
@@ -95,6 +109,7 @@ impl Broker {
             let mut up_since = None;
             let fault = self.connection(answers, &mut up_since).await;
             tracing::warn!(broker = self.line.name, fault = %WithSources(&fault), "no connection to the broker");
+            self.board.disconnected(format!("no connection to {}: {}", self.line.name, WithSources(&fault)));
             tokio::join!(
                 self.waiting.has_room(),
                 tokio::time::sleep(pause.after(up_since.map(|up: Instant| up.elapsed())))
@@ -129,11 +144,12 @@ impl Broker {
                 Some(answer) = answers.recv() => way.answer(&mut connection, answer),
                 () = late.as_mut(), if !way.subscribed => Err(connection.silent("it does not answer the subscription")),
             };
-            if let Err(fault) = turn.and_then(|()| way.send(&mut connection)) {
+            if let Err(fault) = turn.and_then(|()| way.send(&mut connection, &self.metrics)) {
                 return fault;
             }
             if way.subscribed && up_since.is_none() {
                 *up_since = Some(Instant::now());
+                self.board.connected();
                 tracing::info!(broker = self.line.name, "collecting");
             }
         }
@@ -185,6 +201,7 @@ impl Broker {
             Offered::Held => Ok(()),
             Offered::Kept => way.acknowledge(connection, publish.pkid),
             Offered::Dropped => {
+                self.metrics.dropped.inc();
                 self.waiting.count_dropped(whose);
                 way.acknowledge(connection, publish.pkid)
             }
@@ -217,7 +234,7 @@ impl UnderWay {
     }
 
     /// Sends the receipts that may be sent now.
-    fn send(&mut self, connection: &mut Connection) -> Result<(), LinkFault> {
+    fn send(&mut self, connection: &mut Connection, metrics: &Metrics) -> Result<(), LinkFault> {
         while self.subscribed
             && self.sent.len() < self.most
             && let Some((topic, receipt)) = self.receipts.pop_front()
@@ -230,6 +247,7 @@ impl UnderWay {
             let mut publish = Publish::new(topic, QoS::AtLeastOnce, receipt, None);
             publish.pkid = self.last;
             connection.queue(&Packet::Publish(publish))?;
+            metrics.receipts.inc();
         }
         Ok(())
     }

@@ -8,8 +8,11 @@ use examgate_fleet_core::{
     lease::{Claim, Holder, Input, Lease, Output, Timing, Token},
     ledger::{Ledger, LedgerFault},
 };
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
+
+use crate::health::Board;
 
 /// Where Linux tells the machine's name.
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
@@ -26,6 +29,8 @@ pub(super) struct Hold {
     until: watch::Sender<Until>,
     /// Who held it when it was last claimed in vain.
     another: Option<String>,
+    board: Board,
+    held: Gauge,
 }
 
 /// This run of this program.
@@ -36,10 +41,11 @@ fn this_run() -> Holder {
 }
 
 impl Hold {
-    /// A lease of `lasts`. `until` is told whenever this collector becomes the active one, remains it or stands by.
-    pub(super) fn new(lasts: Duration, until: watch::Sender<Until>) -> Self {
+    /// A lease of `lasts`. `until` is told whenever this collector becomes the active one, remains it or stands by; `held` counts 1 while it
+    /// is active.
+    pub(super) fn new(lasts: Duration, until: watch::Sender<Until>, board: Board, held: Gauge) -> Self {
         let (lease, began) = (Lease::new(Timing::lasting(lasts)), Instant::now());
-        Self { lease, holder: this_run(), lasts, began, until, another: None }
+        Self { lease, holder: this_run(), lasts, began, until, another: None, board, held }
     }
 
     fn now(&self) -> MonoTime {
@@ -121,6 +127,14 @@ impl Hold {
     }
 
     fn tell(&self) {
+        let active = self.lease.until().is_some();
+        self.held.set(active.into());
+        self.board.well("lease");
+        self.board.does(match (active, &self.another) {
+            (true, _) => "collecting".into(),
+            (false, Some(name)) => format!("standing by: the lease is held by {name}"),
+            (false, None) => "about to claim the lease".into(),
+        });
         self.until.send_replace(self.lease.until().map(|until| self.began + until.since_start()));
     }
 }

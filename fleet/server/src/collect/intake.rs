@@ -31,6 +31,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     broker::Answer,
     hold::Hold,
+    metrics::Metrics,
     waiting::{Message, Waiting},
 };
 
@@ -76,6 +77,7 @@ pub(super) struct Intake {
     gap_after: Duration,
     refused: HashMap<RefusalKind, u64>,
     answers: UnboundedSender<Answer>,
+    metrics: Metrics,
 }
 
 impl Intake {
@@ -86,8 +88,9 @@ impl Intake {
         receipts: SigningKey,
         gap_after: Duration,
         answers: UnboundedSender<Answer>,
+        metrics: Metrics,
     ) -> Self {
-        Self { devices, identity, receipts, gap_after, refused: HashMap::new(), answers }
+        Self { devices, identity, receipts, gap_after, refused: HashMap::new(), answers, metrics }
     }
 
     /// Takes messages into `ledger` until `waiting` is closed and empty, or the lease is over.
@@ -120,6 +123,9 @@ impl Intake {
             }
         }
         let committed = ledger.commit(token, &events)?;
+        if !events.is_empty() {
+            self.metrics.committed(committed.fresh);
+        }
         committed.raised.iter().for_each(say);
         for (device, epoch, seq, why) in committed.unusable {
             tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");
@@ -155,6 +161,7 @@ impl Intake {
     }
 
     fn refuse(&mut self, device: Option<DeviceId>, refusal: Refusal) {
+        self.metrics.refused.inc();
         let cause = match &refusal {
             Refusal::Topic | Refusal::Unknown | Refusal::Unusable { .. } => None,
             Refusal::Envelope(error) => Some(mem::discriminant(error)),

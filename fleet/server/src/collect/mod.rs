@@ -6,6 +6,7 @@
 mod broker;
 mod hold;
 mod intake;
+mod metrics;
 mod term;
 mod waiting;
 
@@ -32,12 +33,16 @@ use examgate_fleet_core::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::line::BrokerArguments;
+use crate::{
+    health::{Board, HealthArguments},
+    line::BrokerArguments,
+};
 
 use self::{
     broker::{Answer, Broker},
     hold::{Hold, Until},
     intake::Intake,
+    metrics::Metrics,
     term::Terms,
     waiting::Waiting,
 };
@@ -79,6 +84,8 @@ pub(crate) struct Arguments {
     /// How long a spare collector waits for a sign of life of the active one before it takes over. The same for all collectors of a ledger.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=300))]
     lease: u64,
+    #[command(flatten)]
+    health: HealthArguments,
 }
 
 /// The identity in a file as age-keygen writes it: comments, then the key.
@@ -98,7 +105,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = Arc::new(Devices::read(&arguments.devices)?);
     let waiting = Arc::new(Waiting::default());
     let line = arguments.broker.line("collector")?;
-    let broker = Broker::new(line, Arc::clone(&devices), Arc::clone(&waiting));
+    let listener = arguments.health.listen()?;
+    let metrics = Metrics::default();
+    let board = Board::with_broker(|registry| metrics.register(registry));
+    board.does("starting");
+    board.trouble("ledger", "not opened yet");
+    let broker = Broker::new(line, Arc::clone(&devices), Arc::clone(&waiting), (board.clone(), metrics.clone()));
     let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
     let named = (arguments.ledger.as_deref(), arguments.ledger_url_file.as_deref());
     #[expect(clippy::disallowed_methods, reason = "a URL with a password must not be an argument")]
@@ -116,10 +128,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         identity.recipient(),
         receipts.public()
     );
-    let intake = Intake::new(devices, identity, receipts, gap_after, answers_tx);
+    let intake = Intake::new(devices, identity, receipts, gap_after, answers_tx, metrics.clone());
     let (until_tx, until) = watch::channel(None);
-    let hold = Hold::new(Duration::from_secs(arguments.lease), until_tx);
-    let terms = Terms { location, key, intake, waiting: Arc::clone(&waiting), hold };
+    let hold = Hold::new(Duration::from_secs(arguments.lease), until_tx, board.clone(), metrics.lease);
+    let terms = Terms { location, key, intake, waiting: Arc::clone(&waiting), hold, board: board.clone() };
 
     let (ended_tx, mut ended) = oneshot::channel();
     thread::Builder::new().name("ledger".into()).spawn(move || {
@@ -130,9 +142,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let stopped = runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
-            () = connect(broker, answers, until) => Ok(None),
+            () = connect(broker, answers, until, &board) => Ok(None),
+            failed = board.clone().serve(listener) => failed.map(|()| None),
             _ = terminate.recv() => Ok(None),
-            stopped = tokio::signal::ctrl_c() => stopped.map(|()| None),
+            stopped = tokio::signal::ctrl_c() => stopped.map(|()| None).map_err(Into::into),
             // Nothing is committed any more, so nothing may be taken.
             ended = &mut ended => Ok(Some(ended)),
         }
@@ -151,13 +164,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Keeps a connection to the broker while this collector is the active one.
-async fn connect(mut broker: Broker, mut answers: mpsc::UnboundedReceiver<Answer>, mut until: watch::Receiver<Until>) {
+async fn connect(
+    mut broker: Broker,
+    mut answers: mpsc::UnboundedReceiver<Answer>,
+    mut until: watch::Receiver<Until>,
+    board: &Board,
+) {
     while hold::begun(&mut until).await {
         tokio::select! {
             // Looked at first: a collector that was paused must not connect again and so end the connection of the one that took over.
             biased;
             () = hold::over(&mut until) => tracing::warn!("no connection to the broker while this collector is not the active one"),
             () = broker.run(&mut answers) => {}
+        }
+        board.left();
+        if until.borrow().is_some() {
+            board.trouble("lease", "the ledger's database does not answer: the lease ended before it was renewed");
         }
     }
     // The ledger's thread has ended, which is told by its result.

@@ -14,6 +14,7 @@ use super::{
     intake::{Intake, Served},
     waiting::Waiting,
 };
+use crate::health::Board;
 
 /// The pause before a ledger that failed is opened again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) struct Terms {
     pub(super) intake: Intake,
     pub(super) waiting: Arc<Waiting>,
     pub(super) hold: Hold,
+    pub(super) board: Board,
 }
 
 impl Terms {
@@ -38,6 +40,7 @@ impl Terms {
             match self.term(&mut said) {
                 Err(fault) if fault.may_pass() => {
                     let what = WithSources(&fault).to_string();
+                    self.board.trouble("ledger", what.as_str());
                     if what != said {
                         tracing::error!(
                             fault = what,
@@ -58,6 +61,7 @@ impl Terms {
     /// From opening the ledger to its next fault.
     fn term(&mut self, said: &mut String) -> Result<(), LedgerFault> {
         let mut ledger = Ledger::open(&self.location, &self.key)?;
+        self.board.well("ledger");
         if !said.is_empty() {
             tracing::warn!("the ledger works again");
             said.clear();

@@ -31,7 +31,8 @@ use examgate_fleet_core::{
 };
 use tokio::time::Instant;
 
-use super::{now, throttle::Throttle};
+use super::{metrics::Metrics, now, throttle::Throttle};
+use crate::health::Board;
 
 /// Why a box is not enrolled. The box shows it to the technician.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,8 @@ pub(super) struct Desk {
     broker: (Host, u16),
     server: ServerHash,
     throttle: Mutex<Throttle>,
+    board: Board,
+    metrics: Metrics,
 }
 
 impl Desk {
@@ -77,8 +80,10 @@ impl Desk {
         issuer: Issuer,
         broker: (Host, u16),
         server: ServerHash,
+        (board, metrics): (Board, Metrics),
     ) -> Self {
-        Self { folder, registry: Mutex::new(registry), issuer, broker, server, throttle: Mutex::default() }
+        let throttle = Mutex::default();
+        Self { folder, registry: Mutex::new(registry), issuer, broker, server, throttle, board, metrics }
     }
 
     /// Makes the list of revoked certificates anew if half of its time is over. A failure is logged and tried again in an hour.
@@ -91,11 +96,13 @@ impl Desk {
             }
             Ok(())
         });
-        if let Err(error) = kept {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "revoked.pem cannot be made: brokers refuse everybody once its time is over"
-            );
+        match kept {
+            Ok(()) => self.board.well("revoked.pem"),
+            Err(error) => {
+                let (error, means) = (format!("{error:#}"), "brokers refuse everybody once its time is over");
+                tracing::error!(error, "revoked.pem cannot be made: {means}");
+                self.board.trouble("revoked.pem", format!("it cannot be made ({error}): {means}"));
+            }
         }
     }
 
@@ -172,14 +179,22 @@ pub(super) fn router(desk: Arc<Desk>, within: Duration) -> Router {
 
 fn answer(desk: &Desk, peer: std::net::IpAddr, served: Result<Result<Vec<u8>, Refused>>) -> Response {
     match served {
-        Ok(Ok(bytes)) => bytes.into_response(),
+        Ok(Ok(bytes)) => {
+            desk.metrics.enrolled.inc();
+            desk.board.well("enrolment");
+            bytes.into_response()
+        }
         Ok(Err(refused)) => {
+            desk.metrics.refused.inc();
             desk.throttle.lock().unwrap_or_else(PoisonError::into_inner).refused(peer, Instant::now());
             tracing::warn!(%peer, why = %refused, "refused");
             (StatusCode::FORBIDDEN, refused.to_string()).into_response()
         }
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "a box could not be enrolled");
+            desk.metrics.failed.inc();
+            let error = format!("{error:#}");
+            tracing::error!(error, "a box could not be enrolled");
+            desk.board.trouble("enrolment", format!("the last box could not be enrolled: {error}"));
             let text = "the fleet failed, not the box: look into its log, then ask again with the same code";
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
         }

@@ -4,6 +4,7 @@
 //! and nothing else of the fleet's secrets.
 
 mod desk;
+mod metrics;
 mod throttle;
 
 use std::{net::SocketAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -26,7 +27,8 @@ use openssl::{
 use tokio::net::TcpListener;
 use tokio_openssl::SslStream;
 
-use self::desk::Desk;
+use self::{desk::Desk, metrics::Metrics};
+use crate::health::{Board, HealthArguments};
 
 /// The broker's port, if none is named.
 const BROKER_PORT: u16 = 8883;
@@ -52,6 +54,8 @@ pub(crate) struct Arguments {
     /// The broker that enrolled boxes will use, HOST or HOST:PORT [default port: 8883]. HOST must be in the broker's certificate.
     #[arg(long, value_name = "HOST")]
     broker: String,
+    #[command(flatten)]
+    health: HealthArguments,
 }
 
 /// The wall clock, which certificates and codes are dated by.
@@ -76,7 +80,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let issuer = folder.read_issuer().with_context(refused)?;
     let registry = folder.open_registry().with_context(refused)?;
     let (acceptor, server) = acceptor()?;
-    let desk = Arc::new(Desk::new(folder, registry, issuer, broker, server));
+    let metrics = Metrics::default();
+    let board = Board::new(|registry| metrics.register(registry));
+    board.does("enrolling");
+    let health = arguments.health.listen()?;
+    let desk = Arc::new(Desk::new(folder, registry, issuer, broker, server, (board.clone(), metrics)));
     desk.keep_list(now());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -107,6 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         tokio::select! {
             () = serve("enrolment endpoint", listener, BOUNDS, greet, desk::router(desk, BOUNDS.within)) => Ok(()),
             failed = keep => failed,
+            failed = board.serve(health) => failed,
             _ = terminate.recv() => Ok(()),
             stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
         }

@@ -21,8 +21,14 @@ use examgate::{
 use examgate_fleet_core::{devices::Devices, stock::Stock};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::sending::{Item, Sending};
-use crate::line::{Line, Pause, subscription};
+use super::{
+    metrics::Metrics,
+    sending::{Item, Sending},
+};
+use crate::{
+    health::Board,
+    line::{Line, Pause, subscription},
+};
 
 /// Most messages under way. Each is a chunk of at most 32 KiB.
 const UNDER_WAY: u16 = 32;
@@ -53,6 +59,8 @@ pub(super) struct Keeper {
     enrolled: Arc<Devices>,
     stock: Stock,
     keys: Keys,
+    board: Board,
+    metrics: Metrics,
 }
 
 /// What was published of one box's manifest on this connection.
@@ -66,6 +74,8 @@ struct Published {
 struct UnderWay {
     sending: Sending,
     published: HashMap<DeviceId, Published>,
+    /// The manifest that a box last reported to hold all of, by its serial; `None`: it misses some of it, or never reported.
+    holds: HashMap<DeviceId, Option<u64>>,
     lost_cards: Option<Digest>,
     most: usize,
     subscribed: bool,
@@ -73,17 +83,25 @@ struct UnderWay {
 
 impl Keeper {
     /// Sends what `stock` holds to boxes that are `enrolled`, if one of `keys` signed it.
-    pub(super) const fn new(line: Line, enrolled: Arc<Devices>, stock: Stock, keys: Keys) -> Self {
-        Self { line, enrolled, stock, keys }
+    pub(super) fn new(
+        line: Line,
+        enrolled: Arc<Devices>,
+        stock: Stock,
+        keys: Keys,
+        (board, metrics): (Board, Metrics),
+    ) -> Self {
+        Self { line, enrolled, stock, keys, board, metrics }
     }
 
     /// Keeps for as long as it is polled.
     pub(super) async fn run(self) {
         let mut pause = Pause::new();
+        self.board.disconnected(format!("not connected to {} yet", self.line.name));
         loop {
             let mut up_since = None;
             let fault = self.connection(&mut up_since).await;
             tracing::warn!(broker = self.line.name, fault = %WithSources(&fault), "no connection to the broker");
+            self.board.disconnected(format!("no connection to {}: {}", self.line.name, WithSources(&fault)));
             tokio::time::sleep(pause.after(up_since.map(|up: Instant| up.elapsed()))).await;
         }
     }
@@ -98,6 +116,7 @@ impl Keeper {
         let mut way = UnderWay {
             sending: Sending::default(),
             published: HashMap::new(),
+            holds: HashMap::new(),
             lost_cards: None,
             most: welcome.receive_maximum.min(UNDER_WAY).into(),
             subscribed: false,
@@ -113,8 +132,13 @@ impl Keeper {
                     Err(fault) => Err(fault),
                 },
                 _ = looks.tick(), if way.subscribed => {
-                    if let Err(error) = self.look(&mut way) {
-                        tracing::error!(error = format!("{error:#}"), "the stock cannot be looked through");
+                    match self.look(&mut way) {
+                        Ok(()) => self.board.well("stock"),
+                        Err(error) => {
+                            let error = format!("{error:#}");
+                            tracing::error!(error, "the stock cannot be looked through");
+                            self.board.trouble("stock", error);
+                        }
                     }
                     Ok(())
                 }
@@ -125,6 +149,7 @@ impl Keeper {
             }
             if way.subscribed && up_since.is_none() {
                 *up_since = Some(Instant::now());
+                self.board.connected();
                 tracing::info!(broker = self.line.name, "keeping");
             }
         }
@@ -181,6 +206,7 @@ impl Keeper {
             let exam = refused.exam.as_ref().map_or("its manifest", |exam| exam.as_str());
             tracing::warn!(%device, exam, reason = %refused.reason, "the box refused what it should hold");
         }
+        way.holds.insert(device.clone(), holds(&reported));
         way.sending.asked(&device, &reported.missing);
         // It has not seen what the broker was told: the broker forgot it, or somebody put another in its place.
         if way
@@ -199,15 +225,34 @@ impl Keeper {
             way.lost_cards = list;
             way.sending.lost_cards();
         }
+        let mut out_of_date = 0;
         for device in self.stock.devices()? {
             let Some((bytes, serial)) = self.manifest(&device)? else { continue };
+            // Empty: all in it has expired, and nothing is wanted of the box any more.
+            if !bytes.is_empty() && self.holds(&device, way)?.is_none_or(|held| held < serial) {
+                out_of_date += 1;
+            }
             let content = Digest::of(&bytes);
             if way.published.get(&device).is_none_or(|published| published.content != content) {
                 way.published.insert(device.clone(), Published { content, serial, at: Instant::now() });
                 way.sending.manifest(&device);
             }
         }
+        self.metrics.out_of_date.set(out_of_date);
         Ok(())
+    }
+
+    /// The manifest that a box reported to hold all of.
+    fn holds(&self, device: &DeviceId, way: &mut UnderWay) -> Result<Option<u64>> {
+        if let Some(known) = way.holds.get(device) {
+            return Ok(*known);
+        }
+        // Reported before this connection.
+        let (report, key) = (self.stock.report(device)?, self.enrolled.key(device));
+        let reported = report.zip(key).and_then(|(bytes, key)| Reported::decode(&bytes, device, key).ok());
+        let found = reported.as_ref().and_then(holds);
+        way.holds.insert(device.clone(), found);
+        Ok(found)
     }
 
     /// The list of lost cards, retained. `None`: it must not be published.
@@ -264,6 +309,11 @@ impl Keeper {
                 Ok(Some(mut publish)) => {
                     publish.pkid = packet;
                     connection.queue(&Packet::Publish(publish))?;
+                    match item {
+                        Item::Manifest(_) => _ = self.metrics.manifests.inc(),
+                        Item::Chunk(..) => _ = self.metrics.chunks.inc(),
+                        Item::LostCards => {}
+                    }
                 }
                 Ok(None) => {
                     if matches!(item, Item::Chunk(..)) {
@@ -279,6 +329,11 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// The manifest that a box holds all of, by what it reports.
+fn holds(reported: &Reported) -> Option<u64> {
+    (reported.missing.is_empty() && reported.refused.is_none()).then_some(reported.serial)
 }
 
 fn expiring() -> PublishProperties {

@@ -4,6 +4,7 @@
 //! It holds no key that signs or opens a roster. An attacker who takes it over can withhold rosters, but neither read nor forge one.
 
 mod broker;
+mod metrics;
 mod sending;
 
 use std::{path::PathBuf, sync::Arc};
@@ -13,8 +14,14 @@ use clap::Args;
 use examgate::wire::keys::PublicKey;
 use examgate_fleet_core::{devices::Devices, stock::Stock};
 
-use self::broker::{Keeper, Keys};
-use crate::line::BrokerArguments;
+use self::{
+    broker::{Keeper, Keys},
+    metrics::Metrics,
+};
+use crate::{
+    health::{Board, HealthArguments},
+    line::BrokerArguments,
+};
 
 /// What the keeper needs.
 #[derive(Debug, Args)]
@@ -36,6 +43,8 @@ pub(crate) struct Arguments {
     /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
+    #[command(flatten)]
+    health: HealthArguments,
 }
 
 /// Keeps until told to stop (SIGINT, SIGTERM).
@@ -46,13 +55,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let devices = Arc::new(Devices::read(&arguments.devices)?);
     let stock = Stock::open(&arguments.stock)?;
     let keys = Keys { roster: arguments.roster_public_key.clone(), command: arguments.command_public_key.clone() };
-    let keeper = Keeper::new(arguments.broker.line("keeper")?, devices, stock, keys);
+    let metrics = Metrics::default();
+    let board = Board::with_broker(|registry| metrics.register(registry));
+    board.does("keeping");
+    let listener = arguments.health.listen()?;
+    let keeper = Keeper::new(arguments.broker.line("keeper")?, devices, stock, keys, (board.clone(), metrics));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
             .context("signals cannot be waited for")?;
         tokio::select! {
             () = keeper.run() => Ok(()),
+            failed = board.serve(listener) => failed,
             _ = terminate.recv() => Ok(()),
             stopped = tokio::signal::ctrl_c() => stopped.map_err(Into::into),
         }

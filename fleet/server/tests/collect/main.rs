@@ -6,7 +6,9 @@ mod database;
 #[path = "../../../../tests/uplink/door.rs"]
 #[expect(dead_code, reason = "shared with the box's own tests, which use more of it")]
 mod door;
+mod health;
 mod rig;
+mod scrape;
 mod takeover;
 
 use std::fs;

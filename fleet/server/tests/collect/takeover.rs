@@ -19,7 +19,7 @@ const STANDS_BY: &str = "this one stands by";
 /// The longest that a takeover may take with the lease as it is shipped: 10 s, a look each second, and a slow machine.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
-fn good<T, E: std::error::Error + 'static>(result: Result<T, E>) -> T {
+pub(crate) fn good<T, E: std::error::Error + 'static>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{}", WithSources(&error)))
 }
 
