@@ -3,7 +3,7 @@
 //! Starts no service: systemd is asked for what its groups of calls mean, and strace for what the box calls.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
@@ -19,55 +19,20 @@ use examgate::{
 const EXAM: &str = "MATH-UA-120-final";
 const WINDOW: (&str, &str) = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
 
-fn systemd(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(file);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+#[path = "service/unit.rs"]
+mod unit;
 
-/// Every value that the unit gives `setting`, in order.
+use self::unit::{called, text as systemd};
+
+/// The box's unit.
+const UNIT: &str = "examgate.service";
+
 fn values(setting: &str) -> Vec<String> {
-    let unit = systemd("examgate.service");
-    let given = unit.lines().filter_map(|line| line.strip_prefix(setting)?.strip_prefix('='));
-    given.map(str::to_owned).collect()
+    unit::values(UNIT, setting)
 }
 
-/// The calls that the unit's filter lets through.
 fn allowed() -> BTreeSet<String> {
-    let output = Command::new("systemd-analyze")
-        .args(["syscall-filter", "--no-pager"])
-        .output()
-        .expect("systemd-analyze is there (package systemd)");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut group = String::new();
-    for line in text.lines() {
-        let word = line.trim();
-        if line.starts_with('@') {
-            group = word.to_owned();
-        } else if line.starts_with(' ') && !word.is_empty() && !word.starts_with('#') {
-            groups.entry(group.clone()).or_default().push(word.to_owned());
-        }
-    }
-    let mut allowed = BTreeSet::new();
-    let mut open: Vec<String> =
-        values("SystemCallFilter").iter().flat_map(|value| value.split(' ')).map(str::to_owned).collect();
-    while let Some(name) = open.pop() {
-        assert!(!name.starts_with('~'), "the filter lists what is allowed: {name}");
-        match groups.get(&name) {
-            Some(inner) => open.extend(inner.iter().cloned()),
-            None => drop(allowed.insert(name)),
-        }
-    }
-    allowed
-}
-
-/// The calls in a trace of `strace -f`.
-fn called(trace: &str) -> BTreeSet<String> {
-    let name = |line: &str| {
-        let call = line.split_once(' ')?.1.trim_start().split_once('(')?.0;
-        call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then(|| call.to_owned())
-    };
-    trace.lines().filter_map(name).collect()
+    unit::allowed(UNIT)
 }
 
 #[test]
@@ -142,6 +107,82 @@ fn the_unit_names_every_secret_as_a_credential_and_the_user_that_doctor_looks_as
     let doctor = include_str!("../src/app/doctor/user.rs");
     assert_eq!((values("User"), values("SupplementaryGroups")), (vec!["examgate".into()], vec!["video".into()]));
     assert!(doctor.contains("(\"examgate\", \"video\")"));
+}
+
+/// The fleet's services, and whom each runs as.
+const FLEET: [(&str, &str); 3] = [
+    ("examgate-fleetd-collect.service", "examgate-collector"),
+    ("examgate-fleetd-keep.service", "examgate-keeper"),
+    ("examgate-fleetd-enrol.service", "examgate-issuer"),
+];
+
+/// What they have of the box's unit, word for word.
+const SHARED: [&str; 22] = [
+    "Restart",
+    "RestartPreventExitStatus",
+    "LimitCORE",
+    "MemorySwapMax",
+    "ProtectSystem",
+    "ProtectHome",
+    "PrivateTmp",
+    "DevicePolicy",
+    "ProtectKernelTunables",
+    "ProtectKernelModules",
+    "ProtectKernelLogs",
+    "ProtectControlGroups",
+    "ProtectHostname",
+    "ProtectProc",
+    "NoNewPrivileges",
+    "CapabilityBoundingSet",
+    "RestrictSUIDSGID",
+    "RestrictNamespaces",
+    "LockPersonality",
+    "RemoveIPC",
+    "RestrictAddressFamilies",
+    "SystemCallArchitectures",
+];
+
+#[test]
+fn the_fleets_services_run_as_a_user_each_and_are_shut_in_as_the_box_is() {
+    let users = unit::path("examgate-fleetd.sysusers.conf");
+    let made = Command::new("systemd-sysusers").arg("--dry-run").arg(users).output().expect("systemd is there");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let users = systemd("examgate-fleetd.sysusers.conf");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, user) in FLEET {
+        assert_eq!(unit::values(name, "User"), [user]);
+        assert!(users.lines().any(|line| line.starts_with(&format!("u {user} "))), "{user}");
+        for setting in SHARED {
+            assert_eq!(unit::values(name, setting), values(setting), "{name}: {setting}");
+        }
+        for setting in ["PrivateDevices", "ProtectClock", "MemoryDenyWriteExecute"] {
+            assert_eq!(unit::values(name, setting), ["yes"], "{name}: {setting}");
+        }
+        // Its program is not installed here, so that systemd is shown another one.
+        let path = folder.path().join(name);
+        fs::write(&path, systemd(name).replace("/usr/bin/examgate-fleetd ", "/bin/true ")).expect("writable");
+        let analyze = |what: &[&str]| {
+            let output = Command::new("systemd-analyze").args(what).arg(&path).output().expect("systemd is there");
+            (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        };
+        assert_eq!(analyze(&["verify"]), (true, String::new()));
+        let (_, table) = analyze(&["security", "--offline=true", "--no-pager"]);
+        let level = table.rsplit_once("exposure level").and_then(|(_, end)| end.split(": ").nth(1)?.split(' ').next());
+        let level: f64 = level.expect("a level").parse().expect("a number");
+        assert!(level < 2.0, "{name} is exposed by {level} of 10");
+    }
+}
+
+#[test]
+fn no_service_of_the_fleet_but_one_names_the_issuers_key_or_its_folder() {
+    for (name, _) in FLEET {
+        let is_issuer = unit::values(name, "StateDirectory") == ["examgate-fleet"];
+        assert_eq!(is_issuer, name == "examgate-fleetd-enrol.service");
+        let command = unit::values(name, "ExecStart").concat();
+        assert_eq!(command.contains("/var/lib/examgate-fleet "), is_issuer, "{command}");
+        let keys = unit::values(name, "LoadCredential").concat();
+        assert!(!keys.contains("issuer"), "{keys}");
+    }
 }
 
 #[test]

@@ -46,8 +46,10 @@ use openssl::{
 
 #[path = "collect/scrape.rs"]
 mod scrape;
+#[path = "collect/unit.rs"]
+mod unit;
 
-use self::scrape::Endpoint;
+use self::{scrape::Endpoint, unit::Unit};
 
 /// How long the endpoint may take to say that it listens.
 const START: Duration = Duration::from_secs(20);
@@ -208,6 +210,35 @@ fn the_endpoint_counts_whom_it_serves_and_refuses_and_says_what_is_wrong() {
     for what in ["served", "refused", "failed"] {
         assert_eq!(counted[&format!("enrolment_requests_{what}_total")], 1.0, "{counted:?}");
     }
+}
+
+#[test]
+fn the_unit_starts_an_endpoint_that_works_and_the_issuers_key_is_its_own() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let variables = [("BROKER", "localhost:8883".to_owned()), ("LISTEN", format!("127.0.0.1:{port}"))];
+    let unit = Unit::new("examgate-fleetd-enrol.service", &["fleetd.env"], &variables);
+    let folder = Folder::new(unit.at("/var/lib/examgate-fleet"));
+    let root = found(&folder, "Fleet", "six random words, or so", now()).expect("a new folder");
+    let code = Code::from_random(&[3; 20]);
+    let room = RoomId::new("SILVER-207").expect("valid");
+    let expires = now() + Duration::from_secs(600);
+    folder.open_registry().expect("a registry").add(&door(), &room, &code.kept(), expires, now()).expect("new");
+    let started = unit.start();
+    let (_open, nothing) = mpsc::channel::<()>();
+    let is_healthy = |_: &u32| {
+        let _ = nothing.recv_timeout(Duration::from_millis(5));
+        started.endpoint.health() == Some((200, "enrolling\n".into()))
+    };
+    (0..6_000).find(is_healthy).expect("it is healthy within 30 s");
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let places = Places { keys: home.path().join("keys"), folder: home.path().to_owned() };
+    let url = format!("https://127.0.0.1:{port}");
+    provision(&url, &code.to_text(), Some(root), &places, now()).unwrap_or_else(|error| panic!("{error:#}"));
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let key = folder.issuer_key();
+    assert_eq!((mode(key.parent().expect("a folder")), mode(&key)), (0o700, 0o600));
+    assert_eq!(mode(&folder.devices()) & 0o044, 0o044, "the collector reads it");
+    started.stop();
 }
 
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {

@@ -53,8 +53,10 @@ use zeroize::Zeroizing;
 
 #[path = "collect/scrape.rs"]
 mod scrape;
+#[path = "collect/unit.rs"]
+mod unit;
 
-use self::scrape::Endpoint;
+use self::{scrape::Endpoint, unit::Unit};
 
 const EXAM: &str = "MATH-1";
 const PEPPER: [u8; 32] = [5; 32];
@@ -453,6 +455,29 @@ async fn the_keeper_says_how_many_boxes_are_out_of_date_and_whether_it_works() {
         endpoint.health().is_some_and(|(status, said)| status == 503 && said.starts_with("broker: no connection to "))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unit_starts_a_keeper_that_works() {
+    let world = World::new();
+    let variables = [
+        ("BROKER", format!("127.0.0.1:{}", world.broker.port())),
+        ("DEVICES", world.at("devices.toml").display().to_string()),
+        ("KEEPER_KEYS", format!("--roster-public-key {}", SigningKey::from_seed(&ROSTER_SEED).public())),
+    ];
+    let unit = Unit::new("examgate-fleetd-keep.service", &["fleetd.env"], &variables);
+    for (file, place) in
+        [("ca.pem", "authorities.pem"), ("keeper.pem", "keeper.pem"), ("keeper.key", "keys/keeper.key")]
+    {
+        fs::copy(world.at(file), unit.at(&format!("/etc/examgate-fleet/{place}"))).expect("copied");
+    }
+    let report = unit.at("/var/lib/examgate-stock/reported/door-1.cose");
+    let started = unit.start();
+    until("it keeps", || started.endpoint.health() == Some((200, "keeping\n".into()))).await;
+    let door = Door::start(&world, "door-1", "R-1", tempfile::tempdir().expect("a temporary folder"));
+    until("it notes what a box reports", || report.exists()).await;
+    door.kill().await;
+    started.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

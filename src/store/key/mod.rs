@@ -156,6 +156,16 @@ impl Key {
         parse(&read_bytes(path, Custody::Owner, LARGEST)?, path)
     }
 
+    /// As [`Key::read`]; a file in the folder of `credentials` is guarded by systemd, whatever its group bits are.
+    ///
+    /// # Errors
+    /// As [`Key::read`].
+    pub fn read_given(path: &Path, credentials: &Credentials) -> Result<Self, KeyError> {
+        let is_given = credentials.folder().is_some_and(|folder| path.parent() == Some(folder));
+        let custody = if is_given { Custody::Systemd } else { Custody::Owner };
+        parse(&read_bytes(path, custody, LARGEST)?, path)
+    }
+
     /// Writes the 32 bytes to a new file of mode 0600 and waits until the disk holds it.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use examgate::{
     exit::Refusal,
-    store::{Key, read_secret},
+    store::{Credentials, Key},
     wire::{keys::SigningKey, seal::Identity},
 };
 
@@ -111,13 +111,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     board.does("starting");
     board.trouble("ledger", "not opened yet");
     let broker = Broker::new(line, Arc::clone(&devices), Arc::clone(&waiting), (board.clone(), metrics.clone()));
-    let receipts = SigningKey::from_seed(&*read_secret(&arguments.receipt_key)?);
+    #[expect(clippy::disallowed_methods, reason = "systemd tells only there where its credentials are")]
+    let credentials = Credentials::new(env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    let receipts = SigningKey::from_seed(Key::read_given(&arguments.receipt_key, &credentials)?.expose());
     let named = (arguments.ledger.as_deref(), arguments.ledger_url_file.as_deref());
     #[expect(clippy::disallowed_methods, reason = "a URL with a password must not be an argument")]
     let environment = env::var_os(URL_VARIABLE);
     let location =
         Location::named(named.0, named.1, environment).context(Refusal::Usage("there is no ledger to write".into()))?;
-    let key = Key::read(&arguments.ledger_key)?;
+    let key = Key::read_given(&arguments.ledger_key, &credentials)?;
     let (answers_tx, answers) = mpsc::unbounded_channel();
     let gap_after = Duration::from_secs(arguments.gap_after);
     let identity = age_identity(&arguments.age_identity)?;

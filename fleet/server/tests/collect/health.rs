@@ -10,6 +10,7 @@ use crate::{
     rig::CollectorRig,
     scrape::Endpoint,
     takeover::good,
+    unit::Unit,
 };
 
 async fn until_healthy(endpoint: &Endpoint, status: u16, text: &str) {
@@ -63,6 +64,32 @@ async fn a_collector_and_its_spare_say_what_they_do_and_what_is_wrong() {
     until_healthy(&active, 200, "collecting").await;
     until_healthy(&spare, 200, "standing by").await;
     assert!(first.0.try_wait().expect("ours").is_none(), "one process all the time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unit_starts_a_collector_that_works() {
+    let world = World::new();
+    let desk = CollectorRig::new(&world);
+    let variables = [
+        ("BROKER", format!("127.0.0.1:{}", world.broker.port())),
+        ("DEVICES", desk.at("devices.toml").display().to_string()),
+    ];
+    let unit = Unit::new("examgate-fleetd-collect.service", &["fleetd.env", "ledger.env"], &variables);
+    for (file, place) in [
+        ("ca.pem", "authorities.pem"),
+        ("collector.pem", "collector.pem"),
+        ("collector.key", "keys/collector.key"),
+        ("ledger.key", "keys/ledger.key"),
+        ("receipt.key", "keys/receipt.key"),
+        ("age.key", "keys/collector.age"),
+    ] {
+        fs::copy(desk.at(file), unit.at(&format!("/etc/examgate-fleet/{place}"))).expect("copied");
+    }
+    let started = unit.start();
+    until_healthy(&started.endpoint, 200, "collecting").await;
+    let mut door = Door::open(&world, 3).await;
+    door.until_receipted(3).await;
+    started.stop();
 }
 
 /// How a collector on this machine is named.

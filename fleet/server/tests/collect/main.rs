@@ -10,6 +10,7 @@ mod health;
 mod rig;
 mod scrape;
 mod takeover;
+mod unit;
 
 use std::fs;
 
