@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args, now: Timestamp) -> anyhow::Result<()> {
     // The day is precise enough.
     report.date = now.to_string().chars().take_while(|&c| c != 'T').collect();
     report.command =
-        std::iter::once("examgate-fleet".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ");
+        std::iter::once("examgate-lab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ");
 
     if let Some(folder) = &args.report {
         let failed = || format!("cannot write the report into {}", folder.display());
