@@ -95,7 +95,11 @@ impl Broker {
             None => None,
             Some(fleet) => {
                 let (link, clock) = (line.link.clone(), Arc::clone(&clock));
-                Some(fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?)
+                let fetch = fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?;
+                Some(match &lost {
+                    Some(follow) => fetch.reporting(follow.serial()),
+                    None => fetch,
+                })
             }
         };
         let lost = lost.map(|follow| (follow, polling.subscribe(vec![LOST_CARDS.into()], lost::WAITING)));

@@ -52,6 +52,7 @@ pub struct FollowLost {
     incoming: Arc<Incoming>,
     in_force: Option<LostCards>,
     told: watch::Sender<Arc<BTreeSet<CardPseudonym>>>,
+    serial: watch::Sender<Option<u64>>,
 }
 
 impl FollowLost {
@@ -66,7 +67,8 @@ impl FollowLost {
     ) -> Result<(Self, LostView), IncomingError> {
         let (told, view) = watch::channel(Arc::default());
         let kept = incoming.lost_cards()?;
-        let mut follow = Self { keys, pepper, incoming: Arc::new(incoming), in_force: None, told };
+        let (serial, _) = watch::channel(None);
+        let mut follow = Self { keys, pepper, incoming: Arc::new(incoming), in_force: None, told, serial };
         match kept.map(|bytes| follow.judge(&bytes)) {
             None | Some(Ok(None)) => {}
             Some(Ok(Some(list))) => follow.put_in_force(list),
@@ -75,6 +77,12 @@ impl FollowLost {
             }
         }
         Ok((follow, view))
+    }
+
+    /// The serial of the list in force, as it changes; `None`: there is none. For the box's report.
+    #[must_use]
+    pub fn serial(&self) -> watch::Receiver<Option<u64>> {
+        self.serial.subscribe()
     }
 
     /// Follows until nothing can come any more.
@@ -127,6 +135,7 @@ impl FollowLost {
 
     fn put_in_force(&mut self, list: LostCards) {
         self.told.send_replace(Arc::new(list.cards.keys().copied().collect()));
+        self.serial.send_replace(Some(list.serial));
         self.in_force = Some(list);
     }
 }
@@ -186,6 +195,33 @@ mod tests {
         assert_eq!(lost(&view), [1, 2], "an older one after a start");
         following.arrived(&signed(&list(3, &[2]))).await;
         assert_eq!(lost(&view), [2], "a found card opens doors again");
+    }
+
+    #[tokio::test]
+    async fn a_list_signed_anew_with_the_next_key_is_taken_while_both_keys_are_known_and_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = SigningKey::from_seed(&[9; 32]);
+        let known = |keys: &[&SigningKey]| {
+            let keys = keys.iter().map(|key| key.public()).collect();
+            FollowLost::new(keys, PEPPER, Incoming::open(folder.path().into()).unwrap()).unwrap()
+        };
+        let (mut following, _) = known(&[&key()]);
+        following.arrived(&list(4, &[1]).encode(&key()).unwrap()).await;
+        following.arrived(&list(5, &[1]).encode(&next).unwrap()).await;
+        assert_eq!(*following.serial().borrow(), Some(4), "the box does not know the key yet");
+        drop(following);
+        let (mut following, view) = known(&[&key(), &next]);
+        following.arrived(&list(1, &[]).encode(&next).unwrap()).await;
+        assert_eq!(*following.serial().borrow(), Some(4), "a list that begins at 1 again is older");
+        following.arrived(&list(5, &[1]).encode(&next).unwrap()).await;
+        assert_eq!((lost(&view), *following.serial().borrow()), (vec![1], Some(5)));
+        drop(following);
+        let (following, view) = known(&[&next]);
+        assert_eq!(
+            (lost(&view), *following.serial().borrow()),
+            (vec![1], Some(5)),
+            "the key before is not needed any more"
+        );
     }
 
     #[tokio::test]

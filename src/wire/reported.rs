@@ -140,6 +140,8 @@ pub struct Reported {
     pub missing: Vec<Digest>,
     /// What it refused since the manifest in force came.
     pub refused: Option<Refused>,
+    /// The serial of the list of lost cards in force; `None`: there is none, or the box is of a version that does not say.
+    pub lost_cards: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,19 +156,21 @@ struct Payload {
     held: Vec<HeldExam>,
     missing: Vec<Digest>,
     refused: Option<Refused>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost_cards: Option<u64>,
 }
 
 impl Reported {
     /// Signs the report. What is beyond the bounds is left out: held exams after [`MAX_EXAMS`], digests after [`MAX_ASKED`].
     #[must_use]
     pub fn encode(&self, key: &SigningKey) -> Vec<u8> {
-        let Self { device, at, serial, recipient, space, mut held, mut missing, refused } = self.clone();
+        let Self { device, at, serial, recipient, space, mut held, mut missing, refused, lost_cards } = self.clone();
         held.truncate(MAX_EXAMS);
         missing.truncate(MAX_ASKED);
         signed::sign(
             PURPOSE,
             key,
-            cbor::to_vec(&Payload { v: 1, device, at, serial, recipient, space, held, missing, refused }),
+            cbor::to_vec(&Payload { v: 1, device, at, serial, recipient, space, held, missing, refused, lost_cards }),
         )
     }
 
@@ -191,8 +195,8 @@ impl Reported {
         if payload.device != *device {
             return Err(ReportedError::OtherDevice);
         }
-        let Payload { device, at, serial, recipient, space, held, missing, refused, .. } = payload;
-        Ok(Self { device, at, serial, recipient, space, held, missing, refused })
+        let Payload { device, at, serial, recipient, space, held, missing, refused, lost_cards, .. } = payload;
+        Ok(Self { device, at, serial, recipient, space, held, missing, refused, lost_cards })
     }
 }
 
@@ -223,6 +227,7 @@ mod tests {
                 version: Some(RosterVersion(1)),
                 reason: RefusalReason::RolledBack,
             }),
+            lost_cards: None,
         }
     }
 
@@ -230,6 +235,13 @@ mod tests {
     fn golden_report() {
         assert_eq!(reported().encode(&key()), GOLDEN);
         assert_eq!(Reported::decode(GOLDEN, &reported().device, &key().public()), Ok(reported()));
+    }
+
+    #[test]
+    fn a_report_says_which_list_of_lost_cards_is_in_force() {
+        let with_list = Reported { lost_cards: Some(7), ..reported() };
+        let bytes = with_list.encode(&key());
+        assert_eq!(Reported::decode(&bytes, &with_list.device, &key().public()), Ok(with_list));
     }
 
     #[test]
@@ -261,6 +273,7 @@ mod tests {
             space: EmbeddingSpaceId::new("s".repeat(MAX_SPACE)),
             held: (0..2 * MAX_EXAMS).map(held).collect(),
             missing: vec![Digest::of(b""); 2 * MAX_ASKED],
+            lost_cards: Some(u64::MAX),
             ..reported()
         };
         let bytes = longest.encode(&key());

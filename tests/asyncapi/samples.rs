@@ -144,6 +144,7 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
                 version: Some(RosterVersion(1)),
                 reason: RefusalReason::RolledBack,
             }),
+            lost_cards: None,
         }
         .encode(&SigningKey::from_seed(&BOX)),
         other => panic!("no signed message is called {other}"),

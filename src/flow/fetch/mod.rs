@@ -72,6 +72,7 @@ pub struct Fetch {
     line: Option<Line>,
     clock: Arc<dyn Clock>,
     held: watch::Sender<BTreeMap<ExamId, Held>>,
+    lost_cards: Option<watch::Receiver<Option<u64>>>,
 }
 
 impl Fetch {
@@ -90,7 +91,27 @@ impl Fetch {
         let (told, holds) = watch::channel(held.clone());
         let device = party.device.clone();
         let plan = Plan::new(party, held, kept, manifest.as_deref());
-        Ok((Self { plan, disk: Arc::new(disk), device, key, connected, line: None, clock, held: told }, holds))
+        Ok((
+            Self {
+                plan,
+                disk: Arc::new(disk),
+                device,
+                key,
+                connected,
+                line: None,
+                clock,
+                held: told,
+                lost_cards: None,
+            },
+            holds,
+        ))
+    }
+
+    /// Reports the serial of the list of lost cards in force, too.
+    #[must_use]
+    pub fn reporting(mut self, mut lost_cards: watch::Receiver<Option<u64>>) -> Self {
+        self.plan.lost_cards(*lost_cards.borrow_and_update());
+        Self { lost_cards: Some(lost_cards), ..self }
     }
 
     /// Brings rosters until the link is closed for good.
@@ -130,6 +151,7 @@ impl Fetch {
                     }
                 }
                 Some(arrived) = self.connected.arrivals.recv() => self.arrived(&arrived).await,
+                serial = next(&mut self.lost_cards) => self.plan.lost_cards(serial),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -241,4 +263,15 @@ impl Fetch {
         let disk = Arc::clone(&self.disk);
         tokio::task::spawn_blocking(move || work(&disk)).await.expect("the disk's work does not panic")
     }
+}
+
+/// The next serial of the list of lost cards; never, where none is followed.
+async fn next(lost_cards: &mut Option<watch::Receiver<Option<u64>>>) -> Option<u64> {
+    if let Some(followed) = lost_cards
+        && followed.changed().await.is_ok()
+    {
+        return *followed.borrow_and_update();
+    }
+    // The follower is gone, which its own end tells.
+    std::future::pending().await
 }

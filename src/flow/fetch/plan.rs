@@ -124,6 +124,8 @@ pub struct Plan {
     has_used: bool,
     /// Since when the newest is another one, or this is looked at.
     replaced: Option<MonoTime>,
+    /// The serial of the list of lost cards in force.
+    lost_cards: Option<u64>,
 }
 
 impl Plan {
@@ -150,7 +152,14 @@ impl Plan {
             quiet: None,
             has_used: true,
             replaced: None,
+            lost_cards: None,
         }
+    }
+
+    /// The list of lost cards of this serial is in force; `None`: there is none.
+    pub fn lost_cards(&mut self, serial: Option<u64>) {
+        self.news |= self.lost_cards != serial;
+        self.lost_cards = serial;
     }
 
     /// A connection stands.
@@ -430,6 +439,7 @@ impl Plan {
             held: self.held.iter().map(held).collect(),
             missing,
             refused: self.refused.clone(),
+            lost_cards: self.lost_cards,
         }
     }
 }
