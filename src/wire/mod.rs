@@ -8,6 +8,7 @@ mod cbor;
 mod signed;
 
 pub mod apdu;
+pub mod backup;
 pub mod bundle;
 pub mod chunk;
 pub mod desired;

@@ -22,13 +22,15 @@ use examgate::{
 use examgate_fleet_core::attendance::Fold;
 use jiff::tz::TimeZone;
 
+use crate::ledger::{self, LedgerArguments, LedgerChoice};
+
 /// The end of the name of a list's signature.
 const SIGNATURE: &str = "sig";
 
 /// Lists who was in an exam: each student's first admission (time and box), proctors' rulings, and refusals with their reasons.
 ///
-/// The list contains what the ledger contains now. Events that a box has not delivered yet are missing from it; `examgate-fleet events
-/// --incidents` shows what is known to be missing. The list is personal data: keep it as long as your rules for exam records say.
+/// The list contains what the ledger contains now. Events that a box has not delivered yet are missing from it; `examgate-fleet incidents`
+/// shows what is known to be missing. The list is personal data: keep it as long as your rules for exam records say.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -42,7 +44,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    list: Option<List>,
+    list: List,
 }
 
 #[derive(clap::Subcommand)]
@@ -55,16 +57,9 @@ enum Command {
 struct List {
     /// The exam.
     #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
-    exam: ExamId,
-    /// The ledger: a file, or a PostgreSQL database as postgres://user@host/database.
-    #[arg(long, value_name = "FILE|URL")]
-    ledger: Option<PathBuf>,
-    /// A file of mode 0600 with the database's URL, which may hold a password. EXAMGATE_LEDGER_URL in the environment does, too.
-    #[arg(long, value_name = "FILE", conflicts_with = "ledger")]
-    ledger_url_file: Option<PathBuf>,
-    /// The ledger's key: 32 bytes or 64 hexadecimal digits.
-    #[arg(long, value_name = "FILE")]
-    ledger_key: PathBuf,
+    exam: Option<ExamId>,
+    #[command(flatten)]
+    ledger: LedgerChoice,
     /// Prints CSV with one row per student, for a spreadsheet.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -105,19 +100,18 @@ struct Check {
 /// # Errors
 /// When the ledger, a key or a file cannot be used; of a check, when the list is not the one that was signed.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    match (&arguments.command, &arguments.list) {
-        (Some(Command::Check(check)), _) => verify(check),
-        (None, Some(wanted)) => list(wanted),
-        (None, None) => {
-            bail!(Refusal::Usage("which exam? --exam ID --ledger FILE --ledger-key FILE; --help has examples".into()))
-        }
+    if let Some(Command::Check(check)) = &arguments.command {
+        return verify(check);
     }
+    let Some((exam, ledger)) = arguments.list.exam.as_ref().zip(arguments.list.ledger.complete()) else {
+        bail!(Refusal::Usage("which exam? --exam ID --ledger FILE --ledger-key FILE; --help has examples".into()))
+    };
+    list(&arguments.list, exam, &ledger)
 }
 
-fn list(wanted: &List) -> anyhow::Result<()> {
-    let mut ledger =
-        crate::ledger::open(wanted.ledger.as_deref(), wanted.ledger_url_file.as_deref(), &wanted.ledger_key)?;
-    let mut fold = Fold::new(wanted.exam.clone());
+fn list(wanted: &List, exam: &ExamId, ledger: &LedgerArguments) -> anyhow::Result<()> {
+    let mut ledger = ledger::open(ledger)?;
+    let mut fold = Fold::new(exam.clone());
     ledger.each(|entry| {
         fold.take(&entry.device, entry.confirmed, &entry.body);
         Ok(())
@@ -137,7 +131,7 @@ fn list(wanted: &List) -> anyhow::Result<()> {
     if open > 0 {
         let _ = writeln!(
             io::stderr(),
-            "examgate-fleet: {open} incidents are open: events may be missing. `examgate-fleet events --incidents` names them"
+            "examgate-fleet: {open} incidents are open: events may be missing. `examgate-fleet incidents` names them"
         );
     }
     let Some(out) = &wanted.out else {
@@ -146,7 +140,7 @@ fn list(wanted: &List) -> anyhow::Result<()> {
     write_new(out, text.as_bytes())?;
     if let Some(key) = &wanted.sign_key {
         let key = SigningKey::from_seed(&*read_secret(key).with_context(|| refused(key))?);
-        let signed = SignedList { exam: wanted.exam.clone(), made_at: crate::now() };
+        let signed = SignedList { exam: exam.clone(), made_at: crate::now() };
         write_new(&signature_of(out), &signed.sign(text.as_bytes(), &key))?;
         writeln!(
             io::stdout(),

@@ -10,20 +10,23 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use examgate::{
-    domain::{CardPseudonym, ExamId, Pepper, PepperCheck, StudentId, Timestamp},
+    domain::{CardPseudonym, DeviceId, ExamId, Pepper, PepperCheck, StudentId, Timestamp},
     exit::Refusal,
     store::{KeyName, Layout, RosterStore, read_secret},
     wire::{
-        keys::SigningKey,
+        keys::{PublicKey, SigningKey},
         lost::{LostCards, MAX_LOST},
+        reported::Reported,
         uid::UidForm,
     },
 };
-use examgate_fleet_core::stock::Stock;
+use examgate_fleet_core::{devices::Devices, stock::Stock};
+use serde_json::json;
 
 use crate::{
     keys::{self, KeyArgs},
     roster::pseudonym,
+    table::{aligned, row},
 };
 
 /// What to do with lost cards.
@@ -41,10 +44,18 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   examgate-fleet card found --card 04A1B2C3D4E5F6 --stock stock --command-key fleet/keys/command.key --keys keys")]
     Found(Marking),
-    /// Shows how many cards are on the list, and since when.
+    /// Signs the list again with another command key, under the next number: after `examgate-fleet trust rotate command`.
+    ///
+    /// Boxes that know the new key (`command_keys` in their [fleet]) take the same list from then on. Until every box knows it, keep both.
     #[command(after_help = "Example:
-  examgate-fleet card list --stock stock --command-key fleet/keys/command.key")]
-    List(Desk),
+  examgate-fleet card sign --stock stock --command-key fleet/keys/command.key \\
+    --former-public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4")]
+    Sign(Desk),
+    /// Shows how many cards are on the list, and since when; with --devices also which list each box has.
+    #[command(after_help = "Examples:
+  examgate-fleet card list --stock stock --command-key fleet/keys/command.key
+  examgate-fleet card list --stock stock --command-key fleet/keys/command.key --devices devices.toml --json")]
+    List(Listing),
     /// Takes cards off the list that were reported before a day: those that no roster holds any more.
     #[command(after_help = "Example:
   examgate-fleet card forget --before 2026-09-01T00:00:00Z --stock stock --command-key fleet/keys/command.key")]
@@ -60,6 +71,12 @@ pub(crate) struct Desk {
     /// The seed of the key that signs the list: 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     command_key: PathBuf,
+    /// Public half of the command key before (64 hexadecimal digits), if the list was signed with that one. May be repeated.
+    #[arg(long, value_name = "HEX")]
+    former_public_key: Vec<PublicKey>,
+    /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`): the next list gets a number above what they reported.
+    #[arg(long, value_name = "FILE")]
+    devices: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -89,6 +106,15 @@ pub(crate) struct Marking {
 }
 
 #[derive(clap::Args)]
+pub(crate) struct Listing {
+    #[command(flatten)]
+    desk: Desk,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
 pub(crate) struct Forgetting {
     #[command(flatten)]
     desk: Desk,
@@ -101,7 +127,8 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Lost(marking) => mark(marking, true),
         Command::Found(marking) => mark(marking, false),
-        Command::List(desk) => list(desk),
+        Command::Sign(desk) => sign(desk),
+        Command::List(listing) => list(listing),
         Command::Forget(forgetting) => forget(forgetting),
     }
 }
@@ -111,6 +138,21 @@ struct Signing {
     stock: Stock,
     key: SigningKey,
     list: Option<LostCards>,
+    /// The list is signed with this key, not with one before.
+    is_own: bool,
+    /// The boxes, and the number of the list that each has, if it said so.
+    holds: Vec<(DeviceId, Option<u64>)>,
+}
+
+/// Which list each box has, by its last report.
+fn holds(stock: &Stock, devices: &Devices) -> Result<Vec<(DeviceId, Option<u64>)>> {
+    let mut holds = Vec::new();
+    for device in devices.ids() {
+        let report = stock.report(device)?.zip(devices.key(device));
+        let reported = report.and_then(|(bytes, key)| Reported::decode(&bytes, device, key).ok());
+        holds.push((device.clone(), reported.and_then(|reported| reported.lost_cards)));
+    }
+    Ok(holds)
 }
 
 impl Signing {
@@ -120,19 +162,53 @@ impl Signing {
         let stock = Stock::open(&desk.stock)?;
         let another = || {
             Refusal::Usage(
-                "the list in the stock was not made with this --command-key: use that key, or another --stock".into(),
+                "the list in the stock was not signed with this --command-key: after a rotation name the key before with \
+                 --former-public-key (`examgate-fleet trust show --json` has it), or else use the right key or --stock"
+                    .into(),
             )
         };
-        let list = stock
-            .lost_cards()?
-            .map(|bytes| LostCards::decode(&bytes, &[key.public()]).with_context(another))
-            .transpose()?;
-        Ok(Self { stock, key, list })
+        let mut keys = vec![key.public()];
+        keys.extend(&desk.former_public_key);
+        let bytes = stock.lost_cards()?;
+        let is_own = bytes.as_ref().is_some_and(|bytes| LostCards::decode(bytes, &keys[..1]).is_ok());
+        let list = bytes.map(|bytes| LostCards::decode(&bytes, &keys).with_context(another)).transpose()?;
+        let holds = match &desk.devices {
+            Some(devices) => holds(&stock, &Devices::read(devices)?)?,
+            None => Vec::new(),
+        };
+        Ok(Self { stock, key, list, is_own, holds })
+    }
+
+    /// The highest number that a box reported.
+    fn highest(&self) -> u64 {
+        self.holds.iter().filter_map(|(_, held)| *held).max().unwrap_or(0)
+    }
+
+    /// The number of the list in the stock; 0: there is none.
+    fn number(&self) -> u64 {
+        self.list.as_ref().map_or(0, |list| list.serial)
     }
 
     /// Puts `cards` in force under the next serial.
     fn set(&self, pepper: PepperCheck, cards: BTreeMap<CardPseudonym, i64>) -> Result<()> {
-        let serial = self.list.as_ref().map_or(1, |list| list.serial + 1);
+        if self.stock.awaits_lost_cards() {
+            bail!(Refusal::Usage(
+                "the stock was restored from a backup, and the broker was not asked yet for a newer list: start `examgate-fleetd keep`, wait \
+                 ten seconds, and try again; nothing was changed"
+                    .into()
+            ));
+        }
+        if self.highest() > self.number() {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(
+                io::stderr(),
+                "examgate-fleet: boxes have list {}, the stock had list {}: cards that were reported lost in between are not on the new list, and \
+                 open doors again. Report them again",
+                self.highest(),
+                self.number()
+            );
+        }
+        let serial = self.number().max(self.highest()) + 1;
         let list = LostCards { serial, pepper, cards };
         let full = || {
             Refusal::Usage(format!(
@@ -205,22 +281,64 @@ fn cards_of(marking: &Marking, pepper: &Pepper) -> Result<Vec<CardPseudonym>> {
     Ok(cards)
 }
 
-fn list(desk: &Desk) -> Result<()> {
+fn sign(desk: &Desk) -> Result<()> {
     let signing = Signing::open(desk)?;
     let mut out = io::stdout().lock();
-    let Some(list) = &signing.list else {
-        writeln!(out, "there is no list yet: no card was reported lost")?;
-        return Ok(());
-    };
-    writeln!(out, "list {}, {}", list.serial, cards_in_words(list.cards.len()))?;
+    match &signing.list {
+        None => writeln!(out, "there is no list yet: no card was reported lost")?,
+        Some(list) if signing.is_own => {
+            writeln!(out, "list {} is signed with this key: nothing was changed", list.serial)?
+        }
+        Some(list) => {
+            signing.set(list.pepper, list.cards.clone())?;
+            writeln!(
+                out,
+                "{} signed anew as list {}: the keeper (--command-public-key {}) brings it to the boxes that know the key",
+                cards_in_words(list.cards.len()),
+                list.serial.max(signing.highest()) + 1,
+                signing.key.public()
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn list(listing: &Listing) -> Result<()> {
+    let signing = Signing::open(&listing.desk)?;
+    let mut out = io::stdout().lock();
     let mut days: BTreeMap<String, usize> = BTreeMap::new();
-    for &since in list.cards.values() {
+    for &since in signing.list.iter().flat_map(|list| list.cards.values()) {
         let day =
             Timestamp::from_second(since).map_or_else(|_| "at no time".into(), |at| at.strftime("%F").to_string());
         *days.entry(day).or_default() += 1;
     }
+    if listing.json {
+        let cards = signing.list.as_ref().map_or(0, |list| list.cards.len());
+        let boxes: Vec<_> =
+            signing.holds.iter().map(|(device, list)| json!({ "device": device, "list": list })).collect();
+        writeln!(out, "{}", json!({ "list": signing.number(), "cards": cards, "days": days, "boxes": boxes }))?;
+        return Ok(());
+    }
+    match &signing.list {
+        None => writeln!(out, "there is no list yet: no card was reported lost")?,
+        Some(list) => writeln!(out, "list {}, {}", list.serial, cards_in_words(list.cards.len()))?,
+    }
     for (day, count) in days {
         writeln!(out, "{day}  {}", cards_in_words(count))?;
+    }
+    if !signing.holds.is_empty() {
+        let mut rows = vec![row(["box", "has", ""])];
+        for (device, held) in &signing.holds {
+            let number = held.map_or_else(|| "no list".into(), |held| format!("list {held}"));
+            let remark = match held {
+                Some(held) if *held == signing.number() => "",
+                Some(held) if *held > signing.number() => "newer than the stock's: was the stock set back?",
+                Some(_) => "older: it has not been reached yet, or does not know the key",
+                None => "none reported: is it on, and has it command_keys?",
+            };
+            rows.push(row([device.as_str(), &number, remark]));
+        }
+        write!(out, "\n{}", aligned(&rows))?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `examgate-fleet device`: registers, lists and revokes the boxes of a fleet.
 
+mod live;
+
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -19,6 +21,9 @@ use examgate_fleet_core::{
     registry::{Certificate, Device, Registry, RegistryError, State},
 };
 use serde_json::{Value, json};
+
+use self::live::{Noted, Notes};
+use crate::table::{aligned, row};
 
 /// A day.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -45,13 +50,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=90))]
         days: u32,
     },
-    /// Lists the boxes with their state and certificate expiry.
+    /// Lists the boxes with their state and certificate expiry; with --stock also which are there, and what they run and hold.
     #[command(
-        after_help = "Example:\n  examgate-fleet device list --folder /var/lib/examgate-fleet --json | jq '.[] | select(.state == \"added\")'"
+        after_help = "Examples:\n  examgate-fleet device list --folder /var/lib/examgate-fleet --stock stock\n  examgate-fleet device list --folder /var/lib/examgate-fleet --json | jq '.[] | select(.state == \"added\")'\n\n`examgate-fleetd keep` notes in the stock what it hears. `online`, `stopped` (shut down in order) and `lost` are what the broker says."
     )]
     List {
         #[command(flatten)]
         place: Place,
+        /// The stock folder of `examgate-fleetd keep`.
+        #[arg(long, value_name = "DIR")]
+        stock: Option<PathBuf>,
         /// Prints one JSON array.
         #[arg(long)]
         json: bool,
@@ -126,16 +134,10 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
                 expires.strftime("%F %H:%M UTC")
             )?;
         }
-        Command::List { place, json } => {
+        Command::List { place, stock, json } => {
             let (folder, registry) = place.open()?;
-            let devices = registry.devices()?;
-            if *json {
-                writeln!(out, "{}", Value::Array(devices.iter().map(as_json).collect()))?;
-            } else {
-                for device in &devices {
-                    writeln!(out, "{}", as_line(device, now))?;
-                }
-            }
+            let notes = stock.as_deref().map(Notes::open).transpose()?;
+            list(&mut out, &registry.devices()?, notes.as_ref(), *json, now)?;
             if folder.list_is_old(&registry, now)? {
                 writeln!(
                     io::stderr(),
@@ -178,9 +180,47 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn as_line(device: &Device, now: Timestamp) -> String {
+fn list(
+    out: &mut impl Write,
+    devices: &[Device],
+    notes: Option<&Notes>,
+    json: bool,
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let noted = |device: &Device| notes.map(|notes| notes.of(device)).transpose();
+    if json {
+        let mut all = Vec::new();
+        for device in devices {
+            let mut said = as_json(device);
+            if let Some(noted) = noted(device)? {
+                said["noted"] = noted.as_json();
+            }
+            all.push(said);
+        }
+        writeln!(out, "{}", Value::Array(all))?;
+    } else {
+        let mut rows = vec![row(["box", "room", "state"])];
+        if notes.is_some() {
+            rows[0].extend(live::HEADS.map(str::to_owned));
+        }
+        for device in devices {
+            let mut cells = row([device.id.as_str(), device.room.as_str(), device.state.name()]);
+            cells.extend(noted(device)?.iter().flat_map(Noted::cells));
+            cells.push(remark(device, now));
+            rows.push(cells);
+        }
+        write!(out, "{}", aligned(&rows))?;
+    }
+    if let Some(doubt) = notes.map(|notes| notes.doubt(now)).transpose()?.flatten() {
+        writeln!(io::stderr(), "{doubt}")?;
+    }
+    Ok(())
+}
+
+/// What is to be known of its code or its certificate.
+fn remark(device: &Device, now: Timestamp) -> String {
     let day = |at: Timestamp| at.strftime("%F").to_string();
-    let rest = match device.state {
+    match device.state {
         State::Added => match device.code_until {
             Some(until) if until > now => format!("code until {}", day(until)),
             Some(_) => "code expired: `device add` makes a new one".into(),
@@ -195,8 +235,11 @@ fn as_line(device: &Device, now: Timestamp) -> String {
             None => "no certificate".into(),
         },
         State::Revoked => String::new(),
-    };
-    let line = format!("{}  {}  {}  {rest}", device.id, device.room.as_str(), device.state.name());
+    }
+}
+
+fn as_line(device: &Device, now: Timestamp) -> String {
+    let line = format!("{}  {}  {}  {}", device.id, device.room.as_str(), device.state.name(), remark(device, now));
     line.trim_end().to_owned()
 }
 

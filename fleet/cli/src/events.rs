@@ -11,7 +11,10 @@ use examgate::domain::{AccessStep, Event, EventKind};
 
 use examgate_fleet_core::{incidents::Held, ledger::Entry};
 
-use crate::ledger::LedgerArguments;
+use crate::{
+    incidents::as_json,
+    ledger::{self, LedgerArguments},
+};
 
 /// Which ledger, and how to show it.
 #[derive(Debug, Args)]
@@ -24,7 +27,7 @@ pub(crate) struct Arguments {
     /// Prints one JSON object per line with all fields of the event. This is personal data.
     #[arg(long)]
     json: bool,
-    /// Prints only the incidents that need attention: forked chains and missing events, since when and for how long.
+    /// Prints only the incidents, one per line. `examgate-fleet incidents` shows them as a table and says what to do.
     #[arg(long)]
     incidents: bool,
 }
@@ -34,12 +37,12 @@ pub(crate) struct Arguments {
 /// # Errors
 /// When it cannot be read, or the output cannot be written.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut ledger = arguments.ledger.open()?;
+    let mut ledger = ledger::open(&arguments.ledger)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let incidents = ledger.incidents()?;
     if arguments.incidents {
         let mut show =
-            |held: &Held| if arguments.json { incident_json(&mut out, held) } else { writeln!(out, "{held}") };
+            |held: &Held| if arguments.json { writeln!(out, "{}", as_json(held)) } else { writeln!(out, "{held}") };
         let written = incidents.iter().try_for_each(&mut show);
         return written.and_then(|()| out.flush()).context("cannot write the incidents");
     }
@@ -50,15 +53,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let _ = writeln!(io::stderr(), "INCIDENT {held}");
     }
     Ok(())
-}
-
-fn incident_json(out: &mut impl Write, held: &Held) -> io::Result<()> {
-    let Held { device, epoch, events: (first, last), what, first_seen, last_seen, ended_at, lasted } = held;
-    let whole = serde_json::json!({
-        "device": device, "epoch": epoch, "first_event": first, "last_event": last, "incident": what.name(),
-        "first_seen": first_seen, "last_seen": last_seen, "ended_at": ended_at, "seconds": lasted.as_secs(),
-    });
-    writeln!(out, "{whole}")
 }
 
 fn json(out: &mut impl Write, entry: &Entry) -> io::Result<()> {

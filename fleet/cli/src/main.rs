@@ -1,16 +1,21 @@
 //! `examgate-fleet`: parses the arguments, runs one command, returns an exit code.
 
 mod attendance;
+mod backup;
 mod card;
 mod device;
 mod events;
+mod incidents;
 mod init;
 mod issue;
 mod keys;
 mod ledger;
 mod moved;
 mod proctor;
+mod restore;
 mod roster;
+mod table;
+mod throughput;
 mod trust;
 
 use std::{
@@ -55,8 +60,12 @@ enum Command {
     Trust(trust::Command),
     /// Issues a TLS certificate and its private key for a broker or a service. (Boxes get theirs with `device add` and `provision`.)
     Issue(issue::Arguments),
-    /// Lists the events in the ledger, or the incidents found in them.
+    /// Lists the events in the ledger.
     Events(events::Arguments),
+    Incidents(incidents::Arguments),
+    Throughput(throughput::Arguments),
+    Backup(Box<backup::Arguments>),
+    Restore(restore::Arguments),
     #[command(flatten)]
     Moved(moved::Command),
 }
@@ -81,6 +90,10 @@ fn main() -> ExitCode {
         Command::Trust(command) => trust::run(&command),
         Command::Issue(arguments) => issue::run(&arguments),
         Command::Events(arguments) => events::run(&arguments),
+        Command::Incidents(arguments) => incidents::run(&arguments),
+        Command::Throughput(arguments) => throughput::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Moved(command) => moved::run(&command),
     };
     match done {

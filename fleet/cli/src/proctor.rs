@@ -14,6 +14,7 @@ use examgate::{
     store::{KeyName, Layout, Pin, RosterStore},
     wire::uid::UidForm,
 };
+use serde_json::{Value, json};
 
 use crate::{
     keys::{self, KeyArgs},
@@ -42,9 +43,9 @@ proctors are kept when it is imported again.")]
     Remove(Remove),
     /// Lists the proctors of an exam.
     #[command(
-        after_help = "Example:\n  examgate-fleet proctor list --exam MATH-UA-120-2026-12-14 --store state --keys keys"
+        after_help = "Example:\n  examgate-fleet proctor list --exam MATH-UA-120-2026-12-14 --store state --keys keys --json"
     )]
-    List(Place),
+    List(Listing),
 }
 
 /// Which exam, and where it lies.
@@ -82,6 +83,15 @@ pub(crate) struct Add {
 }
 
 #[derive(Args)]
+pub(crate) struct Listing {
+    #[command(flatten)]
+    place: Place,
+    /// Prints one JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct Remove {
     #[command(flatten)]
     place: Place,
@@ -99,8 +109,18 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::List(place) => {
+        Command::List(Listing { place, json }) => {
             let mut out = io::stdout().lock();
+            if *json {
+                let all: Value = place
+                    .open()?
+                    .proctors()?
+                    .iter()
+                    .map(|one| json!({ "id": one.id.as_str(), "name": one.name }))
+                    .collect();
+                writeln!(out, "{all}")?;
+                return Ok(());
+            }
             for Proctor { id, name, card: _ } in place.open()?.proctors()? {
                 writeln!(out, "{}\t{name}", id.as_str())?;
             }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead as _, IsTerminal as _, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
@@ -94,25 +94,30 @@ pub(crate) struct Passphrase {
 impl Passphrase {
     /// The passphrase; a person who chooses one types it twice.
     pub(crate) fn read(&self, is_new: bool) -> anyhow::Result<Zeroizing<String>> {
-        if let Some(path) = &self.passphrase_file {
-            let text = fs::read_to_string(path).map(Zeroizing::new);
-            let text = text.with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
-            return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
-        }
-        let ask = |what: &str| -> anyhow::Result<Zeroizing<String>> {
-            if io::stdin().is_terminal() {
-                write!(io::stderr(), "{what} (shown as typed): ")?;
-            }
-            let mut line = Zeroizing::new(String::with_capacity(256));
-            io::stdin().lock().read_line(&mut line).context("the passphrase cannot be read")?;
-            Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
-        };
-        let first = ask("passphrase of the root")?;
-        if is_new && io::stdin().is_terminal() && *ask("once more")? != *first {
-            bail!(Refusal::Usage("the two passphrases differ: nothing was made".into()));
-        }
-        Ok(first)
+        passphrase(self.passphrase_file.as_deref(), "passphrase of the root", is_new)
     }
+}
+
+/// The passphrase in the first line of `file`, or else typed, or the first line of standard input. `what` it is for; a new one is typed twice.
+pub(crate) fn passphrase(file: Option<&Path>, what: &str, is_new: bool) -> anyhow::Result<Zeroizing<String>> {
+    if let Some(path) = file {
+        let text = fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
+        return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
+    }
+    let ask = |what: &str| -> anyhow::Result<Zeroizing<String>> {
+        if io::stdin().is_terminal() {
+            write!(io::stderr(), "{what} (shown as typed): ")?;
+        }
+        let mut line = Zeroizing::new(String::with_capacity(256));
+        io::stdin().lock().read_line(&mut line).context("the passphrase cannot be read")?;
+        Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+    };
+    let first = ask(what)?;
+    if is_new && io::stdin().is_terminal() && *ask("once more")? != *first {
+        bail!(Refusal::Usage("the two passphrases differ: nothing was made".into()));
+    }
+    Ok(first)
 }
 
 /// The root's secret key, and the folder whose trust document it signs.
@@ -149,6 +154,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Show { folder, json } => show(&Folder::new(folder), *json, crate::now()),
         Command::Rotate { key, name, root } => {
             let (folder, secret) = root.open()?;
+            let (_, before, _) = folder.read_trust()?;
             let id = rotation::rotate(&folder, (*key).into(), name, &secret, crate::now())?;
             let (_, document, _) = folder.read_trust()?;
             let purpose = Purpose::from(*key);
@@ -157,6 +163,15 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
                 "{purpose} {id}\ntrust document {}; restart what reads the {purpose} key",
                 document.version
             )?;
+            let former = before.current(purpose, crate::now()).first().map(|key| key.key.clone());
+            if let Some(former) = former.filter(|_| purpose == Purpose::Command) {
+                writeln!(
+                    io::stdout(),
+                    "the list of lost cards is signed with the key before. When boxes (command_keys) and the keeper (--command-public-key) know the \
+                     new one, too:\n  examgate-fleet card sign --stock STOCK --command-key {} --former-public-key {former}",
+                    folder.secret(purpose).display()
+                )?;
+            }
             Ok(())
         }
         Command::Revoke { id, root } => {

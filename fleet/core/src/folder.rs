@@ -113,6 +113,12 @@ impl Folder {
         (self.0.join("fleet.db"), self.0.join("keys/fleet.key"))
     }
 
+    /// Where it is noted that the folder was restored from a backup; gone with the next trust document.
+    #[must_use]
+    pub fn restored(&self) -> PathBuf {
+        self.0.join("restored")
+    }
+
     /// Makes the folder and those in it, mode 0700.
     pub fn make(&self) -> Result<()> {
         for folder in [self.0.clone(), self.0.join("keys"), self.0.join("issuer"), self.0.join("offline")] {

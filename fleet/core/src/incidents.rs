@@ -17,10 +17,13 @@ pub enum Incident {
     OtherDevice,
     /// Events are missing although later ones are here, and have been for a while.
     Gap,
+    /// The ledger was restored from a backup, and nothing of this epoch has come since.
+    Restored,
 }
 
 impl Incident {
-    const ALL: [Self; 4] = [Self::Forked, Self::NameReused, Self::OtherDevice, Self::Gap];
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Forked, Self::NameReused, Self::OtherDevice, Self::Gap, Self::Restored];
 
     /// Its name in the ledger and in logs.
     pub const fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Incident {
             Self::NameReused => "name_reused",
             Self::OtherDevice => "other_device",
             Self::Gap => "gap",
+            Self::Restored => "restored",
         }
     }
 
@@ -52,6 +56,10 @@ impl Incident {
             Self::Gap => {
                 "events are missing although later ones came: is a second collector running, or was the box's outbox lost? \
                  the box sends them again if it still has them"
+            }
+            Self::Restored => {
+                "the ledger was restored from a backup: what this box recorded since is missing. It sends it again with its next event; \
+                 if it has begun a new epoch since, or was set up anew, the events are on its old disk alone: keep it"
             }
         }
     }
@@ -85,7 +93,7 @@ pub struct Held {
     pub first_seen: String,
     /// When it was last seen.
     pub last_seen: String,
-    /// Of a gap: when it was filled.
+    /// Of a gap: when it was filled. Of a restored ledger: when the box went on.
     pub ended_at: Option<String>,
     /// From its beginning to its end or now.
     pub lasted: Duration,
@@ -98,8 +106,11 @@ impl fmt::Display for Held {
         let minutes = lasted.as_secs() / 60;
         match (what, ended_at) {
             (Incident::Gap, Some(ended)) => write!(f, ", filled {ended}"),
+            (Incident::Restored, Some(ended)) => write!(f, ", the box sends again since {ended}"),
             (Incident::Gap, None) => write!(f, ", for {} h {} min: {}", minutes / 60, minutes % 60, what.advice()),
-            (Incident::Forked | Incident::NameReused | Incident::OtherDevice, _) => write!(f, ": {}", what.advice()),
+            (Incident::Forked | Incident::NameReused | Incident::OtherDevice, _) | (Incident::Restored, None) => {
+                write!(f, ": {}", what.advice())
+            }
         }
     }
 }

@@ -10,7 +10,9 @@
 //! The rules are in `commit` and `fence`. A database (SQLCipher, PostgreSQL) is behind the trait `Database` and only looks up and
 //! writes; `contract` runs one suite of tests against each.
 
+mod arguments;
 mod commit;
+mod copy;
 mod database;
 mod fault;
 mod fence;
@@ -28,11 +30,12 @@ use examgate::{
 };
 use zeroize::Zeroizing;
 
-use self::{database::Database, postgres::Postgres, sqlcipher::SqlCipher};
 pub use self::{
+    arguments::{LedgerArguments, LedgerChoice},
     fault::LedgerFault,
     location::{Location, NotALocation, URL_VARIABLE},
 };
+use self::{database::Database, postgres::Postgres, sqlcipher::SqlCipher};
 use super::{
     incidents::{Held, Raised},
     lease::{Claim, Holder, Token},

@@ -3,6 +3,7 @@
 //! It does not use a broker, a clock or the nets.
 
 pub mod attendance;
+pub mod backup;
 pub mod devices;
 pub mod folder;
 pub mod founding;
@@ -15,3 +16,4 @@ pub mod root;
 pub mod rosters;
 pub mod rotation;
 pub mod stock;
+pub mod throughput;

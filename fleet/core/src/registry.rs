@@ -183,6 +183,24 @@ impl Registry {
         Sealed::open_or_create(path, key, &REGISTRY).map(Self)
     }
 
+    /// Copies the registry, as it is at one moment, into the new file `to` under the same `key`.
+    ///
+    /// # Errors
+    /// When the file is there already or cannot be written, or the database fails.
+    pub fn copy_to(&self, to: &Path, key: &Key) -> Result<(), Fault> {
+        self.0.copy_to(to, key)
+    }
+
+    /// Raises the number of the list of revoked certificates by `leap`: after a restore, so that no number is given twice.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn raise_list_number(&mut self, leap: u32) -> Result<(), Fault> {
+        self.change("raise the number of the list", |rows| {
+            rows.execute("UPDATE list SET number = number + ?", [leap]).map(drop)
+        })
+    }
+
     fn change<T>(
         &mut self,
         doing: &'static str,

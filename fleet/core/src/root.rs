@@ -13,13 +13,13 @@ use examgate::store::Key;
 use zeroize::Zeroizing;
 
 /// scrypt's log2(N): about a second and 256 MiB, as the age program chooses on today's machines.
-const WORK: u8 = 18;
+pub(crate) const WORK: u8 = 18;
 
 /// The most that is borne from a file: eight times that.
-const MOST_WORK: u8 = 21;
+pub(crate) const MOST_WORK: u8 = 21;
 
 /// Shortest passphrase, characters. A dozen guesses a second against six random words would take ages; against a name, a day.
-const SHORTEST: usize = 12;
+pub(crate) const SHORTEST: usize = 12;
 
 /// Why a root key cannot be locked or opened.
 #[derive(Debug, thiserror::Error)]

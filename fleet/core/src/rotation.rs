@@ -23,6 +23,9 @@ use super::{
 /// How long a key that was rotated goes on counting: what it signed is still under way, and boxes sleep over holidays.
 pub const OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// By how much the version rises after a restore: the documents since the backup are not known here, and boxes may hold one.
+const LEAP: u64 = 1000;
+
 /// Fewest digits of an id that name a key.
 const FEWEST_DIGITS: usize = 8;
 
@@ -34,7 +37,7 @@ fn next(folder: &Folder, root: &SigningKey, now: Timestamp) -> Result<TrustDocum
     if now.as_second() < document.issued {
         bail!(Refusal::Usage("the clock is before the time of the last trust document: set it first".into()));
     }
-    document.version += 1;
+    document.version += if folder.restored().exists() { LEAP } else { 1 };
     document.issued = now.as_second();
     // What counts no more by its date needs no word, and neither does its revocation.
     document.keys.retain(|key| key.not_after > now.as_second());
@@ -43,12 +46,23 @@ fn next(folder: &Folder, root: &SigningKey, now: Timestamp) -> Result<TrustDocum
     Ok(document)
 }
 
+/// Puts a document in force.
+fn put_in_force(folder: &Folder, bytes: &[u8]) -> Result<()> {
+    replace_public(&folder.trust(), bytes)?;
+    let mark = folder.restored();
+    if mark.exists() {
+        fs::remove_file(&mark).with_context(|| format!("cannot remove {}", mark.display()))?;
+    }
+    Ok(())
+}
+
 /// Makes a new key of `purpose` and a trust document that carries it, in which its forerunners count for [`OVERLAP`] more. The secret
 /// half of the forerunner stays beside the new one as `….old-VERSION`. Returns the new id.
 ///
 /// # Errors
 /// When the root is another's, or a file cannot be written.
 pub fn rotate(folder: &Folder, purpose: Purpose, name: &str, root: &SigningKey, now: Timestamp) -> Result<KeyId> {
+    let held = folder.read_trust()?.1.version;
     let mut document = next(folder, root, now)?;
     let (secret, public) = new_key(purpose, name, now)?;
     let end = now.checked_add(OVERLAP).unwrap_or(Timestamp::MAX).as_second();
@@ -61,7 +75,7 @@ pub fn rotate(folder: &Folder, purpose: Purpose, name: &str, root: &SigningKey, 
     let id = key.id();
     document.keys.push(key);
     let bytes = document.encode(root)?;
-    let suffix = format!("old-{}", document.version - 1);
+    let suffix = format!("old-{held}");
 
     let path = folder.secret(purpose);
     let aside = |path: &std::path::Path| {
@@ -74,7 +88,7 @@ pub fn rotate(folder: &Folder, purpose: Purpose, name: &str, root: &SigningKey, 
         fs::remove_file(&waiting).with_context(|| format!("cannot remove {}", waiting.display()))?;
     }
     write_secret(&waiting, secret.as_bytes())?;
-    replace_public(&folder.trust(), &bytes)?;
+    put_in_force(folder, &bytes)?;
     aside(&path)?;
     fs::rename(&waiting, &path).with_context(|| format!("cannot write {}", path.display()))?;
     if purpose == Purpose::Issuer {
@@ -103,7 +117,7 @@ pub fn revoke(folder: &Folder, id: &str, root: &SigningKey, now: Timestamp) -> R
     if !document.revoked.insert(key.id()) {
         bail!(Refusal::Usage(format!("the {} key {} is revoked already", key.purpose, key.id())));
     }
-    replace_public(&folder.trust(), &document.encode(root)?)?;
+    put_in_force(folder, &document.encode(root)?)?;
     folder.write_authorities(&document)?;
     Ok(key.purpose)
 }
@@ -169,6 +183,18 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.authorities()).unwrap().matches("BEGIN CERT").count(), 2);
         let newest = fs::read_to_string(folder.issuer()).unwrap();
         assert!(document.keys.iter().any(|key| key.key == newest));
+    }
+
+    #[test]
+    fn the_first_document_after_a_restore_is_newer_than_any_that_was_made_since() {
+        let (_parent, folder, root, now) = fleet();
+        fs::write(folder.restored(), "").unwrap();
+        rotate(&folder, Purpose::Roster, "Fleet", &root, now).unwrap();
+        let (_, document, _) = folder.read_trust().unwrap();
+        assert_eq!(document.version, 1 + LEAP);
+        assert!(folder.path().join("keys/roster.key.old-1").exists());
+        rotate(&folder, Purpose::Roster, "Fleet", &root, now).unwrap();
+        assert_eq!(folder.read_trust().unwrap().1.version, 2 + LEAP, "once");
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! `roster push` and `card` write it and the keeper sends out of it; neither needs the other to run. All in it is signed or sealed: who
 //! reads the folder learns which box holds which exam, and no more. A file that is there is whole, since it got its name last.
 
+mod live;
+mod restored;
+
 use std::{
     fs::{self, File},
     io::{self, Write as _},
@@ -12,8 +15,11 @@ use std::{
 use anyhow::{Context, Result};
 use examgate::{
     domain::DeviceId,
+    exit::Refusal,
     wire::{chunk::MAX_CHUNK, desired::MAX_DESIRED, digest::Digest, lost::MAX_LOST_CARDS, reported::MAX_REPORTED},
 };
+
+pub use self::live::Live;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -34,12 +40,28 @@ impl Stock {
         Ok(Self { root: root.into() })
     }
 
+    /// Opens the folder, which must be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn open_existing(root: &Path) -> Result<Self> {
+        if !root.join("desired").is_dir() {
+            anyhow::bail!(Refusal::Usage(format!("{} is no stock: is the path right?", root.display())));
+        }
+        Self::open(root)
+    }
+
     /// The boxes that have a manifest, in order.
     ///
     /// # Errors
     /// When the folder cannot be listed.
     pub fn devices(&self) -> Result<Vec<DeviceId>> {
-        let folder = self.root.join("desired");
+        self.listed("desired")
+    }
+
+    /// The boxes that have a file in this folder of the stock, in order.
+    fn listed(&self, name: &str) -> Result<Vec<DeviceId>> {
+        let folder = self.root.join(name);
         let listed = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
         let mut devices = Vec::new();
         for entry in listed {
@@ -75,12 +97,13 @@ impl Stock {
         read(&self.lost_cards_path(), MAX_LOST_CARDS)
     }
 
-    /// Replaces the list of lost cards.
+    /// Replaces the list of lost cards by a newer one.
     ///
     /// # Errors
     /// When the disk fails; the one before stays.
     pub fn set_lost_cards(&self, bytes: &[u8]) -> Result<()> {
-        write(&self.lost_cards_path(), bytes)
+        write(&self.lost_cards_path(), bytes)?;
+        self.lost_cards_are_settled()
     }
 
     fn lost_cards_path(&self) -> PathBuf {
@@ -100,7 +123,8 @@ impl Stock {
     /// # Errors
     /// When the disk fails.
     pub fn set_report(&self, device: &DeviceId, bytes: &[u8]) -> Result<()> {
-        write(&self.root.join(format!("reported/{device}.cose")), bytes)
+        write(&self.root.join(format!("reported/{device}.cose")), bytes)?;
+        self.heard_of(device)
     }
 
     /// A chunk for a box, if it is there and whole.

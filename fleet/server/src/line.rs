@@ -59,12 +59,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Connects and asks for `topics`. At most `unacknowledged` messages may come without acknowledgement.
+    /// Connects and asks for `topics` in one subscription. At most `unacknowledged` messages may come without acknowledgement.
     pub(crate) async fn open(
         &self,
         session: Session,
         unacknowledged: u16,
-        topics: String,
+        topics: Vec<String>,
     ) -> Result<(Connection, Welcome), LinkFault> {
         let greeting = Greeting {
             // The broker takes the client id from the certificate.
@@ -79,7 +79,7 @@ impl Line {
         for lacks in welcome.lacks(self.role) {
             tracing::warn!(broker = self.name, lacks, "the broker must be set up otherwise");
         }
-        let filters = vec![Filter::new(topics, QoS::AtLeastOnce)];
+        let filters = topics.into_iter().map(|topic| Filter::new(topic, QoS::AtLeastOnce)).collect();
         connection.queue(&Packet::Subscribe(Subscribe { pkid: SUBSCRIPTION, filters, properties: None }))?;
         Ok((connection, welcome))
     }
@@ -90,10 +90,9 @@ pub(crate) fn subscription(connection: &Connection, ack: &SubAck, subscribed: bo
     if ack.pkid != SUBSCRIPTION || subscribed {
         return Err(connection.surprise("it answered a subscription that was never sent"));
     }
-    match ack.return_codes.as_slice() {
-        [SubscribeReasonCode::Success(_)] => Ok(()),
-        _ => Err(LinkFault::SubscriptionRefused),
-    }
+    let is_granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
+    let all = !ack.return_codes.is_empty() && ack.return_codes.iter().all(is_granted);
+    if all { Ok(()) } else { Err(LinkFault::SubscriptionRefused) }
 }
 
 /// The pause after a connection that ended.

@@ -3,6 +3,9 @@
 //!
 //! Over 400 lines, and still read at one sitting: one short story after the other.
 
+#[path = "keep/restored.rs"]
+mod restored;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::{self, OpenOptions},
@@ -61,6 +64,7 @@ use self::{scrape::Endpoint, unit::Unit};
 const EXAM: &str = "MATH-1";
 const PEPPER: [u8; 32] = [5; 32];
 const ROSTER_SEED: [u8; 32] = [11; 32];
+const COMMAND_SEED: [u8; 32] = [12; 32];
 
 /// Waits for `what`, and fails after a time limit.
 async fn soon<T>(what: &str, happening: impl Future<Output = T>) -> T {
@@ -164,6 +168,7 @@ impl World {
         fs::write(world.at("keeper.pem"), certificate).expect("writable");
         secret(&world.at("keeper.key"), key.as_bytes());
         secret(&world.at("roster.key"), &ROSTER_SEED);
+        secret(&world.at("command.key"), &COMMAND_SEED);
         let listed = ["door-1", "door-2"]
             .map(|name| format!("[[device]]\nid = \"{name}\"\npublic_key = \"{}\"\n", device_key(name).public()));
         fs::write(world.at("devices.toml"), listed.concat()).expect("writable");
@@ -186,10 +191,14 @@ impl World {
         store.set_pepper(&Pepper::from_bytes(PEPPER).check()).expect("noted");
     }
 
+    fn roster(&self, arguments: &[&str], files: &[(&str, &str)]) -> Output {
+        self.fleet(&[&["roster"], arguments].concat(), files)
+    }
+
     fn fleet(&self, arguments: &[&str], files: &[(&str, &str)]) -> Output {
         let program = Path::new(env!("CARGO_BIN_EXE_examgate-fleetd")).with_file_name("examgate-fleet");
         let mut command = Command::new(program);
-        command.arg("roster").args(arguments);
+        command.args(arguments);
         for (flag, file) in files {
             command.arg(flag).arg(self.at(file));
         }
@@ -213,13 +222,13 @@ impl World {
             ("--roster-key", "roster.key"),
             ("--devices", "devices.toml"),
         ];
-        self.fleet(&arguments, &files)
+        self.roster(&arguments, &files)
     }
 
     fn status(&self) -> Vec<serde_json::Value> {
         let key = SigningKey::from_seed(&ROSTER_SEED).public().to_string();
         let arguments = ["status", "--json", "--roster-public-key", &key];
-        let output = self.fleet(&arguments, &[("--stock", "stock"), ("--devices", "devices.toml")]);
+        let output = self.roster(&arguments, &[("--stock", "stock"), ("--devices", "devices.toml")]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
@@ -233,6 +242,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_examgate-fleetd"));
         command.arg("keep").arg("--broker").arg(format!("127.0.0.1:{}", self.broker.port()));
         command.arg("--roster-public-key").arg(SigningKey::from_seed(&ROSTER_SEED).public().to_string());
+        command.arg("--command-public-key").arg(SigningKey::from_seed(&COMMAND_SEED).public().to_string());
         for (flag, file) in [
             ("--ca", "ca.pem"),
             ("--cert", "keeper.pem"),
@@ -561,7 +571,7 @@ async fn an_exam_that_is_withdrawn_is_erased_with_its_key() {
     world.push(&["door-1:R-1"], &[]);
     door.holds(1).await;
     let files = [("--stock", "stock"), ("--roster-key", "roster.key"), ("--devices", "devices.toml")];
-    let output = world.fleet(&["withdraw", "--exam", EXAM, "--device", "door-1"], &files);
+    let output = world.roster(&["withdraw", "--exam", EXAM, "--device", "door-1"], &files);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     soon("it is erased", door.held.wait_for(BTreeMap::is_empty)).await.expect("the driver runs");
     let keys = KeyFolder::new(door.disk.path().join("keys"), None);

@@ -19,7 +19,11 @@ use std::{
 };
 
 pub use fault::Fault;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
+use rusqlite::{
+    Connection, OpenFlags, Transaction, TransactionBehavior,
+    backup::{Backup, StepResult},
+    config::DbConfig,
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -281,6 +285,32 @@ impl Sealed {
     pub fn fault(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Fault + use<> {
         let path = self.path.clone();
         move |error| Fault::of(&path, doing, error)
+    }
+
+    /// Copies the database, as it is at one moment, into the new file `to` (mode 0600) under the same `key`, and checks every page of the
+    /// copy. Others may go on writing meanwhile; what they commit after that moment is not in the copy.
+    ///
+    /// # Errors
+    /// When `to` is there already or cannot be written, or the database fails.
+    pub fn copy_to(&self, to: &Path, key: &Key) -> Result<(), Fault> {
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+        made.map_err(|source| Fault::File { path: to.into(), source })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(to, flags).map_err(|e| Fault::of(to, "open the copy", e))?;
+        let mut copy = Self { connection, path: to.into() };
+        copy.present(key)?;
+        let failed = copy.fault("copy into it");
+        let step = {
+            let backup = Backup::new(&self.connection, &mut copy.connection).map_err(&failed)?;
+            // All pages in one step: one read transaction, so that a writer neither waits nor makes the copy begin again.
+            backup.step(-1).map_err(&failed)?
+        };
+        if !matches!(step, StepResult::Done) {
+            return Err(Fault::Locked { path: self.path.clone() });
+        }
+        // One file: nothing beside it.
+        copy.connection.execute_batch("PRAGMA journal_mode = DELETE").map_err(&failed)?;
+        copy.verify()
     }
 
     /// Reads every page and checks its authentication code, then SQLite's own structure and the foreign keys. Takes as

@@ -234,3 +234,37 @@ fn a_half_made_database_is_made_whole() {
     fs::write(bench.path(), "").unwrap();
     Sealed::open(&bench.path(), &KEY, &KIND).unwrap().verify().unwrap();
 }
+
+#[test]
+fn a_copy_is_of_one_moment_while_another_connection_writes() {
+    let bench = Bench::new();
+    let path = bench.filled();
+    let (source, mut writer) = (Sealed::open(&path, &KEY, &KIND).unwrap(), Sealed::open(&path, &KEY, &KIND).unwrap());
+    // What is committed is in the copy though it is only in the log; what is not committed is not.
+    let committed = writer.write().unwrap();
+    committed.execute("INSERT INTO things VALUES (x'01')", []).unwrap();
+    committed.commit().unwrap();
+    let pending = writer.write().unwrap();
+    pending.execute("INSERT INTO things VALUES (x'02')", []).unwrap();
+    let to = bench.folder.path().join("copy.db");
+    source.copy_to(&to, &KEY).unwrap();
+    pending.commit().unwrap();
+    let count = |sealed: &Sealed| -> i64 {
+        sealed.connection().query_row("SELECT count(*) FROM things", [], |row| row.get(0)).unwrap()
+    };
+    let copy = Sealed::open(&to, &KEY, &KIND).unwrap();
+    assert_eq!((count(&copy), count(&source)), (101, 102));
+    assert!(matches!(source.copy_to(&to, &KEY), Err(Fault::File { .. })), "a copy is never written over");
+    drop(copy);
+    assert!(matches!(Sealed::open(&to, &Key::from_bytes([8; 32]), &KIND), Err(Fault::WrongKey { .. })));
+}
+
+#[test]
+fn a_copy_lies_alone() {
+    let bench = Bench::new();
+    let source = Sealed::open(&bench.filled(), &KEY, &KIND).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    source.copy_to(&folder.path().join("copy.db"), &KEY).unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["copy.db"]);
+}

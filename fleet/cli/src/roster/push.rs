@@ -142,7 +142,14 @@ impl Signing {
         read.map(Some).with_context(refused)
     }
 
+    /// What the box last reported. After a restore it must have been heard: nobody knows else which serial it has seen.
     fn report(&self, device: &DeviceId) -> Result<Option<Reported>> {
+        if self.stock.awaits(device) {
+            bail!(Refusal::Usage(format!(
+                "the stock was restored from a backup, and {device} was not heard since, so that it may hold something newer: let \
+                 `examgate-fleetd keep` run until the box has reported, then try again"
+            )));
+        }
         report(&self.stock, device, enrolled(&self.devices, device)?)
     }
 

@@ -18,7 +18,7 @@ use super::*;
 const EXAM: &str = "MATH-UA-120-final";
 
 /// Writes the events of two doors into a ledger, as a collector does.
-fn ledger(folder: &Path, doors: &[(&str, &[Event])]) {
+pub(crate) fn ledger(folder: &Path, doors: &[(&str, &[Event])]) {
     fs::write(folder.join("ledger.key"), "5a".repeat(32)).unwrap();
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(folder.join("ledger.key"), fs::Permissions::from_mode(0o600)).unwrap();

@@ -6,11 +6,11 @@ use super::{Ran, bare};
 
 const WORDS: &str = "six random words, or so\n";
 
-fn run(here: &Path, line: &str) -> Ran {
+pub(crate) fn run(here: &Path, line: &str) -> Ran {
     bare(here, &line.split(' ').collect::<Vec<_>>())
 }
 
-fn found() -> tempfile::TempDir {
+pub(crate) fn found() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("words"), WORDS).unwrap();
     run(folder.path(), "init --folder fleet --passphrase-file words").expect(0);

@@ -4,7 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken step is a failed test")]
 
+mod answers;
 mod attendance;
+mod backup;
+mod cards;
 mod fleet;
 mod import;
 mod keys;

@@ -89,3 +89,12 @@ fn a_proctor_is_not_added_with_a_students_card() {
     assert!(said.contains("a student or another proctor has this card"), "{said}");
     assert_eq!(roster.proctors().unwrap().len(), 1);
 }
+
+#[test]
+fn proctors_are_listed_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(store(folder.path()));
+    let args = ["proctor", "list", "--exam", "MATH-1", "--store", "state", "--keys", "keys", "--json"];
+    let listed = bare(folder.path(), &args).expect(0).json();
+    assert_eq!(listed, serde_json::json!([{ "id": "okafor", "name": "A. Okafor" }]));
+}

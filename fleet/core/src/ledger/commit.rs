@@ -116,7 +116,11 @@ fn advance(
     let gap = later && !loose;
     if !gap || contiguous > before {
         // A gap that comes after it is another one, and young.
-        tables.gap_filled(device, epoch)?;
+        tables.ended(device, epoch, Incident::Gap)?;
+    }
+    if contiguous > before {
+        // Whatever is missing now shows as a gap.
+        tables.ended(device, epoch, Incident::Restored)?;
     }
     tables.set_end(device, epoch, (contiguous, &head), gap)?;
     Ok((contiguous, head))

@@ -1,5 +1,7 @@
 //! The contract of a ledger, run against each database for real: what a commit comes to (confirmed, forked, missing, renamed),
 //! and that another reads the same; whose the lease is, and that nobody else writes.
+//!
+//! Over 400 lines, and still read at one sitting: one case after the other.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -298,6 +300,34 @@ fn a_gap_that_stays_is_an_incident_until_it_is_filled(bench: &Bench) {
     assert!(filled[0].to_string().contains("events 2 to 3: gap"), "{}", filled[0]);
 }
 
+fn a_restored_ledger_says_what_may_be_missing_until_the_box_goes_on(bench: &Bench) {
+    let mut ledger = bench.open();
+    let events = chain(4);
+    let newer = Epoch(Uuid::from_u128(9));
+    let event = |seq: u64, prev, body| EventEnvelope {
+        event_id: EventId(Uuid::from_u128(u128::from(seq) + 100)),
+        ..envelope(newer, seq, prev, body)
+    };
+    let first = event(1, EventHash::START, "in its newest epoch");
+    ledger.commit(&[events[0].clone(), first.clone()]).expect("works");
+    let noted = |seq| Raised { device: door(), epoch: newer, events: (Seq(seq), Seq(seq)), what: Incident::Restored };
+    assert_eq!(ledger.restored().expect("works"), [noted(2)], "the newest epoch of the box alone");
+    assert_eq!(ledger.restored().expect("works"), [noted(2)], "twice is no harm");
+    let open = |ledger: &mut Ledger| -> Vec<_> {
+        ledger.incidents().expect("readable").into_iter().filter(|held| held.ended_at.is_none()).collect()
+    };
+    let held = open(&mut ledger);
+    assert_eq!((held.len(), held[0].what, held[0].events), (1, Incident::Restored, (Seq(2), Seq(2))));
+    assert!(held[0].to_string().contains("restored from a backup"), "{}", held[0]);
+    // Neither what was there before nor what comes later ends it, but the event that is missing does.
+    let second = event(2, first.hash, "after the restore");
+    let third = event(3, second.hash, "and on");
+    ledger.commit(&[first, third]).expect("works");
+    assert_eq!(open(&mut ledger).len(), 1);
+    ledger.commit(&[second]).expect("works");
+    assert!(open(&mut ledger).is_empty(), "{:?}", ledger.incidents());
+}
+
 fn an_epoch_of_another_box_is_an_incident(bench: &Bench) {
     let mut ledger = bench.open();
     let events = chain(2);
@@ -376,6 +406,7 @@ contract! {
     a_forked_chain_is_an_incident_and_no_event_of_it_is_lost
     one_id_for_two_events_is_an_incident_and_both_are_kept
     a_gap_that_stays_is_an_incident_until_it_is_filled
+    a_restored_ledger_says_what_may_be_missing_until_the_box_goes_on
     an_epoch_of_another_box_is_an_incident
     an_event_that_the_database_refuses_is_put_aside_and_the_others_are_kept
     what_was_committed_is_read_by_another_as_it_was

@@ -120,8 +120,11 @@ pub(super) trait Tables {
     /// Keeps an incident, or widens the one that is there. Gives whether it is new.
     fn raise(&mut self, device: &DeviceId, epoch: Epoch, events: (Seq, Seq), what: Incident) -> Done<bool>;
 
-    /// The gap of this epoch, if it was an incident, has ended.
-    fn gap_filled(&mut self, device: &DeviceId, epoch: Epoch) -> Done<()>;
+    /// This incident of the epoch, if it was one, has ended.
+    fn ended(&mut self, device: &DeviceId, epoch: Epoch, what: Incident) -> Done<()>;
+
+    /// Every epoch, and up to where it is without a gap.
+    fn ends(&mut self) -> Done<Vec<(String, Epoch, Seq)>>;
 
     /// The gaps that have stayed for `patience`.
     fn open_gaps(&mut self, patience: Duration) -> Done<Vec<OpenGap>>;

@@ -6,7 +6,7 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fmt, fs, io,
     net::IpAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -86,6 +86,16 @@ pub enum NotALocation {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl fmt::Display for Location {
+    /// The file, or hosts and database: never a user or a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Postgres(server) => f.write_str(&server.name),
+        }
+    }
 }
 
 impl Location {

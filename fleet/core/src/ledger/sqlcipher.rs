@@ -283,13 +283,23 @@ impl Tables for InFile<'_> {
         Ok(known == 0)
     }
 
-    fn gap_filled(&mut self, device: &DeviceId, epoch: Epoch) -> Done<()> {
+    fn ended(&mut self, device: &DeviceId, epoch: Epoch, what: Incident) -> Done<()> {
         self.execute(
             "UPDATE incident SET ended_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-             WHERE device = ?1 AND epoch = ?2 AND what = 'gap' AND ended_at IS NULL",
-            params![device.as_str(), epoch.0.as_bytes()],
+             WHERE device = ?1 AND epoch = ?2 AND what = ?3 AND ended_at IS NULL",
+            params![device.as_str(), epoch.0.as_bytes(), what.name()],
         )
         .map(drop)
+    }
+
+    fn ends(&mut self) -> Done<Vec<(String, Epoch, Seq)>> {
+        let read = || {
+            self.transaction
+                .prepare_cached("SELECT device, epoch, contiguous FROM epoch")?
+                .query_map([], |row| Ok((row.get(0)?, Epoch(Uuid::from_bytes(row.get(1)?)), Seq(row.get(2)?))))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|error| self.failure(error))
     }
 
     fn open_gaps(&mut self, patience: Duration) -> Done<Vec<OpenGap>> {

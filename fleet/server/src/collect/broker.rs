@@ -119,7 +119,7 @@ impl Broker {
 
     /// One connection, until its end.
     async fn connection(&self, answers: &mut UnboundedReceiver<Answer>, up_since: &mut Option<Instant>) -> LinkFault {
-        let opened = self.line.open(Session::Kept(SESSION), UNACKNOWLEDGED, DeviceTopic::Event.of_all()).await;
+        let opened = self.line.open(Session::Kept(SESSION), UNACKNOWLEDGED, vec![DeviceTopic::Event.of_all()]).await;
         let (mut connection, welcome) = match opened {
             Ok(opened) => opened,
             Err(fault) => return fault,

@@ -29,7 +29,7 @@ use examgate::{
 
 use examgate_fleet_core::{
     devices::Devices,
-    ledger::{Location, URL_VARIABLE},
+    ledger::{LedgerArguments, URL_VARIABLE},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -56,19 +56,14 @@ const FINISH: Duration = Duration::from_secs(10);
 
 Example:
   examgate-fleetd collect --broker broker.example.edu:8883 --ca authorities.pem --cert collector.pem --key collector.key \\
-    --ledger ledger.db --ledger-key ledger.key --receipt-key receipt.key --age-identity collector.age --devices devices.toml")]
+    --ledger ledger.db --ledger-key ledger.key --receipt-key receipt.key --age-identity collector.age --devices devices.toml
+
+The ledger is made if there is none.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     broker: BrokerArguments,
-    /// The ledger: a file, or a PostgreSQL database as postgres://user@host/database. Made if there is none.
-    #[arg(long, value_name = "FILE|URL")]
-    ledger: Option<PathBuf>,
-    /// A file of mode 0600 with the database's URL, which may hold a password. EXAMGATE_LEDGER_URL in the environment does, too.
-    #[arg(long, value_name = "FILE", conflicts_with = "ledger")]
-    ledger_url_file: Option<PathBuf>,
-    /// The ledger's key: 32 bytes or 64 hexadecimal digits.
-    #[arg(long, value_name = "FILE")]
-    ledger_key: PathBuf,
+    #[command(flatten)]
+    ledger: LedgerArguments,
     /// File of the receipt key, which signs receipts: an Ed25519 seed, 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     receipt_key: PathBuf,
@@ -114,12 +109,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "systemd tells only there where its credentials are")]
     let credentials = Credentials::new(env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
     let receipts = SigningKey::from_seed(Key::read_given(&arguments.receipt_key, &credentials)?.expose());
-    let named = (arguments.ledger.as_deref(), arguments.ledger_url_file.as_deref());
     #[expect(clippy::disallowed_methods, reason = "a URL with a password must not be an argument")]
     let environment = env::var_os(URL_VARIABLE);
     let location =
-        Location::named(named.0, named.1, environment).context(Refusal::Usage("there is no ledger to write".into()))?;
-    let key = Key::read_given(&arguments.ledger_key, &credentials)?;
+        arguments.ledger.location(environment).context(Refusal::Usage("there is no ledger to write".into()))?;
+    let key = arguments.ledger.key_given(&credentials)?;
     let (answers_tx, answers) = mpsc::unbounded_channel();
     let gap_after = Duration::from_secs(arguments.gap_after);
     let identity = age_identity(&arguments.age_identity)?;

@@ -1,4 +1,6 @@
-//! The keeper's connection. Every new connection publishes all manifests again, so a broker that lost its state gets them back.
+//! The keeper's connection; `hearing` takes in what comes. Every new connection publishes all manifests again, so a broker that lost its state gets them back.
+
+mod hearing;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -42,6 +44,12 @@ const CHUNK_EXPIRES: Duration = Duration::from_secs(60);
 /// How often the stock is looked through.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is noted that the keeper listens.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the keeper only listens to what the broker and boxes have to say about a stock that was restored: what is retained comes at once.
+const LISTEN_FIRST: Duration = Duration::from_secs(10);
+
 /// How long a manifest may take to reach a box before it is asserted again.
 const ASSERT_AFTER: Duration = Duration::from_secs(15);
 
@@ -74,11 +82,17 @@ struct Published {
 struct UnderWay {
     sending: Sending,
     published: HashMap<DeviceId, Published>,
+    /// The serial of the manifest that each box last reported.
+    reported: HashMap<DeviceId, u64>,
     /// The manifest that a box last reported to hold all of, by its serial; `None`: it misses some of it, or never reported.
     holds: HashMap<DeviceId, Option<u64>>,
     lost_cards: Option<Digest>,
     most: usize,
     subscribed: bool,
+    /// Since when this connection listens.
+    since: Instant,
+    /// When it was last noted that the keeper listens.
+    noted: Option<Instant>,
 }
 
 impl Keeper {
@@ -108,7 +122,7 @@ impl Keeper {
 
     /// One connection, until its end.
     async fn connection(&self, up_since: &mut Option<Instant>) -> LinkFault {
-        let opened = self.line.open(Session::Fresh, UNACKNOWLEDGED, DeviceTopic::Reported.of_all()).await;
+        let opened = self.line.open(Session::Fresh, UNACKNOWLEDGED, hearing::topics()).await;
         let (mut connection, welcome) = match opened {
             Ok(opened) => opened,
             Err(fault) => return fault,
@@ -116,10 +130,13 @@ impl Keeper {
         let mut way = UnderWay {
             sending: Sending::default(),
             published: HashMap::new(),
+            reported: HashMap::new(),
             holds: HashMap::new(),
             lost_cards: None,
             most: welcome.receive_maximum.min(UNDER_WAY).into(),
             subscribed: false,
+            since: Instant::now(),
+            noted: None,
         };
         let late = sleep_until(Instant::now() + Patience::default().greeting);
         let mut late = std::pin::pin!(late);
@@ -158,7 +175,7 @@ impl Keeper {
     fn incoming(&self, connection: &mut Connection, packet: Packet, way: &mut UnderWay) -> Result<(), LinkFault> {
         if let Packet::SubAck(ack) = packet {
             subscription(connection, &ack, way.subscribed)?;
-            way.subscribed = true;
+            (way.subscribed, way.since) = (true, Instant::now());
             return Ok(());
         }
         if let Packet::PubAck(ack) = packet {
@@ -172,7 +189,7 @@ impl Keeper {
             return Ok(());
         }
         if let Packet::Publish(publish) = packet {
-            self.report(&publish, way);
+            self.hear(&publish, way);
             if publish.qos == QoS::AtLeastOnce {
                 connection.queue(&Packet::PubAck(PubAck::new(publish.pkid, None)))?;
             }
@@ -180,46 +197,20 @@ impl Keeper {
         Ok(())
     }
 
-    /// A box says what it holds and misses.
-    fn report(&self, publish: &Publish, way: &mut UnderWay) {
-        let topic = String::from_utf8_lossy(&publish.topic);
-        let Some((device, DeviceTopic::Reported)) = DeviceTopic::parse(&topic) else { return };
-        let Some(key) = self.enrolled.key(&device) else {
-            tracing::warn!(%device, "a report of a box that is not enrolled");
-            return;
-        };
-        // `examgate doctor` asks so whether the box may write here.
-        if publish.payload.is_empty() {
-            return;
-        }
-        let reported = match Reported::decode(&publish.payload, &device, key) {
-            Ok(reported) => reported,
-            Err(error) => {
-                tracing::warn!(%device, %error, "a report was not believed");
-                return;
-            }
-        };
-        if let Err(error) = self.stock.set_report(&device, &publish.payload) {
-            tracing::error!(%device, error = format!("{error:#}"), "a report cannot be kept: `roster status` shows an older one");
-        }
-        if let Some(refused) = &reported.refused {
-            let exam = refused.exam.as_ref().map_or("its manifest", |exam| exam.as_str());
-            tracing::warn!(%device, exam, reason = %refused.reason, "the box refused what it should hold");
-        }
-        way.holds.insert(device.clone(), holds(&reported));
-        way.sending.asked(&device, &reported.missing);
-        // It has not seen what the broker was told: the broker forgot it, or somebody put another in its place.
-        if way
-            .published
-            .get(&device)
-            .is_some_and(|published| published.serial > reported.serial && published.at.elapsed() > ASSERT_AFTER)
-        {
-            way.published.remove(&device);
-        }
-    }
-
     /// Finds what is not published as it is: lost cards, manifests.
     fn look(&self, way: &mut UnderWay) -> Result<()> {
+        if way.noted.is_none_or(|noted| noted.elapsed() > NOTE_EVERY) {
+            self.stock.set_heard(now())?;
+            way.noted = Some(Instant::now());
+        }
+        let listens = way.since.elapsed() < LISTEN_FIRST;
+        if self.stock.awaits_lost_cards() {
+            if listens {
+                return Ok(());
+            }
+            tracing::warn!("the broker has no list of lost cards: that of the restored stock counts");
+            self.stock.lost_cards_are_settled()?;
+        }
         let list = self.stock.lost_cards()?.map(|bytes| Digest::of(&bytes));
         if list.is_some() && way.lost_cards != list {
             way.lost_cards = list;
@@ -227,6 +218,9 @@ impl Keeper {
         }
         let mut out_of_date = 0;
         for device in self.stock.devices()? {
+            if listens && self.stock.awaits(&device) {
+                continue;
+            }
             let Some((bytes, serial)) = self.manifest(&device)? else { continue };
             // Empty: all in it has expired, and nothing is wanted of the box any more.
             if !bytes.is_empty() && self.holds(&device, way)?.is_none_or(|held| held < serial) {
@@ -235,6 +229,11 @@ impl Keeper {
             let content = Digest::of(&bytes);
             if way.published.get(&device).is_none_or(|published| published.content != content) {
                 way.published.insert(device.clone(), Published { content, serial, at: Instant::now() });
+                // It would refuse an older one, and the newer one at the broker would be gone.
+                if let Some(held) = way.reported.get(&device).filter(|held| **held > serial) {
+                    tracing::warn!(%device, held, serial, "the box holds a newer manifest than the stock: push its exams again");
+                    continue;
+                }
                 way.sending.manifest(&device);
             }
         }

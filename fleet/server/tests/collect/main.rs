@@ -7,6 +7,7 @@ mod database;
 #[expect(dead_code, reason = "shared with the box's own tests, which use more of it")]
 mod door;
 mod health;
+mod restored;
 mod rig;
 mod scrape;
 mod takeover;

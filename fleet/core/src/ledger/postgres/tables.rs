@@ -211,13 +211,22 @@ impl Tables for OnServer<'_> {
         Ok(known.is_empty())
     }
 
-    fn gap_filled(&mut self, device: &DeviceId, epoch: Epoch) -> Done<()> {
+    fn ended(&mut self, device: &DeviceId, epoch: Epoch, what: Incident) -> Done<()> {
         self.rows(
             "UPDATE incident SET ended_at = clock_timestamp()
-             WHERE device = $1 AND epoch = $2 AND what = 'gap' AND ended_at IS NULL",
-            &[&device.as_str(), &epoch.0.as_bytes().as_slice()],
+             WHERE device = $1 AND epoch = $2 AND what = $3 AND ended_at IS NULL",
+            &[&device.as_str(), &epoch.0.as_bytes().as_slice(), &what.name()],
         )
         .map(drop)
+    }
+
+    fn ends(&mut self) -> Done<Vec<(String, Epoch, Seq)>> {
+        let rows = self.rows("SELECT device, epoch, contiguous FROM epoch", &[])?;
+        let reading = self.reading();
+        let end = |row: &Row| -> Done<(String, Epoch, Seq)> {
+            Ok((reading.column(row, 0)?, Epoch(reading.uuid(row, 1)?), reading.seq(row, 2)?))
+        };
+        rows.iter().map(end).collect()
     }
 
     fn open_gaps(&mut self, patience: Duration) -> Done<Vec<OpenGap>> {
