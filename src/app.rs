@@ -4,6 +4,7 @@
 //! Never judges and never transforms: it connects.
 
 mod broker;
+mod commands;
 pub mod doctor;
 mod fleet;
 pub mod machine;
@@ -14,6 +15,7 @@ pub mod provision;
 mod pulse;
 mod screen;
 pub mod settings;
+mod signals;
 mod stores;
 pub mod tune;
 
@@ -28,13 +30,12 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
     runtime::Handle,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, mpsc::UnboundedReceiver, watch},
+    sync::{Notify, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
 };
 
 use broker::Broker;
+use commands::{Acting, Examined};
 pub use models::{TuningUse, verified_models};
 use office::Office;
 pub use outbox::change_id;
@@ -42,11 +43,12 @@ use pulse::Parts;
 #[cfg(feature = "sim")]
 use settings::stream;
 use settings::{camera_settings, light_kind, mono, policy};
+use signals::Signals;
 pub use stores::Stores;
 
 use crate::{
     config::Config,
-    domain::{Answer, Pepper, Seq, Shown},
+    domain::{EmbeddingSpaceId, Pepper, Seq, Shown},
     edge::{
         camera::{Camera, CameraSettings, Opener, v4l_opener},
         card::{CardReader, PcscCardReader, ReaderView},
@@ -69,12 +71,6 @@ const RECORDS: usize = 4;
 
 /// How long a shutdown may take before what is left is left.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// How often the clock's record is kept up.
-const NOTE_EVERY: Duration = Duration::from_secs(5);
-
-/// How often systemd is told that all parts are alive; its `WatchdogSec=` is ten times that.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// How long each part may show no sign of life before the box is started again. Starting does not mend a disk, so whoever
 /// reads or writes it may wait out a stall of half a minute and more: students are referred meanwhile. Whoever hands something to
@@ -163,7 +159,8 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
         }
     }
     let policy = policy(&config.policy, models.manifest());
-    let appliance = Appliance { config, environment, policy, edges, stores, pipeline };
+    let space = models.manifest().embedder.space.clone();
+    let appliance = Appliance { config, environment, policy, space, edges, stores, pipeline };
     let outcome = runtime.block_on(appliance.serve(uplink));
     // Whatever hangs on a disk or a resolver is not waited for: the process ends.
     runtime.shutdown_background();
@@ -219,6 +216,7 @@ struct Appliance<'a> {
     config: &'a Config,
     environment: &'a Environment,
     policy: Policy,
+    space: EmbeddingSpaceId,
     edges: Edges,
     stores: Stores,
     pipeline: Pipeline,
@@ -226,16 +224,17 @@ struct Appliance<'a> {
 
 impl Appliance<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
-        let Self { config, environment, policy, edges, stores, pipeline } = self;
+        let Self { config, environment, policy, space, edges, stores, pipeline } = self;
         // Before all else: a program that reads "ready" may stop the box at once, and it must stop in order.
-        let wait_for = |kind| signal(kind).context("signals cannot be waited for");
-        let mut signals = [wait_for(SignalKind::terminate())?, wait_for(SignalKind::interrupt())?];
+        let signals = Signals::new()?;
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
         let camera = Camera::start(edges.camera, mono(Arc::clone(&edges.clock)), CameraSettings::default())?;
         let (happened, inbox) = sync_channel(HAPPENINGS);
         let (events, to_record) = sync_channel(RECORDS);
         let (looks, wanted) = watch::channel(None);
-        let (shown, seen) = watch::channel(Shown::new(Answer::Idle, edges.clock.mono()));
+        let door = Door { room: config.room.clone(), exam: stores.exam.clone() };
+        let session = Session::new(policy, door).drained(commands::is_drained(config)?);
+        let (shown, seen) = watch::channel(Shown::new(session.at_rest(), edges.clock.mono()));
         let recorded = Arc::new(Notify::new());
         let (newest, last_recorded) = watch::channel(Seq::default());
         let (frames, clock, submit) = (camera.view(), Arc::clone(&edges.clock), events.clone());
@@ -244,7 +243,6 @@ impl Appliance<'_> {
         let (telling, looking, tapping, telling_recorded) =
             (happened.clone(), happened.clone(), happened.clone(), Arc::clone(&recorded));
         let writer = stores.writer;
-        let session = Session::new(policy, Door { room: config.room.clone(), exam: stores.exam.clone() });
         let (invitations, invited) = watch::channel(None);
         let (pictures, mirrored) = watch::channel(None);
         let (in_force, edition) = watch::channel(stores.exam.clone());
@@ -290,9 +288,25 @@ impl Appliance<'_> {
             parts.task(&mut tasks, "the mirror", limit::TASKS, mirror(seen, frames.clone(), pictures));
             parts.task(&mut tasks, "the screen", limit::TASKS, screen.run());
         }
-        let stop = Arc::new(Notify::new());
-        let delivering =
-            broker.map(|broker| broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop))).transpose()?;
+        let (stop, closing, restart) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let acting = stores.examine.map(|look| Acting {
+            happened: happened.clone(),
+            events: submit.clone(),
+            restart: Arc::clone(&restart),
+            closing: Arc::clone(&closing),
+            examined: Examined {
+                config: config.clone(),
+                environment: environment.clone(),
+                space,
+                look,
+                serving: (edition.clone(), stores.doors.clone()),
+                camera: frames.clone(),
+                reader: reader.clone(),
+            },
+        });
+        let delivering = broker
+            .map(|broker| broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop), acting))
+            .transpose()?;
         let (delivering, delivery) = delivering.unzip();
         let close = Arc::new(Notify::new());
         let console = match (&config.console, stores.reading) {
@@ -331,7 +345,7 @@ impl Appliance<'_> {
                 tracing::info!(room = %config.room, "ready");
             }
         }
-        let outcome = serve_until_signalled(&mut signals, &mut ended, &parts, &edges.note).await;
+        let outcome = signals.serve(&mut ended, &parts, &edges.note, &restart).await;
         if let Err(cause) = &outcome {
             tracing::error!(cause = format!("{cause:#}"), "the box ends, to be started again");
         }
@@ -339,6 +353,7 @@ impl Appliance<'_> {
         tracing::info!("stopping");
         // Upstream first: no more taps, the session's last record, then what can still be delivered.
         close.notify_one();
+        closing.notify_one();
         let drain = tokio::task::spawn_blocking(move || {
             // Waits where nobody takes anything any more.
             let _ = happened.send(Happened::Stop);
@@ -354,38 +369,6 @@ impl Appliance<'_> {
             let _ = tokio::time::timeout(GRACE, async { while delivering.join_next().await.is_some() {} }).await;
         }
         outcome
-    }
-}
-
-/// Waits for a signal, for the first part that ends, or for one that shows no sign of life. Meanwhile the clock's record is kept,
-/// and systemd hears that the box is alive for as long as all of it is.
-async fn serve_until_signalled(
-    [terminate, interrupt]: &mut [Signal; 2],
-    ended: &mut UnboundedReceiver<anyhow::Error>,
-    parts: &Parts,
-    note: &Arc<dyn Fn() + Send + Sync>,
-) -> Result<()> {
-    let (mut beats, mut notes) = (interval(BEAT_EVERY), interval(NOTE_EVERY));
-    for turns in [&mut beats, &mut notes] {
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
-    let mut noting = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            Some(cause) = ended.recv() => return Err(cause),
-            _ = beats.tick() => match parts.silent() {
-                None => Service.beat(),
-                Some(silent) => return Err(silent.into()),
-            },
-            // The disk may take its time; one note at a time waits for it, and nobody waits for the note.
-            _ = notes.tick(), if noting.is_empty() => {
-                let note = Arc::clone(note);
-                noting.spawn_blocking(move || note());
-            }
-            Some(noted) = noting.join_next() => noted.context("the clock's record cannot be kept")?,
-        }
     }
 }
 

@@ -7,7 +7,7 @@ mod pages;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use fleet::{Collector, Fleet, Uplink};
+pub use fleet::{Collector, CommandKey, Fleet, Uplink};
 pub use pages::{Console, Screen};
 
 use serde::Deserialize;

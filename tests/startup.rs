@@ -405,7 +405,9 @@ fn a_roster_imported_again_is_in_force_whole_and_without_a_restart() {
         .iter()
         .map(|row| match row.event().expect("an event").kind {
             EventKind::Verification(verification) => verification.roster.0,
-            other @ (EventKind::Ruling(_) | EventKind::Undo(_) | EventKind::Access(_)) => panic!("{other:?}"),
+            other @ (EventKind::Ruling(_) | EventKind::Undo(_) | EventKind::Access(_) | EventKind::Commanded(_)) => {
+                panic!("{other:?}")
+            }
         })
         .collect();
     assert_eq!(editions, [1, 1, 2, 2, 2], "events name the edition that was in force");

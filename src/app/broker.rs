@@ -11,7 +11,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{fleet, limit, pulse::Parts};
+use super::{
+    commands::{self, Acting, Commands},
+    fleet, limit,
+    pulse::Parts,
+};
 use crate::{
     config::{self, Config},
     domain::Exam,
@@ -41,6 +45,7 @@ pub(super) struct Broker {
     polling: mqtt::UplinkLoop,
     parties: Parties,
     fetch: Option<Fetch>,
+    commands: Option<Commands>,
     lost: Option<(FollowLost, mpsc::Receiver<mqtt::Arrived>)>,
     clock: Arc<dyn Clock>,
 }
@@ -91,22 +96,26 @@ impl Broker {
         let settings = Self::settings(config, keys, uplink, exam, models)?;
         let (line, mut polling) =
             mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
-        let fetch = match &config.fleet {
-            None => None,
-            Some(fleet) => {
-                let (link, clock) = (line.link.clone(), Arc::clone(&clock));
-                let fetch = fleet::prepare(config, fleet, keys, models, (link, &mut polling), clock)?;
-                Some(match &lost {
-                    Some(follow) => fetch.reporting(follow.serial()),
-                    None => fetch,
-                })
+        let (mut fetch, mut commands) = (None, None);
+        if let Some(fleet) = &config.fleet {
+            let connected = (line.link.clone(), &mut polling);
+            let rosters = fleet::prepare(config, fleet, keys, models, connected, Arc::clone(&clock))?;
+            let (rosters, rotate) = rosters.rotating();
+            let rosters = match &lost {
+                Some(follow) => rosters.reporting(follow.serial()),
+                None => rosters,
+            };
+            if commands::are_wanted(config) {
+                let connected = (line.link.clone(), &mut polling);
+                commands = Some(Commands::prepare(config, fleet, keys, connected, rotate, Arc::clone(&clock))?);
             }
-        };
+            fetch = Some(rosters);
+        }
         let lost = lost.map(|follow| (follow, polling.subscribe(vec![LOST_CARDS.into()], lost::WAITING)));
-        Ok(Self { line, polling, parties, fetch, lost, clock })
+        Ok(Self { line, polling, parties, fetch, commands, lost, clock })
     }
 
-    /// Starts polling and delivering, until `stop`.
+    /// Starts polling and delivering, until `stop`. Commands act on `acting`.
     ///
     /// # Errors
     /// When the outbox cannot be read.
@@ -116,6 +125,7 @@ impl Broker {
         outbox: EventStore,
         recorded: Arc<Notify>,
         stop: Arc<Notify>,
+        acting: Option<Acting>,
     ) -> Result<(JoinSet<()>, watch::Receiver<Delivery>)> {
         let (deliver, mut stands) = Deliver::new(
             Arc::new(Mutex::new(outbox)),
@@ -133,6 +143,9 @@ impl Broker {
         parts.task(&mut tasks, "the delivery", limit::TASKS, deliver.run());
         if let Some(fetch) = self.fetch {
             parts.task(&mut tasks, "the pushed rosters", limit::TASKS, fetch.run());
+        }
+        if let (Some(commands), Some(acting)) = (self.commands, acting) {
+            commands.start(parts, &mut tasks, acting, delivery.clone());
         }
         if let Some((follow, arrivals)) = self.lost {
             parts.task(&mut tasks, "the lost cards", limit::TASKS, follow.run(arrivals));

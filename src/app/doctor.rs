@@ -24,7 +24,7 @@ pub(super) use self::{
 use super::{Environment, settings::light_kind};
 use crate::{
     config::Config,
-    domain::{ClockTrust, Pepper, Timestamp, WithSources},
+    domain::{ClockTrust, EmbeddingSpaceId, Pepper, Timestamp, WithSources},
     edge::{
         card::{CardError, CardEvent, CardReader, PcscCardReader},
         clock::{Clock, SystemClock},
@@ -83,6 +83,24 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     reader(config, &keys, &mut findings);
     camera::look(config, &clock, &mut findings);
     light(config, &mut findings);
+    findings
+}
+
+/// Looks at what a running box says nothing about, and disturbs nothing: not at reader, camera, light and nets, which are in use, nor at
+/// the broker, which would take the question for the box.
+#[must_use]
+pub(super) fn examine_running(
+    config: &Config,
+    environment: &Environment,
+    space: &EmbeddingSpaceId,
+    now: Timestamp,
+) -> Vec<PartHealth> {
+    let (mut findings, keys) = (Vec::new(), environment.keys(config));
+    state::look(config, environment, &keys, &mut findings);
+    keys::look(config, &keys, &mut findings);
+    roster::look(config, &keys, Some(space), now, &mut findings);
+    events::collector(config, &keys, &mut findings);
+    pages::console(config, &keys, now, &mut findings);
     findings
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{self, Config},
-    domain::{Pepper, PepperCheck},
+    domain::{Pepper, PepperCheck, Right},
     edge::{clock::Clock, mqtt},
     flow::{
         fetch::{self, Connected, Disk, Fetch, Party, Prekeys},
@@ -55,15 +55,17 @@ pub(super) fn prepare(
 
 /// The list of lost cards as it was at the last stop, and its driver, where the configuration names whose lists count.
 pub(super) fn lost_cards(config: &Config, keys: &KeyFolder) -> Result<(Option<FollowLost>, LostView)> {
-    let Some(fleet) = config.fleet.as_ref().filter(|fleet| !fleet.command_keys.is_empty()) else {
+    let may_list = config.fleet.iter().flat_map(|fleet| &fleet.command_keys).filter(|key| key.has(Right::LostCards));
+    let trusted: Result<Vec<PublicKey>, _> = may_list.map(|entry| entry.key.parse()).collect();
+    let trusted = trusted.context("fleet.command_keys")?;
+    if trusted.is_empty() {
         return Ok((None, watch::channel(Arc::default()).1));
-    };
+    }
     let layout = Layout::new(&config.state);
     layout.make().context("the state folder cannot be made")?;
     let incoming = Incoming::open(layout.incoming()).context("there is no folder for what the fleet sends")?;
-    let trusted: Result<Vec<PublicKey>, _> = fleet.command_keys.iter().map(|key| key.parse()).collect();
-    let (follow, view) = FollowLost::new(trusted.context("fleet.command_keys")?, pepper(keys)?, incoming)
-        .context("the list of lost cards cannot be read")?;
+    let (follow, view) =
+        FollowLost::new(trusted, pepper(keys)?, incoming).context("the list of lost cards cannot be read")?;
     Ok((Some(follow), view))
 }
 

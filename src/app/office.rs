@@ -148,19 +148,20 @@ pub(super) fn identity(keys: &KeyFolder, certificate: &Path) -> Result<Identity>
 }
 
 /// Feels how the box is while it serves: what `doctor` would find, without taking anything apart.
-struct Pulse {
-    clock: Arc<dyn Clock>,
-    serving: (watch::Receiver<Option<Exam>>, watch::Receiver<Doors>),
-    state: PathBuf,
-    look: Mutex<EventStore>,
-    camera: watch::Receiver<CameraView>,
-    reader: watch::Receiver<ReaderView>,
-    delivery: Option<watch::Receiver<Delivery>>,
-    log: Option<Tail>,
+pub(super) struct Pulse {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) serving: (watch::Receiver<Option<Exam>>, watch::Receiver<Doors>),
+    pub(super) state: PathBuf,
+    pub(super) look: Mutex<EventStore>,
+    pub(super) camera: watch::Receiver<CameraView>,
+    pub(super) reader: watch::Receiver<ReaderView>,
+    pub(super) delivery: Option<watch::Receiver<Delivery>>,
+    pub(super) log: Option<Tail>,
 }
 
 impl Pulse {
-    fn status(&self) -> Status {
+    /// How each part is.
+    pub(super) fn findings(&self) -> Vec<doctor::PartHealth> {
         let (clock, found) = match self.clock.trust() {
             ClockTrust::Synchronised => (State::Well, "kept by a time server"),
             ClockTrust::Holdover => (State::Impaired, "no time server now; its own time is still good enough"),
@@ -185,12 +186,16 @@ impl Pulse {
             None => doctor::finding("broker", State::Impaired, "no [uplink] is configured: events wait in the outbox"),
             Some(delivery) => delivered(*delivery.borrow()),
         });
+        findings
+    }
+
+    fn status(&self) -> Status {
         let lines = |kept: Vec<(_, String)>| {
             let line = |(at, text): (Timestamp, String)| Line { at: at.as_millisecond(), text };
             kept.into_iter().map(line).collect()
         };
         Status {
-            findings: findings.into_iter().map(told).collect(),
+            findings: self.findings().into_iter().map(told).collect(),
             faults: self.log.as_ref().map(Tail::faults).map(lines).unwrap_or_default(),
             log: self.log.as_ref().map(Tail::lines).map(lines).unwrap_or_default(),
             ..Status::default()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{office::Reading, outbox};
+use super::{commands, office::Reading, outbox};
 use crate::{
     config::Config,
     domain::{Doors, Epoch, Exam, ExamId, Pepper},
@@ -34,6 +34,8 @@ pub struct Stores {
     pub(super) outbox: EventStore,
     /// For the console, if there is one.
     pub(super) reading: Option<Reading>,
+    /// To be looked at by a command, if any may come.
+    pub(super) examine: Option<EventStore>,
 }
 
 impl Stores {
@@ -81,6 +83,7 @@ impl Stores {
             None => None,
             Some(_) => Some(Reading { shelf, events: open()?, look: open()? }),
         };
+        let examine = commands::are_wanted(config).then(open).transpose()?;
         let space = models.manifest().embedder.space.clone();
         Ok(Self {
             exam,
@@ -89,6 +92,7 @@ impl Stores {
             writer,
             outbox,
             reading,
+            examine,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{ConfigError, value, within};
+use crate::domain::Right;
 
 /// The line to the broker.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,20 +59,81 @@ pub struct Collector {
 pub struct Fleet {
     /// Ed25519 public keys, 64 hex digits each: a manifest signed with any of them counts. One to eight, so that a key can be replaced.
     pub roster_keys: Vec<String>,
-    /// Ed25519 public keys, 64 hex digits each: a list of lost cards signed with any of them counts. None to eight; without one, lost
-    /// cards are not followed.
+    /// Whose lists of lost cards and whose commands count. None to eight; without one, lost cards are not followed and no command is
+    /// carried out.
     #[serde(default)]
-    pub command_keys: Vec<String>,
+    pub command_keys: Vec<CommandKey>,
+}
+
+/// A key of the fleet and what it may do: its 64 hex digits alone (everything), or a table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "WrittenKey")]
+pub struct CommandKey {
+    /// Ed25519 public key, 64 hex digits.
+    pub key: String,
+    /// What events call it, such as `help-desk`: 1 to 64 characters on one line.
+    pub name: Option<String>,
+    /// What it may do; `None`: everything.
+    pub may: Option<Vec<Right>>,
+}
+
+impl CommandKey {
+    /// Whether it may.
+    #[must_use]
+    pub fn has(&self, right: Right) -> bool {
+        self.may.as_ref().is_none_or(|may| may.contains(&right))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "an Ed25519 public key of 64 hex digits, or a table of `key` and, if wanted, `name` and `may`"
+)]
+enum WrittenKey {
+    Alone(String),
+    Table(KeyTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    key: String,
+    name: Option<String>,
+    may: Option<Vec<Right>>,
+}
+
+impl From<WrittenKey> for CommandKey {
+    fn from(written: WrittenKey) -> Self {
+        match written {
+            WrittenKey::Alone(key) => Self { key, name: None, may: None },
+            WrittenKey::Table(KeyTable { key, name, may }) => Self { key, name, may },
+        }
+    }
 }
 
 impl Fleet {
     pub(super) fn check(&self, has_uplink: bool) -> Result<(), ConfigError> {
         within("fleet.roster_keys", self.roster_keys.len(), 1, 8, "one to eight keys")?;
         within("fleet.command_keys", self.command_keys.len(), 0, 8, "at most eight keys")?;
-        for (field, keys) in [("fleet.roster_keys", &self.roster_keys), ("fleet.command_keys", &self.command_keys)] {
-            if let Some(key) = keys.iter().find(|key| !is_key(key)) {
+        let command_keys = || self.command_keys.iter().map(|entry| &entry.key);
+        for (field, wrong) in [
+            ("fleet.roster_keys", self.roster_keys.iter().find(|key| !is_key(key))),
+            ("fleet.command_keys", command_keys().find(|key| !is_key(key))),
+        ] {
+            if let Some(key) = wrong {
                 return Err(value(field, key, "Ed25519 public keys, 64 hex digits each"));
             }
+        }
+        if let Some(twice) =
+            command_keys().enumerate().find(|(at, key)| command_keys().take(*at).any(|k| k.eq_ignore_ascii_case(key)))
+        {
+            return Err(value("fleet.command_keys", twice.1, "each key once, so that it is told what it may do"));
+        }
+        let names = || self.command_keys.iter().filter_map(|entry| entry.name.as_ref());
+        let is_name = |name: &str| (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        if let Some(name) = names().find(|name| !is_name(name)) {
+            return Err(value("fleet.command_keys name", name, "1 to 64 characters on one line"));
         }
         if !has_uplink {
             return Err(value(
@@ -90,6 +152,7 @@ fn is_key(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::config::Config;
 
     #[test]
@@ -106,18 +169,43 @@ mod tests {
         let nameless = base.replace("exam = \"E\"\n", "");
         let good = parse(&[&nameless, &uplink, &fleet(&format!("\"{key}\""))]).expect("the fleet says which exams");
         assert_eq!(good.exam, None);
+        let commanded =
+            |keys: &str| parse(&[base, &uplink, &fleet(&format!("\"{key}\"")), &format!("command_keys = [{keys}]\n")]);
         for (text, says) in [
             (parse(&[&nameless, &uplink]), "exam = \"left out\" is not allowed"),
             (parse(&[base, &uplink, &fleet("")]), "one to eight"),
             (parse(&[base, &uplink, &fleet("\"xyz\"")]), "64 hex"),
-            (
-                parse(&[base, &uplink, &fleet(&format!("\"{key}\"")), "command_keys = [\"xyz\"]\n"]),
-                "fleet.command_keys",
-            ),
+            (commanded("\"xyz\""), "fleet.command_keys"),
+            (commanded(&format!("\"{key}\", {{ key = \"{key}\", may = [] }}")), "each key once"),
+            (commanded(&format!("{{ key = \"{key}\", name = \"\" }}")), "1 to 64 characters"),
             (parse(&[base, &fleet(&format!("\"{key}\""))]), "[uplink]"),
         ] {
             let error = text.expect_err(says).to_string();
             assert!(error.contains(says), "{error}");
         }
+        // A right that is misspelt must not become "everything".
+        for keys in ["{ key = \"K\", may = [\"dance\"] }", "{ key = \"K\", might = [] }", "3"] {
+            let error = commanded(&keys.replace('K', &key)).expect_err(keys);
+            assert!(matches!(error, crate::config::ConfigError::Syntax(_)), "{keys}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_command_key_may_everything_or_what_its_entry_says() {
+        let read = |text: &str| -> Vec<CommandKey> {
+            #[derive(Deserialize)]
+            struct Keys {
+                keys: Vec<CommandKey>,
+            }
+            toml::from_str::<Keys>(text).expect("keys").keys
+        };
+        let keys = read(
+            "keys = [\"aa\", { key = \"bb\", name = \"help-desk\", may = [\"identify\", \"lost-cards\"] }, { key = \"cc\", may = [] }]",
+        );
+        let may = |right| keys.iter().map(|key| key.has(right)).collect::<Vec<_>>();
+        assert_eq!(may(Right::Identify), [true, true, false]);
+        assert_eq!(may(Right::LostCards), [true, true, false]);
+        assert_eq!(may(Right::Drain), [true, false, false]);
+        assert_eq!(keys[1].name.as_deref(), Some("help-desk"));
     }
 }

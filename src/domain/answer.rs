@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, EventId, Invitation, Language, MonoTime, QualityDefect, Reason};
+use super::{Decision, DeviceId, EventId, Invitation, Language, MonoTime, QualityDefect, Reason};
 
 /// What is to be shown now. Light and screen both read it, so they cannot disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,13 @@ pub enum Answer {
     Idle,
     /// The box cannot verify anybody now; the proctor takes over.
     Unwell(Reason),
+    /// The fleet took the door out of service; the proctor takes over.
+    Drained,
+    /// Somebody asked which box this is.
+    Identified {
+        /// Its name.
+        device: DeviceId,
+    },
     /// Please look at the camera.
     Looking {
         /// Which capture window, from 1.

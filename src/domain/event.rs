@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Access, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, ExamId, RoomId, RosterVersion,
-    Ruling, Shortfall, Similarity, StudentId, Timestamp, Undo,
+    Access, ArtifactId, CardPseudonym, ClockTrust, Commanded, CredentialProfile, Cue, Decision, ExamId, RoomId,
+    RosterVersion, Ruling, Shortfall, Similarity, StudentId, Timestamp, Undo,
 };
 
 /// UUIDv7: unique across restarts and lost state.
@@ -142,6 +142,8 @@ pub enum EventKind {
     Undo(Undo),
     /// Somebody came to the console, or went.
     Access(Access),
+    /// The fleet commanded the box.
+    Commanded(Commanded),
 }
 
 /// One recorded event.

@@ -5,6 +5,7 @@
 mod answer;
 mod attendance;
 mod chain;
+mod command;
 mod credential;
 mod decision;
 mod event;
@@ -24,6 +25,7 @@ mod time;
 pub use answer::{Answer, Hint, Shown};
 pub use attendance::{Passage, Whereabouts};
 pub use chain::{EventHash, chain_hash};
+pub use command::{Command, CommandId, CommandOutcome, CommandRefusal, Commanded, LONGEST_WORD, NotACommand, Right};
 pub use credential::{CardProblem, CardPseudonym, Credential, CredentialProfile};
 pub use decision::{Decision, QualityDefect, Reason, Shortfall};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};

@@ -14,6 +14,7 @@ mod listen;
 mod lookup;
 pub mod lost;
 mod mirror;
+pub mod obey;
 mod observe;
 mod oversee;
 mod record;
@@ -30,6 +31,8 @@ pub use record::{By, Record, Submitted};
 pub use rosters::{PassedOver, Rosters, Shelf};
 pub use show::show;
 pub use verify::{Acts, Verify};
+
+use tokio::sync::oneshot;
 
 use crate::{
     domain::{CardProblem, Credential, EventId, Exam, Observation},
@@ -57,6 +60,10 @@ pub enum Happened {
     Broke(Fault),
     /// It works again.
     Mended(Fault),
+    /// The fleet tells the door something; who waits hears whether somebody is verified just now.
+    Told(obey::ToDoor, oneshot::Sender<bool>),
+    /// Somebody waits until nobody is verified and no answer is shown.
+    RestAwaited(oneshot::Sender<()>),
     /// Another exam is served, or another edition of its roster, or none.
     Roster(Option<Exam>),
     /// The box shuts down.

@@ -32,6 +32,8 @@ pub enum By {
     Session,
     /// A proctor at the console. Submits one at a time, so that the session never finds the queue full of them.
     Proctor(oneshot::Sender<Result<Recorded, EventError>>),
+    /// The fleet, by a command. One at a time, too.
+    Fleet(oneshot::Sender<Result<Recorded, EventError>>),
 }
 
 /// The one writer of events.
@@ -70,6 +72,8 @@ impl Record {
                     self.newest.send_replace(recorded.seq);
                 }
                 Err(EventError::NotUndoable { .. }) => {}
+                // A command that came again.
+                Err(EventError::Duplicate { .. }) if matches!(by, By::Fleet(_)) => {}
                 Err(error) => {
                     tracing::error!(event = %event.id, error = error as &dyn std::error::Error, "not recorded");
                 }
@@ -78,7 +82,7 @@ impl Record {
             let told = match (by, answer) {
                 (By::Session, Ok(_)) => self.happened.send(Happened::Recorded(event.id)).is_ok(),
                 (By::Session, Err(_)) => self.happened.send(Happened::RecordFailed(event.id)).is_ok(),
-                (By::Proctor(waiting), answer) => {
+                (By::Proctor(waiting) | By::Fleet(waiting), answer) => {
                     // Whoever has gone meanwhile reads it in the list.
                     let _ = waiting.send(answer);
                     true

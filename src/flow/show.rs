@@ -32,6 +32,8 @@ const fn pattern_of(answer: &Answer) -> Pattern {
         // A code is for the proctor's eyes on the screen: at the door nothing has changed.
         Answer::Idle | Answer::SignIn { .. } => Pattern::Idle,
         Answer::Unwell(_) => Pattern::Fault,
+        Answer::Drained => Pattern::Drained,
+        Answer::Identified { .. } => Pattern::Identify,
         Answer::Looking { .. } => Pattern::Looking,
         Answer::Decided { decision: Decision::Admit, .. } => Pattern::Admit,
         Answer::Decided { decision: Decision::Deny(_), .. } => Pattern::Deny,
@@ -43,7 +45,12 @@ const fn pattern_of(answer: &Answer) -> Pattern {
 const fn event_of(answer: &Answer) -> Option<EventId> {
     match answer {
         Answer::Decided { event, .. } => Some(*event),
-        Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } | Answer::SignIn { .. } => None,
+        Answer::Idle
+        | Answer::Unwell(_)
+        | Answer::Drained
+        | Answer::Identified { .. }
+        | Answer::Looking { .. }
+        | Answer::SignIn { .. } => None,
     }
 }
 

@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::{By, CaptureWindow, Happened, LookedUp, LookupRequest, Submitted};
+use super::{By, CaptureWindow, Happened, LookedUp, LookupRequest, Submitted, obey::ToDoor};
 use crate::{
     domain::{
         Answer, CardProblem, Credential, Decision, Event, EventId, EventKind, Exam, History, Invitation, MonoTime,
@@ -38,6 +38,8 @@ pub struct Verify {
     templates: Vec<Template>,
     /// What is being recorded, to be told once it is.
     pending: Option<Event>,
+    /// Who waits until nobody is verified.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// Where outputs go.
@@ -68,7 +70,7 @@ impl Verify {
     /// A verification for the exam of `session`'s door.
     #[must_use]
     pub fn new(session: Session, clock: Arc<dyn Clock>, acts: Acts) -> Self {
-        Self { session, clock, acts, asked: None, templates: Vec::new(), pending: None }
+        Self { session, clock, acts, asked: None, templates: Vec::new(), pending: None, waiting: Vec::new() }
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
@@ -76,6 +78,12 @@ impl Verify {
         let mut timers: Vec<(MonoTime, WakeReason)> = Vec::new();
         loop {
             (self.acts.alive)();
+            if self.session.is_at_rest() && self.asked.is_none() {
+                // Whoever gave up waiting does not want to know.
+                for waits in self.waiting.drain(..) {
+                    let _ = waits.send(());
+                }
+            }
             let mono = self.clock.mono();
             if let Some(due) = timers.iter().position(|(at, _)| *at <= mono) {
                 let (_, reason) = timers.swap_remove(due);
@@ -109,6 +117,18 @@ impl Verify {
             Happened::Broke(fault) => Input::EdgeFault(fault),
             Happened::Mended(fault) => Input::EdgeRecovered(fault),
             Happened::Roster(exam) => Input::RosterChanged(exam),
+            Happened::RestAwaited(waits) => return self.waiting.push(waits),
+            Happened::Told(what, told) => {
+                let input = match what {
+                    ToDoor::Identify { device, lasts } => Input::IdentityAsked { device, lasts },
+                    ToDoor::Drain => Input::Drained,
+                    ToDoor::Resume => Input::Resumed,
+                };
+                self.step(input, timers);
+                // Whoever gave up waiting needs no answer.
+                let _ = told.send(!self.session.takes_taps() || self.asked.is_some());
+                return;
+            }
         };
         self.step(input, timers);
     }

@@ -1,9 +1,11 @@
 //! What goes into a session and what comes out of it. All of it serialises, so that a session can be traced and replayed.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Answer, CardProblem, ClockTrust, Credential, Event, EventId, Exam, Hint, History, Invitation, MonoTime,
+    Answer, CardProblem, ClockTrust, Credential, DeviceId, Event, EventId, Exam, Hint, History, Invitation, MonoTime,
     Observation, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
 };
 
@@ -53,6 +55,17 @@ pub enum Input {
     EdgeRecovered(Fault),
     /// The door serves this exam, or this edition of its roster, from now on; `None`: no exam.
     RosterChanged(Option<Exam>),
+    /// The fleet took the door out of service: the verification at hand goes on, and no other begins.
+    Drained,
+    /// The door is in service again.
+    Resumed,
+    /// Somebody wants to see which box this is, as soon as nobody is verified.
+    IdentityAsked {
+        /// The box's name.
+        device: DeviceId,
+        /// For how long from now it is to be seen.
+        lasts: Duration,
+    },
     /// A time asked for by `WakeAt` has come.
     TimerFired(WakeReason),
 }
@@ -159,6 +172,8 @@ pub enum WakeReason {
         /// The answer to which tap.
         event: EventId,
     },
+    /// The box's name was there long enough.
+    IdentifiedLongEnough,
 }
 
 /// What is to be done.

@@ -23,6 +23,7 @@ mod gate;
 mod io;
 mod look;
 mod policy;
+mod service;
 
 #[cfg(test)]
 mod editions;
@@ -43,6 +44,7 @@ use evidence::{Evidence, Finding};
 pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason};
 use look::Look;
 pub use policy::{Policy, Thresholds};
+use service::Told;
 
 use crate::domain::{
     Answer, Credential, Decision, Event, EventId, EventKind, Exam, ExamId, Hint, Invitation, Language, Measured,
@@ -57,6 +59,7 @@ pub struct Session {
     /// What is served once the tap that is being judged has come to its end, by the edition that it began with.
     next: Option<Option<Exam>>,
     faults: BTreeSet<Fault>,
+    told: Told,
     state: State,
 }
 
@@ -92,7 +95,7 @@ impl Session {
     /// A session for `door`, idle.
     #[must_use]
     pub const fn new(policy: Policy, door: Door) -> Self {
-        Self { policy, door, next: None, faults: BTreeSet::new(), state: State::Idle }
+        Self { policy, door, next: None, faults: BTreeSet::new(), told: Told::NOTHING, state: State::Idle }
     }
 
     /// Takes one input at `now`; says what is to be done.
@@ -109,6 +112,9 @@ impl Session {
             Input::EdgeFault(fault) => self.edge_fault(now, fault, &mut out),
             Input::EdgeRecovered(fault) => self.edge_recovered(fault, &mut out),
             Input::RosterChanged(exam) => self.roster_changed(exam),
+            Input::Drained => self.set_drained(true, &mut out),
+            Input::Resumed => self.set_drained(false, &mut out),
+            Input::IdentityAsked { device, lasts } => self.identity_asked(now, device, lasts, &mut out),
             Input::TimerFired(reason) => self.timer_fired(now, reason, &mut out),
         }
         out
@@ -154,8 +160,8 @@ impl Session {
                 if let Lookup::Proctor(invitation) = tap.lookup {
                     return self.invite(now, tap.event, invitation, out);
                 }
-                // There is nothing to judge by, nor to record. The screen says that no exam is held.
-                let Some(exam) = &self.door.exam else {
+                // There is nothing to judge by, nor to record: no exam is held, or the door is out of service. The screen says so.
+                let Some(exam) = self.door.exam.as_ref().filter(|_| !self.told.is_drained) else {
                     self.state = State::Idle;
                     return out.push(Output::Show(self.at_rest()));
                 };
@@ -359,6 +365,7 @@ impl Session {
                 self.state = State::Idle;
                 out.push(Output::Show(self.at_rest()));
             }
+            (_, WakeReason::IdentifiedLongEnough) => self.identified_long_enough(now, out),
             // A timer of something that is over.
             (
                 State::Idle | State::Looking(_) | State::Recording { .. } | State::Showing { .. },
@@ -368,11 +375,10 @@ impl Session {
     }
 
     /// What is shown when nobody is being verified.
-    fn at_rest(&self) -> Answer {
-        match self.faults.first() {
-            None => Answer::Idle,
-            Some(fault) => Answer::Unwell(fault.reason()),
-        }
+    #[must_use]
+    pub fn at_rest(&self) -> Answer {
+        let unwell = || self.faults.first().map(|fault| Answer::Unwell(fault.reason()));
+        self.told.shown().or_else(unwell).unwrap_or(Answer::Idle)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     tables::{CLOSES, OPENS, door, enrolled, event, face, policy, tap},
     *,
 };
-use crate::domain::{CardProblem, ClockTrust, Continuity, History, QualityDefect, Timestamp, Whereabouts};
+use crate::domain::{CardProblem, ClockTrust, Continuity, DeviceId, History, QualityDefect, Timestamp, Whereabouts};
 
 /// One thing that may happen, with times relative to the previous one.
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ enum Happening {
     },
     Fault(Fault),
     Recovered(Fault),
+    /// The fleet drains the door, or resumes it.
+    Service {
+        drained: bool,
+    },
+    IdentityAsked,
     /// Let the earliest timer fire.
     Timer,
 }
@@ -60,6 +65,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => prop::bool::weighted(0.9).prop_map(|well| Happening::StoreAnswers { well }),
         1 => fault.clone().prop_map(Happening::Fault),
         2 => fault.prop_map(Happening::Recovered),
+        1 => prop::bool::weighted(0.3).prop_map(|drained| Happening::Service { drained }),
+        1 => Just(Happening::IdentityAsked),
         2 => Just(Happening::Timer),
     ]
 }
@@ -147,6 +154,7 @@ struct World {
     taps: BTreeMap<EventId, Remembered>,
     looking: Option<EventId>,
     recording: Option<EventId>,
+    drained: bool,
     next_event: u128,
 }
 
@@ -176,7 +184,7 @@ impl World {
                     && (OPENS..CLOSES).contains(&self.wall)
                     && self.session.faults.is_empty();
                 let tapped_at = self.mono;
-                if self.looking.is_none() && self.recording.is_none() {
+                if self.looking.is_none() && self.recording.is_none() && !self.drained {
                     let event = tapped.event;
                     self.taps.insert(
                         event,
@@ -225,6 +233,14 @@ impl World {
             }
             Happening::Fault(fault) => Input::EdgeFault(fault),
             Happening::Recovered(fault) => Input::EdgeRecovered(fault),
+            Happening::Service { drained } => {
+                self.drained = drained;
+                if drained { Input::Drained } else { Input::Resumed }
+            }
+            Happening::IdentityAsked => {
+                let device = DeviceId::new("door-1").expect("valid");
+                Input::IdentityAsked { device, lasts: Duration::from_secs(15) }
+            }
             Happening::Timer => {
                 let Some(first) = (0..self.timers.len()).min_by_key(|&i| self.timers[i].0) else { return Ok(()) };
                 let (at, reason) = self.timers.swap_remove(first);
@@ -309,7 +325,14 @@ impl World {
                 look.asked.push((hint, look.frames.len()));
                 look.challenged = true;
             }
-            Output::Show(Answer::Idle | Answer::Unwell(_) | Answer::Looking { .. } | Answer::SignIn { .. })
+            Output::Show(
+                Answer::Idle
+                | Answer::Unwell(_)
+                | Answer::Drained
+                | Answer::Identified { .. }
+                | Answer::Looking { .. }
+                | Answer::SignIn { .. },
+            )
             | Output::Guide(_)
             | Output::Alarm(_) => {}
         }
@@ -330,13 +353,13 @@ proptest! {
             session: Session::new(policy(), door()),
             mono: MonoTime::from_start(Duration::from_secs(100)),
             clock, wall,
-            timers: Vec::new(), taps: BTreeMap::new(), looking: None, recording: None, next_event: 0,
+            timers: Vec::new(), taps: BTreeMap::new(), looking: None, recording: None, drained: false, next_event: 0,
         };
         for happening in &life {
             world.happen(happening)?;
         }
         // Left alone, with a store that answers, every session ends: one decision, shown, for every tap that began one.
-        for _ in 0..40 {
+        for _ in 0..40 + world.timers.len() {
             world.happen(&Happening::StoreAnswers { well: true })?;
             world.happen(&Happening::Timer)?;
         }

@@ -3,6 +3,7 @@
 //!
 //! It reads no clock: times and identifiers arrive inside what is stored.
 
+mod drained;
 mod events;
 mod incoming;
 mod key;
@@ -13,6 +14,7 @@ mod reserve;
 mod roster;
 pub mod sealed;
 
+pub use drained::{DrainError, DrainMark};
 pub use events::{
     Acknowledged, Began, Cause, Contradiction, Ends, EpochInfo, EventError, EventStore, Headroom, Limits, Outgoing,
     Recorded, Row,

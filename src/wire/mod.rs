@@ -1,4 +1,4 @@
-//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, trust documents, enrolment, rosters on their way, a broker's
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, commands, trust documents, enrolment, rosters on their way, a broker's
 //! host, where a JPEG ends and how its camera was held. Parsers that survive anything.
 //!
 //! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
@@ -11,6 +11,7 @@ pub mod apdu;
 pub mod backup;
 pub mod bundle;
 pub mod chunk;
+pub mod command;
 pub mod desired;
 pub mod digest;
 pub mod enrolment;

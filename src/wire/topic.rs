@@ -22,11 +22,16 @@ pub enum DeviceTopic {
     Desired,
     /// Box to fleet, retained: a [`super::reported::Reported`].
     Reported,
+    /// Fleet to box: a [`super::command::Statement`].
+    Command,
+    /// Box to fleet: a [`super::command::CommandAnswer`].
+    Answer,
 }
 
 impl DeviceTopic {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::State, Self::Event, Self::Receipt, Self::Desired, Self::Reported];
+    pub const ALL: [Self; 7] =
+        [Self::State, Self::Event, Self::Receipt, Self::Desired, Self::Reported, Self::Command, Self::Answer];
 
     const fn leaf(self) -> &'static str {
         match self {
@@ -35,6 +40,8 @@ impl DeviceTopic {
             Self::Receipt => "receipt",
             Self::Desired => "desired",
             Self::Reported => "reported",
+            Self::Command => "command",
+            Self::Answer => "answer",
         }
     }
 

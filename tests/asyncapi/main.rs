@@ -9,12 +9,13 @@ use coset::{CborSerializable as _, CoseSign1};
 use ed25519_dalek::{Signature, VerifyingKey};
 use examgate::{
     domain::{
-        ClockTrust, CredentialProfile, Cue, Decision, Event, EventKind, Ground, Liveness, QualityDefect, Reason,
-        Shortfall, Verdict,
+        ClockTrust, CommandOutcome, CommandRefusal, CredentialProfile, Cue, Decision, Event, EventKind, Ground,
+        Liveness, QualityDefect, Reason, Shortfall, Verdict,
         sample::{reasons, verified},
     },
     wire::{
         chunk::{self, MAX_CHUNK},
+        command::{CommandAnswer, MAX_ANSWER, MAX_COMMAND, Statement},
         desired::{Desired, MAX_DESIRED},
         digest::Digest,
         envelope::{EventEnvelope, MAX_ENVELOPE},
@@ -163,7 +164,9 @@ fn limits_are_those_of_the_code() {
         .map(|(name, message)| (name.as_str(), message["x-max-bytes"].as_u64().expect("a number") as usize))
         .collect();
     let limits = [
+        ("answer", MAX_ANSWER),
         ("chunk", MAX_CHUNK),
+        ("command", MAX_COMMAND),
         ("desired", MAX_DESIRED),
         ("event", MAX_ENVELOPE),
         ("lostCards", MAX_LOST_CARDS),
@@ -210,6 +213,11 @@ fn signed_examples_are_what_the_code_writes_and_reads() {
                 let event: Event = serde_json::from_slice(&read.body).expect("an event");
                 assert_eq!(event, events()[0]);
             }
+            "command" => {
+                let (read, place) = Statement::decode(&bytes, &[key(&ROSTER), key(&COMMAND)]).expect("a command");
+                assert_eq!((read.word.as_str(), place), ("drain", 1));
+            }
+            "answer" => drop(CommandAnswer::decode(&bytes, &door(), &key(&BOX)).expect("an answer")),
             "receipt" => drop(Receipt::decode(&bytes, &door(), &key(&COLLECTOR)).expect("a receipt")),
             "desired" => drop(Desired::decode(&bytes, &door(), &[key(&ROSTER)]).expect("a manifest")),
             "reported" => drop(Reported::decode(&bytes, &door(), &key(&BOX)).expect("a report")),
@@ -297,6 +305,8 @@ fn lists_of_words_are_those_of_the_code() {
     for (pointer, words) in [
         ("/State/properties/status".to_owned(), words::<Status>(other())),
         ("/Reported/properties/refused/oneOf/1/properties/reason".into(), words::<RefusalReason>(other())),
+        ("/Answer/properties/refusal/oneOf/1".into(), words::<CommandRefusal>(other())),
+        ("/Commanded/properties/answer/properties/outcome".into(), words::<CommandOutcome>(json!({ "outcome": "?" }))),
         ("/Event/properties/clock".into(), words::<ClockTrust>(other())),
         ("/Event/properties/kind".into(), words::<EventKind>(json!({ "kind": "?" }))),
         ("/Verification/properties/profile".into(), words::<CredentialProfile>(other())),

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use examgate::{
     domain::{
-        Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Cue, Decision, DeviceId,
-        EmbeddingSpaceId, Epoch, Event, EventHash, EventId, EventKind, ExamId, Ground, Liveness, Measured, PepperCheck,
-        ProctorId, Reason, RoomId, RosterVersion, Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict,
-        Verification, chain_hash,
+        Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CommandId, CommandOutcome, CommandRefusal,
+        Commanded, CredentialProfile, Cue, Decision, DeviceId, EmbeddingSpaceId, Epoch, Event, EventHash, EventId,
+        EventKind, ExamId, Ground, Liveness, Measured, PepperCheck, ProctorId, Reason, RoomId, RosterVersion, Ruling,
+        Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification, chain_hash,
     },
     wire::{
+        command::{CommandAnswer, Reply, Statement},
         desired::{Desired, Wanted},
         digest::Digest,
         envelope::EventEnvelope,
@@ -34,6 +35,10 @@ pub(crate) fn door() -> DeviceId {
 
 fn exam() -> ExamId {
     ExamId::new("MATH-UA-120-final").expect("an identifier")
+}
+
+fn command() -> CommandId {
+    CommandId(Uuid::from_u128(0x019b_1c2d_0000_7000_8000_0000_0000_000c))
 }
 
 /// One event of each kind, as boxes write them.
@@ -76,6 +81,14 @@ pub(crate) fn events() -> Vec<Event> {
         EventKind::Ruling(ruling),
         EventKind::Undo(Undo { exam: exam(), proctor: proctor.clone(), ruling: id(2) }),
         EventKind::Access(Access { proctor: Some(proctor), from, step: AccessStep::Refused { times: 3 } }),
+        EventKind::Commanded(Commanded {
+            command: command(),
+            word: "drain".into(),
+            key: SigningKey::from_seed(&COMMAND).public().to_string(),
+            by: Some("help-desk".into()),
+            issued: "2026-12-14T13:31:06Z".parse().expect("a time"),
+            answer: CommandOutcome::Refused(CommandRefusal::NotAllowed),
+        }),
     ];
     let numbered = (1..).zip(kinds);
     numbered
@@ -125,6 +138,17 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
             let erase = vec![ExamId::new("BIO-UA-12-midterm").expect("valid")];
             let desired = Desired { device: door(), serial: 12, exams: vec![wanted], erase };
             desired.encode(&SigningKey::from_seed(&ROSTER)).expect("short")
+        }
+        "command" => {
+            let at = |text: &str| text.parse().expect("a time");
+            let (issued, expires) = (at("2026-12-14T12:00:00Z"), at("2026-12-14T12:01:10Z"));
+            let statement = Statement { device: door(), id: command(), issued, expires, word: "drain".into() };
+            statement.encode(&SigningKey::from_seed(&COMMAND)).expect("a command")
+        }
+        "answer" => {
+            let (at, reply) = ("2026-12-14T12:00:01Z", Reply::Done("{\"verifying\":false}".into()));
+            let answer = CommandAnswer { device: door(), id: command(), at: at.parse().expect("a time"), reply };
+            answer.encode(&SigningKey::from_seed(&BOX))
         }
         "lostCards" => {
             let cards = [(CardPseudonym::from_bytes([0x5c; 32]), 1_797_000_000)].into();

@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf};
 
 use examgate::domain::{
-    Answer, Decision, EventId, Hint, Invitation, ProctorId, QualityDefect, Reason, Shown, SignInCode,
+    Answer, Decision, DeviceId, EventId, Hint, Invitation, ProctorId, QualityDefect, Reason, Shown, SignInCode,
 };
 
 use super::{
@@ -80,6 +80,8 @@ fn states() -> Vec<(String, Answer, Option<Hint>)> {
         ("looking-again".into(), looking(2), None),
         ("admitted-long".into(), decided(Decision::Admit, Some("Maximiliane Aurelia")), None),
         ("unwell".into(), Answer::Unwell(Reason::CameraFault), None),
+        ("drained".into(), Answer::Drained, None),
+        ("identified".into(), Answer::Identified { device: DeviceId::new("door-silver-207").expect("valid") }, None),
         ("admitted-script".into(), decided(Decision::Admit, Some(SCRIPT)), None),
         ("admitted-nameless".into(), decided(Decision::Admit, None), None),
     ];

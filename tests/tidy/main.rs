@@ -211,7 +211,7 @@ const PACKAGES: &[(&str, &[&str], &[&str])] = &[
     ("lab", &["domain", "exit", "session", "vision", "wire"], &["examgate_enrol"]),
     ("fleet/core", &["domain", "exit", "store", "wire"], &[]),
     ("fleet/server", &["domain", "exit", "mqtt", "serve", "store", "wire"], &["examgate_fleet_core"]),
-    ("fleet/cli", &["domain", "exit", "store", "vision", "wire"], &["examgate_enrol", "examgate_fleet_core"]),
+    ("fleet/cli", &["domain", "exit", "mqtt", "store", "vision", "wire"], &["examgate_enrol", "examgate_fleet_core"]),
 ];
 
 /// What is wrong with naming `path` in `package`.

@@ -44,7 +44,8 @@ fn a_broker_that_does_not_do_is_told_of_with_the_setting_that_mends_it() {
         // A name with more than one address on most machines; the broker listens at one of them.
         for host in ["127.0.0.1", "localhost"] {
             let settings = settings(host, broker.port(), authority.certificate(), &own);
-            let found = probe(&settings, Asked::Everything { rosters: false }).expect("usable certificates");
+            let found =
+                probe(&settings, Asked::Everything { rosters: false, commands: false }).expect("usable certificates");
             match (says, found) {
                 (None, Ok(Listeners { collector: Some(false), keeper: None })) => {}
                 (Some(says), Err(fault @ LinkFault::Unfit { .. })) => {
@@ -62,13 +63,15 @@ fn a_broker_that_forbids_the_box_to_write_is_told_of() {
     let own = authority.client("door-1", Validity::Good);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let acl = folder.path().join("acl");
-    let all = "pattern write examgate/v1/%u/state\npattern write examgate/v1/%u/event\npattern write examgate/v1/%u/reported\n";
-    for (without, rosters, refused) in [
+    let all =
+        ["state", "event", "reported", "answer"].map(|leaf| format!("pattern write examgate/v1/%u/{leaf}\n")).concat();
+    for (without, fleet, refused) in [
         ("", true, None),
-        // As the ACL of a version without pushed rosters has it.
+        // As the ACL of a version without pushed rosters and commands has it.
         ("pattern write examgate/v1/%u/reported\n", false, None),
         ("pattern write examgate/v1/%u/reported\n", true, Some("examgate/v1/door-1/reported")),
         ("pattern write examgate/v1/%u/event\n", true, Some("examgate/v1/door-1/event")),
+        ("pattern write examgate/v1/%u/answer\n", true, Some("examgate/v1/door-1/answer")),
     ] {
         std::fs::write(&acl, all.replace(without, "")).expect("writable");
         let certificate = authority.broker(Validity::Good);
@@ -76,8 +79,11 @@ fn a_broker_that_forbids_the_box_to_write_is_told_of() {
         let broker = Mosquitto::start_with(authority.certificate(), &certificate, Memory::Lost, &changed)
             .unwrap_or_else(|error| panic!("{error}"));
         let settings = settings("127.0.0.1", broker.port(), authority.certificate(), &own);
-        match (refused, probe(&settings, Asked::Everything { rosters }).expect("usable certificates")) {
-            (None, Ok(Listeners { collector: Some(false), keeper })) => assert_eq!(keeper, rosters.then_some(false)),
+        match (
+            refused,
+            probe(&settings, Asked::Everything { rosters: fleet, commands: fleet }).expect("usable certificates"),
+        ) {
+            (None, Ok(Listeners { collector: Some(false), keeper })) => assert_eq!(keeper, fleet.then_some(false)),
             (Some(topic), Err(fault @ LinkFault::WriteRefused { .. })) => {
                 let said = fault.to_string();
                 assert!(said.contains(topic) && said.contains("ACL"), "{said}");

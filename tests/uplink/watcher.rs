@@ -68,9 +68,11 @@ impl Watcher {
                         EventEnvelope::decode(&message.payload, &device(), &device_key().public(), &collector())
                             .expect("an envelope of the door"),
                     ),
-                    DeviceTopic::Receipt | DeviceTopic::Desired | DeviceTopic::Reported => {
-                        unreachable!("not subscribed")
-                    }
+                    DeviceTopic::Receipt
+                    | DeviceTopic::Desired
+                    | DeviceTopic::Reported
+                    | DeviceTopic::Command
+                    | DeviceTopic::Answer => unreachable!("not subscribed"),
                 }
             }
             return packet;

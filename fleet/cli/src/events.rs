@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use examgate::domain::{AccessStep, Event, EventKind};
+use examgate::domain::{AccessStep, Commanded, Event, EventKind};
 
 use examgate_fleet_core::{incidents::Held, ledger::Entry};
 
@@ -78,6 +78,12 @@ fn line(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
                     AccessStep::SignedOut => "console: signed out".into(),
                     AccessStep::Refused { times } => format!("console: refused {times} times, {}", access.from),
                 },
+                EventKind::Commanded(Commanded { word, by, key, answer, .. }) => {
+                    // The first digits tell keys apart; `--json` has all of them.
+                    let key = key.get(..8).unwrap_or_default();
+                    let by = by.map_or_else(String::new, |by| format!("{by}, "));
+                    format!("command: {word} {answer}, by {by}key {key}…")
+                }
             };
             writeln!(out, "{at}  {device} {seq}  {room}  {what}  (committed {committed_at}{unconfirmed})")
         }

@@ -68,7 +68,7 @@ fn boxes_of(ledger: &mut Ledger, exam: &ExamId) -> Result<BTreeSet<String>> {
             EventKind::Verification(said) => Some(said.exam),
             EventKind::Ruling(ruling) => Some(ruling.exam),
             EventKind::Undo(undo) => Some(undo.exam),
-            EventKind::Access(_) => None,
+            EventKind::Access(_) | EventKind::Commanded(_) => None,
         });
         if of.as_ref() == Some(exam) && !boxes.contains(&entry.device) {
             boxes.insert(entry.device);

@@ -3,6 +3,7 @@
 mod attendance;
 mod backup;
 mod card;
+mod command;
 mod device;
 mod events;
 mod incidents;
@@ -49,6 +50,8 @@ enum Command {
     /// Manages lost cards: shuts them out at every door, and lets them in again.
     #[command(subcommand)]
     Card(card::Command),
+    #[command(name = "command")]
+    Instruct(Box<command::Arguments>),
     Attendance(Box<attendance::Arguments>),
     /// Creates a fleet: the root key, the issuer's certificate, the signing keys and the first trust document.
     Init(init::Arguments),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Roster(command) => roster::run(command),
         Command::Proctor(command) => proctor::run(&command),
         Command::Card(command) => card::run(&command),
+        Command::Instruct(arguments) => command::run(&arguments),
         Command::Attendance(arguments) => attendance::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Device(command) => device::run(&command),

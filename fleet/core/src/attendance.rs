@@ -220,7 +220,11 @@ impl Fold {
                 self.happenings.entry(ruling.student).or_default().push((line, Some(passage)));
             }
             EventKind::Undo(undo) if undo.exam == self.exam => self.undone.push(undo.ruling),
-            EventKind::Verification(_) | EventKind::Ruling(_) | EventKind::Undo(_) | EventKind::Access(_) => {}
+            EventKind::Verification(_)
+            | EventKind::Ruling(_)
+            | EventKind::Undo(_)
+            | EventKind::Access(_)
+            | EventKind::Commanded(_) => {}
         }
     }
 

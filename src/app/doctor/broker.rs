@@ -2,7 +2,7 @@
 
 use super::{PartHealth, State, finding};
 use crate::{
-    app::Broker,
+    app::{Broker, commands},
     config::Config,
     domain::{Timestamp, WithSources},
     edge::{
@@ -52,7 +52,7 @@ fn ask(config: &Config, settings: &mqtt::Settings, now: Timestamp) -> PartHealth
     }
     let free = Running::free(&config.state);
     let asked = match free {
-        Ok(Some(_)) => Asked::Everything { rosters: config.fleet.is_some() },
+        Ok(Some(_)) => Asked::Everything { rosters: config.fleet.is_some(), commands: commands::are_wanted(config) },
         Ok(None) | Err(_) => Asked::Trust,
     };
     let (state, found) = match mqtt::probe(settings, asked) {

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     domain::WithSources,
     edge::system::{Running, User, free_space},
-    store::{KeyFolder, KeyName},
+    store::{DrainMark, KeyFolder, KeyName, Layout},
 };
 
 /// Free disk below which the operator should look: a term of events takes less than a tenth of it.
@@ -35,6 +35,17 @@ pub(super) fn look(config: &Config, environment: &Environment, keys: &KeyFolder,
         let found =
             format!("{who} cannot read {}: {error}; `chmod 644` it, and let the folder be entered", path.display());
         findings.push(finding("configuration", State::Unwell, found));
+    }
+    match DrainMark::new(&Layout::new(&config.state)).text() {
+        Ok(None) => {}
+        Ok(Some(text)) => {
+            let found = format!(
+                "the box is out of service {text}: `examgate-fleet command resume {}` takes taps again",
+                config.device
+            );
+            findings.push(finding("service", State::Impaired, found));
+        }
+        Err(error) => findings.push(finding("service", State::Unwell, WithSources(&error).to_string())),
     }
     // A box writes everywhere in its state folder; of the keys it makes that of the events, once, and those of pushed exams.
     let makes_key = !keys.holds(KeyName::Events) || config.fleet.is_some();

@@ -1,6 +1,6 @@
 //! What each answer looks like: rhythm tables, pure data.
 //!
-//! Each pattern has one colour and a rhythm of its own, so that colour-blind people can tell the answers
+//! Each pattern has one colour (or all lamps at once) and a rhythm of its own, so that colour-blind people can tell the answers
 //! apart. Calm: never more than three flashes per second (WCAG 2.2, 2.3.1).
 
 use std::time::Duration;
@@ -20,11 +20,16 @@ pub enum Pattern {
     Refer,
     /// The box is unwell: red, a short flash now and then.
     Fault,
+    /// Out of service: amber, a short double flash now and then.
+    Drained,
+    /// This is the box that was asked for: all lamps, three flashes and a pause.
+    Identify,
 }
 
 impl Pattern {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Idle, Self::Looking, Self::Admit, Self::Deny, Self::Refer, Self::Fault];
+    pub const ALL: [Self; 8] =
+        [Self::Idle, Self::Looking, Self::Admit, Self::Deny, Self::Refer, Self::Fault, Self::Drained, Self::Identify];
 
     /// How it is played.
     #[must_use]
@@ -36,6 +41,8 @@ impl Pattern {
             Self::Deny => DENY,
             Self::Refer => REFER,
             Self::Fault => FAULT,
+            Self::Drained => DRAINED,
+            Self::Identify => IDENTIFY,
         }
     }
 }
@@ -59,6 +66,8 @@ impl Lit {
     const RED: Self = Self { red: true, ..Self::DARK };
     const GREEN: Self = Self { green: true, ..Self::DARK };
     const AMBER: Self = Self { amber: true, ..Self::DARK };
+    /// No answer lights more than one lamp.
+    const ALL: Self = Self { red: true, green: true, amber: true, buzzer: false };
 
     const fn beeping(self) -> Self {
         Self { buzzer: true, ..self }
@@ -141,6 +150,21 @@ const REFER: Rhythm = Rhythm {
     repeat: Repeat::From(3),
 };
 const FAULT: Rhythm = Rhythm { steps: &[step(Lit::RED, 120), step(Lit::DARK, 1880)], repeat: Repeat::Whole };
+const DRAINED: Rhythm = Rhythm {
+    steps: &[step(Lit::AMBER, 120), step(Lit::DARK, 280), step(Lit::AMBER, 120), step(Lit::DARK, 3480)],
+    repeat: Repeat::Whole,
+};
+const IDENTIFY: Rhythm = Rhythm {
+    steps: &[
+        step(Lit::ALL, 200),
+        step(Lit::DARK, 200),
+        step(Lit::ALL, 200),
+        step(Lit::DARK, 200),
+        step(Lit::ALL, 200),
+        step(Lit::DARK, 800),
+    ],
+    repeat: Repeat::Whole,
+};
 
 #[cfg(test)]
 mod tests {

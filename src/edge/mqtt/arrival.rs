@@ -27,6 +27,8 @@ pub struct Arrived {
     pub topic: String,
     /// What it says, unverified.
     pub payload: Vec<u8>,
+    /// What its sender wants to know the answer by (MQTT 5, correlation data), unverified.
+    pub correlation: Option<Vec<u8>>,
     /// `None`: nobody waits for an answer (QoS 0).
     answer: Option<(u16, mpsc::UnboundedSender<u16>)>,
 }
@@ -38,7 +40,12 @@ impl Arrived {
         payload: Vec<u8>,
         answer: Option<(u16, mpsc::UnboundedSender<u16>)>,
     ) -> Self {
-        Self { topic, payload, answer }
+        Self { topic, payload, correlation: None, answer }
+    }
+
+    pub(super) fn with_correlation(mut self, correlation: Option<Vec<u8>>) -> Self {
+        self.correlation = correlation;
+        self
     }
 }
 

@@ -10,7 +10,7 @@ mod arrival;
 mod polling;
 mod probe;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use zeroize::Zeroizing;
@@ -24,6 +24,7 @@ pub use crate::mqtt::{LinkFault, Patience, TrustError as UplinkError};
 use crate::{
     domain::{DeviceId, MonoTime, Seq},
     edge::clock::Clock,
+    mqtt::packet::PublishProperties,
     wire::{state::DeviceState, topic::DeviceTopic},
 };
 
@@ -126,7 +127,14 @@ struct Handed {
     /// The event in it; `None`: something else.
     seq: Option<Seq>,
     retain: bool,
+    properties: Option<PublishProperties>,
     payload: Vec<u8>,
+}
+
+impl Handed {
+    fn retained(topic: String, payload: Vec<u8>) -> Self {
+        Self { topic: topic.into(), seq: None, retain: true, properties: None, payload }
+    }
 }
 
 impl Line {
@@ -142,7 +150,8 @@ impl Line {
     /// # Errors
     /// When the connection has ended.
     pub fn try_send(&self, seq: Seq, envelope: Vec<u8>) -> Result<(), LineGone> {
-        let event = Handed { topic: Arc::clone(&self.topic), seq: Some(seq), retain: false, payload: envelope };
+        let topic = Arc::clone(&self.topic);
+        let event = Handed { topic, seq: Some(seq), retain: false, properties: None, payload: envelope };
         self.hand.try_send(event).map_err(|_| LineGone)
     }
 
@@ -151,7 +160,27 @@ impl Line {
     /// # Errors
     /// When the connection has ended, or takes nothing for now.
     pub fn try_retain(&self, topic: String, payload: Vec<u8>) -> Result<(), LineGone> {
-        let said = Handed { topic: topic.into(), seq: None, retain: true, payload };
+        self.hand.try_send(Handed::retained(topic, payload)).map_err(|_| LineGone)
+    }
+
+    /// Hands over an answer for a `topic` of this box, without waiting: not retained, and kept for a reader for so long only.
+    /// `correlation` is what the question named. Nobody tells whether the broker took it.
+    ///
+    /// # Errors
+    /// When the connection has ended, or takes nothing for now.
+    pub fn try_answer(
+        &self,
+        topic: String,
+        payload: Vec<u8>,
+        correlation: Option<Vec<u8>>,
+        lasts: Duration,
+    ) -> Result<(), LineGone> {
+        let properties = PublishProperties {
+            message_expiry_interval: u32::try_from(lasts.as_secs()).ok(),
+            correlation_data: correlation.map(Into::into),
+            ..PublishProperties::default()
+        };
+        let said = Handed { topic: topic.into(), seq: None, retain: false, properties: Some(properties), payload };
         self.hand.try_send(said).map_err(|_| LineGone)
     }
 }

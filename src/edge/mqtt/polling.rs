@@ -247,7 +247,8 @@ impl UplinkLoop {
         let answer = (message.qos == QoS::AtLeastOnce).then(|| (message.pkid, dealt_with.clone()));
         let topic = String::from_utf8_lossy(&message.topic).into_owned();
         let to = self.subscriptions.iter().find(|subscription| subscription.wants(&topic));
-        let arrived = Arrived::new(topic, message.payload.to_vec(), answer);
+        let correlation = message.properties.and_then(|said| said.correlation_data).map(|data| data.to_vec());
+        let arrived = Arrived::new(topic, message.payload.to_vec(), answer).with_correlation(correlation);
         match to {
             None => tracing::debug!("a message that was not asked for was dropped"),
             Some(subscription) => {
@@ -293,7 +294,7 @@ impl UplinkLoop {
         }
         let online = self.settings.state.with_status(Status::Online).encode();
         let topic = DeviceTopic::State.of(&self.settings.device);
-        send(connection, unanswered, Handed { topic: topic.into(), seq: None, retain: true, payload: online })?;
+        send(connection, unanswered, Handed::retained(topic, online))?;
         *up_since = Some(Instant::now());
         self.link.send_replace(Link::Up(line.clone()));
         tracing::info!("uplink up");
@@ -336,8 +337,8 @@ impl UplinkLoop {
 }
 
 fn send(connection: &mut Connection, unanswered: &mut Unanswered, message: Handed) -> Result<(), LinkFault> {
-    let Handed { topic, seq, retain, payload } = message;
-    let mut publish = Publish::new(&*topic, QoS::AtLeastOnce, payload, None);
+    let Handed { topic, seq, retain, properties, payload } = message;
+    let mut publish = Publish::new(&*topic, QoS::AtLeastOnce, payload, properties);
     publish.retain = retain;
     publish.pkid = unanswered.place(seq);
     connection.queue(&Packet::Publish(publish))

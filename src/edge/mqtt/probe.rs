@@ -3,7 +3,7 @@
 //! The broker identifies a client by its certificate, so a second connection of the same box ends the first one. The full
 //! probe may only run while the box does not, and then everything is asked: greeting, limits, subscription, the right to write. While
 //! the box runs only TLS is tried, which brokers do not count as a connection of the box. The right to write is asked with
-//! an empty message on each topic: no event or report is empty, and collector and keeper pass over it. mosquitto says yes to every
+//! an empty message on each topic: no event, report or answer is empty, and collector, keeper and managers pass over it. mosquitto says yes to every
 //! subscription and holds back what the ACL forbids, so of reading only a refusal means something.
 
 use tokio::time::timeout;
@@ -31,6 +31,8 @@ pub enum Asked {
     Everything {
         /// Whether rosters come over this line.
         rosters: bool,
+        /// Whether commands do.
+        commands: bool,
     },
     /// Network and trust only: the box is running.
     Trust,
@@ -60,7 +62,7 @@ pub fn probe(settings: &Settings, asked: Asked) -> Result<Result<Listeners, Link
     let answer = runtime.block_on(async {
         match asked {
             Asked::Trust => try_tls(host, port, &connector).await.map(|()| Listeners::default()),
-            Asked::Everything { rosters } => everything(settings, &connector, rosters).await,
+            Asked::Everything { rosters, commands } => everything(settings, &connector, (rosters, commands)).await,
         }
     });
     // A resolver that hangs holds nobody up.
@@ -71,7 +73,7 @@ pub fn probe(settings: &Settings, asked: Asked) -> Result<Result<Listeners, Link
 async fn everything(
     settings: &Settings,
     connector: &native_tls::TlsConnector,
-    rosters: bool,
+    (rosters, commands): (bool, bool),
 ) -> Result<Listeners, LinkFault> {
     let Settings { host, port, device, .. } = settings;
     // Without a last will: a broker that keeps none of those would refuse the greeting and say nothing else of itself.
@@ -94,6 +96,10 @@ async fn everything(
     if rosters {
         read.extend([DeviceTopic::Desired.of(device), topic::chunks_of(device)]);
         write.push(DeviceTopic::Reported);
+    }
+    if commands {
+        read.push(DeviceTopic::Command.of(device));
+        write.push(DeviceTopic::Answer);
     }
     let filters = read.into_iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce)).collect();
     connection.queue(&Packet::Subscribe(Subscribe { pkid: SUBSCRIPTION, filters, properties: None }))?;
@@ -119,7 +125,11 @@ async fn everything(
         match topic {
             DeviceTopic::Event => listeners.collector = Some(listens),
             DeviceTopic::Reported => listeners.keeper = Some(listens),
-            DeviceTopic::State | DeviceTopic::Receipt | DeviceTopic::Desired => {}
+            DeviceTopic::State
+            | DeviceTopic::Receipt
+            | DeviceTopic::Desired
+            | DeviceTopic::Command
+            | DeviceTopic::Answer => {}
         }
     }
     Ok(listeners)

@@ -11,11 +11,11 @@ use crate::domain::{Answer, Decision, Hint, Shown};
 pub enum Appearance {
     /// Please tap.
     Idle,
-    /// The box is unwell; the proctor takes over.
+    /// The box is unwell or out of service; the proctor takes over.
     Unwell,
     /// Please look at the camera.
     Looking,
-    /// A proctor's code.
+    /// A proctor's code, or the box's name.
     SignIn,
     /// Come in.
     Admitted,
@@ -31,7 +31,10 @@ impl Appearance {
     pub const fn of(answer: &Answer) -> Self {
         match answer {
             Answer::Idle => Self::Idle,
-            Answer::Unwell(_) => Self::Unwell,
+            // The proctor takes over, whether the box is unwell or out of service.
+            Answer::Unwell(_) | Answer::Drained => Self::Unwell,
+            // A few letters that staff read.
+            Answer::Identified { .. } => Self::SignIn,
             Answer::Looking { .. } => Self::Looking,
             Answer::SignIn { .. } => Self::SignIn,
             Answer::Decided { decision: Decision::Admit, .. } => Self::Admitted,
@@ -99,10 +102,16 @@ impl<'a> Sheet<'a> {
         let own = *words.first().expect("the configuration names a language");
         let progress = match shown.answer {
             Answer::Looking { attempt, of } => Some(Progress { attempt, of, text: own.progress(attempt, of) }),
-            Answer::Idle | Answer::Unwell(_) | Answer::SignIn { .. } | Answer::Decided { .. } => None,
+            Answer::Idle
+            | Answer::Unwell(_)
+            | Answer::Drained
+            | Answer::Identified { .. }
+            | Answer::SignIn { .. }
+            | Answer::Decided { .. } => None,
         };
-        // A code is the same in every language.
-        let spoken = if matches!(shown.answer, Answer::SignIn { .. }) { 1 } else { words.len() };
+        // A code or a name is the same in every language.
+        let spoken =
+            if matches!(shown.answer, Answer::SignIn { .. } | Answer::Identified { .. }) { 1 } else { words.len() };
         let line = |words: &'a Words, Pair { title, detail }: Pair| Line {
             lang: words.tag(),
             dir: words.direction(),

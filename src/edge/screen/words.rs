@@ -80,6 +80,8 @@ pub struct Words {
     reasons: Reasons,
     sign_in: SignInWords,
     unwell: Pair,
+    drained: Pair,
+    identified: IdentifiedWords,
     waiting: Pair,
 }
 
@@ -130,6 +132,12 @@ struct ProctorWords {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SignInWords {
+    detail: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdentifiedWords {
     detail: String,
 }
 
@@ -189,6 +197,8 @@ impl Words {
         match &shown.answer {
             Answer::Idle => self.invitation(door),
             Answer::Unwell(_) => self.unwell.clone(),
+            Answer::Drained => self.drained.clone(),
+            Answer::Identified { device } => Pair { title: device.to_string(), detail: self.identified.detail.clone() },
             // In two halves, as people read six digits out.
             Answer::SignIn { invitation, .. } => {
                 let digits = invitation.code.digits();

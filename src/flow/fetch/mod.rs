@@ -9,7 +9,7 @@ mod prekeys;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::disk::NotApplied;
 pub use self::{
@@ -73,7 +73,11 @@ pub struct Fetch {
     clock: Arc<dyn Clock>,
     held: watch::Sender<BTreeMap<ExamId, Held>>,
     lost_cards: Option<watch::Receiver<Option<u64>>>,
+    rotations: mpsc::Receiver<Rotation>,
 }
+
+/// Somebody wants a new prekey, and waits for whom bundles are sealed to from then on.
+pub type Rotation = oneshot::Sender<Result<String, PrekeyError>>;
 
 impl Fetch {
     /// Prepares. Reports are signed with `key`. The receiver tells what is held. Reads the disk.
@@ -91,6 +95,8 @@ impl Fetch {
         let (told, holds) = watch::channel(held.clone());
         let device = party.device.clone();
         let plan = Plan::new(party, held, kept, manifest.as_deref());
+        // Nobody rotates until somebody is to.
+        let (_, rotations) = mpsc::channel(1);
         Ok((
             Self {
                 plan,
@@ -102,6 +108,7 @@ impl Fetch {
                 clock,
                 held: told,
                 lost_cards: None,
+                rotations,
             },
             holds,
         ))
@@ -112,6 +119,25 @@ impl Fetch {
     pub fn reporting(mut self, mut lost_cards: watch::Receiver<Option<u64>>) -> Self {
         self.plan.lost_cards(*lost_cards.borrow_and_update());
         Self { lost_cards: Some(lost_cards), ..self }
+    }
+
+    /// Makes a new prekey whenever that is asked for on the sender.
+    #[must_use]
+    pub fn rotating(mut self) -> (Self, mpsc::Sender<Rotation>) {
+        let (rotate, rotations) = mpsc::channel(1);
+        self.rotations = rotations;
+        (self, rotate)
+    }
+
+    /// The one before stays until what was pushed by it has come, as after a use.
+    async fn rotate(&mut self, told: Rotation) {
+        let made = self.on_disk(|disk| disk.prekeys.rotate()).await;
+        if let Ok(recipient) = &made {
+            tracing::info!("rosters are sealed to a new key from now on");
+            self.plan.sealed_to(recipient.clone(), self.clock.mono());
+        }
+        // Whoever gave up waiting sees it in the report.
+        let _ = told.send(made);
     }
 
     /// Brings rosters until the link is closed for good.
@@ -152,6 +178,7 @@ impl Fetch {
                 }
                 Some(arrived) = self.connected.arrivals.recv() => self.arrived(&arrived).await,
                 serial = next(&mut self.lost_cards) => self.plan.lost_cards(serial),
+                Some(told) = self.rotations.recv() => self.rotate(told).await,
                 () = tokio::time::sleep(pause) => {}
             }
         }

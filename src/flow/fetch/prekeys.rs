@@ -90,6 +90,12 @@ impl Prekeys {
         Ok(())
     }
 
+    /// Makes a new one, whether or not the newest was used. Gives whom bundles are to be sealed to.
+    pub(super) fn rotate(&self) -> Result<String, PrekeyError> {
+        self.renew()?;
+        self.recipient()
+    }
+
     fn renew(&self) -> Result<(), PrekeyError> {
         self.keys.add_prekey(&Identity::generate().to_text())?;
         Ok(())
@@ -129,6 +135,18 @@ mod tests {
         prekeys.destroy_used().unwrap();
         assert_eq!(prekeys.open_bundle(&one).map(drop), Err(RefusalReason::OtherPrekey));
         assert_eq!(Prekeys::open(keys).unwrap().recipient().unwrap(), second, "it outlives a restart");
+    }
+
+    #[test]
+    fn a_prekey_that_is_rotated_still_opens_what_is_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let prekeys = Prekeys::open(KeyFolder::new(folder.path(), None)).unwrap();
+        let first = prekeys.recipient().unwrap();
+        let on_its_way = first.parse::<Recipient>().unwrap().seal(b"a roster");
+        let second = prekeys.rotate().unwrap();
+        assert!(second != first && prekeys.recipient().unwrap() == second);
+        assert_eq!(prekeys.open_bundle(&on_its_way).map(drop), Ok(()));
+        assert_eq!(prekeys.recipient().unwrap(), second, "which is still unused");
     }
 
     #[test]

@@ -78,6 +78,8 @@ impl History {
                 self.undone.insert(ruling, proctor);
             }
             EventKind::Access(access) => self.access.push((at, access)),
+            // The log of the box and the ledger tell of it.
+            EventKind::Commanded(_) => {}
         }
     }
 

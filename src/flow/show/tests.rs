@@ -8,8 +8,8 @@ use std::{
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, Exam,
-        ExamId, ExamWindow, FaceSeen, Hint, History, Invitation, MonoTime, Observation, Pose, ProctorId, Reason,
+        ArtifactId, CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, DeviceId,
+        Exam, ExamId, ExamWindow, FaceSeen, Hint, History, Invitation, MonoTime, Observation, Pose, ProctorId, Reason,
         RoomId, RosterEntry, RosterVersion, SignInCode, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
     edge::{light::LightError, screen::Appearance},
@@ -52,6 +52,8 @@ fn lit(shown: impl IntoIterator<Item = (Answer, Option<Hint>)>) -> Vec<Pattern> 
 fn every_answer_has_its_pattern() {
     let cases = [
         ((Answer::Unwell(Reason::CameraFault), None), Pattern::Fault),
+        ((Answer::Drained, None), Pattern::Drained),
+        ((Answer::Identified { device: DeviceId::new("door-1").expect("valid") }, None), Pattern::Identify),
         ((Answer::Looking { attempt: 1, of: 3 }, None), Pattern::Looking),
         (decided(1, Decision::Admit), Pattern::Admit),
         (decided(1, Decision::Deny(Reason::TooEarly)), Pattern::Deny),

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::DirBuilderExt as _,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -33,15 +33,21 @@ impl Stage {
             fs::DirBuilder::new().mode(0o700).create(self.at(name)).context("cannot make a folder")?;
         }
         fs::copy(self.at("keys/pepper.key"), self.at("desk/keys/pepper.key")).context("the pepper cannot be copied")?;
-        for name in ["roster.key", "command.key"] {
+        for name in ["roster.key", "command.key", "help-desk.key"] {
             Key::generate()?.write_new(&self.at(name))?;
         }
-        let keeper = self.authority.client("keeper", Validity::Good);
-        secret(&self.at("keeper.pem"), &keeper.certificate)?;
-        secret(&self.at("keeper.key"), &keeper.key)?;
-        let [roster, command_key] = ["roster.key", "command.key"].map(|name| signing_key(&self.at(name)));
-        let (roster, command_key) = (roster?.public(), command_key?.public());
-        self.configure(&format!("[fleet]\nroster_keys = [\"{roster}\"]\ncommand_keys = [\"{command_key}\"]\n"))?;
+        for name in ["keeper", "manager"] {
+            let issued = self.authority.client(name, Validity::Good);
+            secret(&self.at(&format!("{name}.pem")), &issued.certificate)?;
+            secret(&self.at(&format!("{name}-tls.key")), &issued.key)?;
+        }
+        let keys = ["roster.key", "command.key", "help-desk.key"].map(|name| signing_key(&self.at(name)));
+        let [roster, command_key, help_desk] = keys;
+        let (roster, command_key, help_desk) = (roster?.public(), command_key?.public(), help_desk?.public());
+        self.configure(&format!(
+            "[fleet]\nroster_keys = [\"{roster}\"]\ncommand_keys = [\"{command_key}\", {{ key = \"{help_desk}\", name = \"help-desk\", \
+             may = [\"identify\", \"doctor\"] }}]\n"
+        ))?;
         let mut command = Command::new(&self.programs.fleetd);
         command.arg("keep").arg("--broker").arg(format!("localhost:{port}"));
         command.arg("--roster-public-key").arg(roster.to_string());
@@ -49,7 +55,7 @@ impl Stage {
         for (option, file) in [
             ("--ca", "ca.pem"),
             ("--cert", "keeper.pem"),
-            ("--key", "keeper.key"),
+            ("--key", "keeper-tls.key"),
             ("--stock", "stock"),
             ("--devices", "devices.toml"),
         ] {
@@ -106,6 +112,26 @@ impl Stage {
     #[must_use]
     pub fn lost_cards_of_the_box(&self) -> Option<Vec<u8>> {
         fs::read(self.at("state/incoming/lost-cards.cose")).ok()
+    }
+
+    /// Gives the box a command, signed with the key in the file `key`: `command.key` or `help-desk.key`. `more` are further arguments.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn command(&self, word: &str, device: &str, key: &str, more: &[&str]) -> Result<Output> {
+        let port = self.broker.as_ref().context("commands go over a broker")?.port();
+        let mut command = Command::new(&self.programs.fleet);
+        command.args(["command", word, device, "--broker", &format!("localhost:{port}")]).args(more);
+        for (option, file) in [
+            ("--ca", "ca.pem"),
+            ("--cert", "manager.pem"),
+            ("--key", "manager-tls.key"),
+            ("--command-key", key),
+            ("--devices", "devices.toml"),
+        ] {
+            command.arg(option).arg(self.at(file));
+        }
+        command.output().context("examgate-fleet cannot be started")
     }
 
     /// Ends the keeper.

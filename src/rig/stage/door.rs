@@ -174,6 +174,20 @@ impl DoorBox {
         Ok(())
     }
 
+    /// Waits until it has ended by itself, at most `limit`. Its log is complete when this returns.
+    ///
+    /// # Errors
+    /// When it has not ended by then.
+    pub fn ended(mut self, limit: Duration) -> Result<ExitStatus> {
+        // It says nothing more once it has ended, and that is an error to whoever waits for a line.
+        if self.wait_for(limit, |_| None::<()>).is_ok() {
+            bail!("the box has not ended within {limit:?}");
+        }
+        let status = self.process.0.wait()?;
+        let _ = self.log.join();
+        Ok(status)
+    }
+
     /// Asks it to stop, and waits. Its log is complete when this returns.
     ///
     /// # Errors

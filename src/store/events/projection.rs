@@ -47,7 +47,7 @@ impl<'a> Projected<'a> {
                 ..Self::default()
             },
             EventKind::Undo(undo) => Self { exam: Some(&undo.exam), undoes: Some(undo.ruling), ..Self::default() },
-            EventKind::Access(_) => Self::default(),
+            EventKind::Access(_) | EventKind::Commanded(_) => Self::default(),
         }
     }
 }

@@ -65,7 +65,7 @@ fn every_reason_is_said_whole_and_with_respect_in_every_language() {
         let answers = sample::reasons().flat_map(|reason| {
             [decided(Decision::Deny(reason), Some("Noah")), decided(Decision::Refer(reason), Some("Noah"))]
         });
-        for shown in answers.chain([shown(Answer::Unwell(Reason::CameraFault))]) {
+        for shown in answers.chain([shown(Answer::Unwell(Reason::CameraFault)), shown(Answer::Drained)]) {
             let Pair { title, detail } = said(&words, &shown, "2026-12-14T13:40:00Z");
             let all = format!("{title} {detail}").to_lowercase();
             assert!(!title.trim().is_empty() && !detail.trim().is_empty(), "{tag}: {shown:?}");
@@ -118,6 +118,11 @@ fn what_is_said_when() {
     ];
     for (tag, shown, now, title, detail) in cases {
         assert_eq!(said(&words(tag), &shown, now), Pair { title: title.into(), detail: detail.into() });
+    }
+    let device = crate::domain::DeviceId::new("door-1").expect("valid");
+    for tag in TAGS {
+        let Pair { title, detail } = said(&words(tag), &shown(Answer::Identified { device: device.clone() }), open);
+        assert!(title == "door-1" && !detail.is_empty(), "{tag}: {title}");
     }
     assert_eq!(words("en").progress(2, 3), "Try 2 of 3");
 }

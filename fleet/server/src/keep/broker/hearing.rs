@@ -38,7 +38,11 @@ impl Keeper {
         match which {
             DeviceTopic::Reported => self.report(device, key, &publish.payload, way),
             DeviceTopic::State => self.state(&device, &publish.payload),
-            DeviceTopic::Event | DeviceTopic::Receipt | DeviceTopic::Desired => {}
+            DeviceTopic::Event
+            | DeviceTopic::Receipt
+            | DeviceTopic::Desired
+            | DeviceTopic::Command
+            | DeviceTopic::Answer => {}
         }
     }
 
