@@ -13,8 +13,8 @@ use std::{
 
 use examgate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, Decision, DeviceId, Embedding, EmbeddingSpaceId, Epoch, Exam, ExamId,
-        ExamWindow, RoomId, RosterEntry, RosterVersion, Student, StudentId, Template, Timestamp, sample::verified,
+        ArtifactId, CardPseudonym, Decision, DeviceId, Embedding, EmbeddingSpaceId, Epoch, Exam, ExamId, ExamWindow,
+        RoomId, RosterEntry, RosterVersion, Student, StudentId, Template, Timestamp, sample::verified,
     },
     rig::summary,
     store::{EventStore, Key, Limits, RosterStore},
@@ -78,12 +78,7 @@ fn build(path: &Path, students: u64) -> Outcome<(RosterStore, Duration)> {
     let every = students / ENROLLED;
     let entries = (0..students).map(|n| {
         let id = StudentId::new(format!("N{n:08}")).expect("an identifier");
-        let entry = RosterEntry {
-            student: Student { id, given_name: "Ada".into(), language: None },
-            card: card(n),
-            standing: CardStanding::Active,
-            room: room.clone(),
-        };
+        let entry = RosterEntry::new(Student::new(id, "Ada"), card(n), room.clone());
         (entry, if n % every == 0 { vec![template.clone(); TEMPLATES] } else { Vec::new() })
     });
     let start = Instant::now();

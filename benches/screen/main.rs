@@ -126,7 +126,7 @@ async fn lamps() -> Result<f64> {
         tokio::time::sleep(Duration::from_millis(20)).await;
         while lit.try_recv().is_ok() {}
         let start = Instant::now();
-        let answer = Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, given_name: None };
+        let answer = Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, name: None, seat: None };
         shown.send_replace(Shown::new(answer, MonoTime::default()));
         while lit.recv().unwrap_or(Lit::DARK) != wanted {}
         taken.push(start.elapsed().as_secs_f64() * 1e3);

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use examgate::{
-    domain::{CredentialProfile, Pepper},
+    domain::{CredentialProfile, MAX_CARDS, Pepper},
     wire::uid::UidForm,
 };
 use libfuzzer_sys::fuzz_target;
@@ -28,9 +28,11 @@ fuzz_target!(|bytes: &[u8]| {
     match read {
         Ok(read) => {
             let rows = read.rows;
-            let students: HashSet<_> = rows.iter().map(|row| &row.student.id).collect();
-            let cards: HashSet<_> = rows.iter().map(|row| row.card).collect();
-            assert!(students.len() == rows.len() && cards.len() == rows.len());
+            let students: HashSet<_> = rows.iter().map(|row| &row.entry.student.id).collect();
+            assert_eq!(students.len(), rows.len());
+            let held = || rows.iter().flat_map(|row| row.entry.cards());
+            let cards: HashSet<_> = held().map(|card| card.pseudonym).collect();
+            assert!(cards.len() == held().count() && rows.iter().all(|row| row.entry.cards().count() <= MAX_CARDS));
             assert!(!rows.is_empty() || !read.problems.is_empty());
             // Lines lead to where they say.
             let lines = bytes.len() as u64 + 1;

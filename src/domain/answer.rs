@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, DeviceId, EventId, Invitation, Language, MonoTime, QualityDefect, Reason};
+use super::{Decision, DeviceId, EventId, Invitation, Language, MonoTime, QualityDefect, Reason, Seat};
 
 /// What is to be shown now. Light and screen both read it, so they cannot disagree.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,9 @@ pub enum Answer {
         /// What it is.
         decision: Decision,
         /// Whom to greet; only on admission.
-        given_name: Option<String>,
+        name: Option<String>,
+        /// Where they sit; only on admission.
+        seat: Option<Seat>,
     },
 }
 

@@ -54,6 +54,10 @@ pub enum Reason {
     TurnedAway,
     /// The roster holds no picture of this student.
     NoTemplate,
+    /// The student opted out of face matching: the proctor looks, and nothing is compared.
+    OptedOut,
+    /// The face matches, and another student of the exam looks like this one: the proctor tells them apart.
+    LookAlike,
     /// The roster's templates were made for another embedding space.
     ModelMismatch,
     /// Nobody looked at the camera.
@@ -98,6 +102,8 @@ impl Reason {
             Self::AlreadyAdmitted => "already_admitted",
             Self::TurnedAway => "turned_away",
             Self::NoTemplate => "no_template",
+            Self::OptedOut => "opted_out",
+            Self::LookAlike => "look_alike",
             Self::ModelMismatch => "model_mismatch",
             Self::NoFace => "no_face",
             Self::SeveralFaces => "several_faces",

@@ -34,8 +34,8 @@ pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
 pub use pepper::{Pepper, PepperCheck};
 pub use proctor::{Invitation, Proctor, SignInCode};
 pub use roster::{
-    CardStanding, DeviceId, Exam, ExamId, ExamWindow, NotAnIdentifier, ProctorId, RoomId, Roster, RosterEntry,
-    RosterVersion, Student, StudentId,
+    Card, CardStanding, DeviceId, Exam, ExamId, ExamWindow, LONGEST_SEAT, MAX_CARDS, MAX_LOOK_ALIKES, Matching,
+    NotASeat, NotAnIdentifier, ProctorId, RoomId, Roster, RosterEntry, RosterVersion, Seat, Student, StudentId,
 };
 pub use ruling::{
     Access, AccessStep, Ground, LONGEST_NOTE, NotANote, NotUndoable, Note, Ruling, UNDO_WITHIN, Undo, Unfounded,

@@ -42,7 +42,7 @@ impl Verdict {
             Other, RoomChanged,
         };
         match self {
-            Self::Admit => &[IdChecked, CardReplaced, RoomChanged, LateAllowed, Other],
+            Self::Admit => &[IdChecked, CardReplaced, RoomChanged, LateAllowed, OptedOut, Other],
             Self::AdmitByHand => &[OptedOut, CardMissing, BoxUnwell, LateAllowed, Other],
             Self::Refuse => &[IdUnclear, NotThisExam, LeftRoom, Other],
         }
@@ -133,7 +133,7 @@ pub struct Ruling {
     pub exam: ExamId,
     /// Over whom.
     pub student: StudentId,
-    /// The student's card, whose pauses an admission ends.
+    /// The student's card, the first of several. An admission ends the pauses of all.
     pub card: CardPseudonym,
     /// By whom.
     pub proctor: ProctorId,

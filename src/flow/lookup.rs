@@ -141,7 +141,7 @@ impl TapLookup {
 
     fn look_up(&self, credential: &Credential) -> Result<LookedUp, LookupError> {
         let card = &credential.pseudonym;
-        let history = self.events.history(card)?;
+        let history = self.events.history(&[*card])?;
         let Some(served) = self.rosters.served() else { return Ok(self.told(Lookup::Unknown, history)) };
         let view = served.view();
         let Some(found) = view.roster().find(card)? else {
@@ -159,9 +159,19 @@ impl TapLookup {
             return Ok(self.told(Lookup::Shared, history));
         }
         let mut entry = found.entry;
-        if self.lost.borrow().contains(card) {
-            entry.standing = CardStanding::Revoked;
+        {
+            let lost = self.lost.borrow();
+            entry.cards_mut().filter(|card| lost.contains(&card.pseudonym)).for_each(|card| {
+                card.standing = CardStanding::Revoked;
+            });
         }
+        // A student has as many attempts with several cards as with one.
+        let history = if entry.other_cards.is_empty() {
+            history
+        } else {
+            let cards: Vec<_> = entry.cards().map(|card| card.pseudonym).collect();
+            self.events.history(&cards)?
+        };
         let student = &entry.student.id;
         let templates = view.roster().templates_of(student, &self.space)?;
         let stock = match (found.templates, templates.len()) {

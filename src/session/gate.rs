@@ -3,7 +3,7 @@
 //! Blocks a student who may not sit this exam here and now, and one without a usable template. It does not look at faces.
 
 use super::{Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, Decision, ExamWindow, History, Reason, RoomId, Whereabouts};
+use crate::domain::{CardProblem, CardStanding, Decision, ExamWindow, History, Matching, Reason, RoomId, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(
@@ -32,8 +32,11 @@ pub(super) fn refuse(
     if credential.profile < policy.weakest_profile {
         return Some(Reason::CardTooWeak);
     }
-    if enrolled.entry.standing == CardStanding::Revoked {
-        return Some(Reason::CardRevoked);
+    match enrolled.entry.standing(&credential.pseudonym) {
+        Some(CardStanding::Active) => {}
+        Some(CardStanding::Revoked) => return Some(Reason::CardRevoked),
+        // It was found by another card than this one.
+        None => return Some(Reason::CardUnknown),
     }
     if enrolled.entry.room != *room {
         return Some(Reason::WrongRoom);
@@ -51,6 +54,10 @@ pub(super) fn refuse(
         Whereabouts::Outside => {}
         Whereabouts::Inside => return Some(Reason::AlreadyAdmitted),
         Whereabouts::TurnedAway => return Some(Reason::TurnedAway),
+    }
+    // Before pauses and faults of the box: nothing is compared, so neither concerns them.
+    if enrolled.entry.matching == Matching::None {
+        return Some(Reason::OptedOut);
     }
     if is_locked_out(policy, &tap.history, now) {
         return Some(Reason::LockedOut);
@@ -91,6 +98,8 @@ pub(super) const fn answer_to(reason: Reason) -> Decision {
         | Reason::AlreadyAdmitted
         | Reason::TurnedAway
         | Reason::NoTemplate
+        | Reason::OptedOut
+        | Reason::LookAlike
         | Reason::ModelMismatch
         | Reason::NoFace
         | Reason::SeveralFaces

@@ -17,6 +17,7 @@
 //! Persist, then tell: a decision is shown only after its event was recorded. If recording fails, the student is
 //! referred and an alarm is raised, whatever the decision was.
 
+mod case;
 mod challenge;
 mod evidence;
 mod gate;
@@ -27,6 +28,8 @@ mod service;
 
 #[cfg(test)]
 mod editions;
+#[cfg(test)]
+mod place;
 #[cfg(test)]
 mod proctors;
 #[cfg(test)]
@@ -40,6 +43,7 @@ mod tables;
 
 use std::collections::BTreeSet;
 
+use case::Case;
 use evidence::{Evidence, Finding};
 pub use io::{Door, Enrolled, Fault, Input, Lookup, Now, Output, Outputs, Tap, TemplateStock, WakeReason};
 use look::Look;
@@ -47,8 +51,8 @@ pub use policy::{Policy, Thresholds};
 use service::Told;
 
 use crate::domain::{
-    Answer, Credential, Decision, Event, EventId, EventKind, Exam, ExamId, Hint, Invitation, Language, Measured,
-    MonoTime, Observation, Reason, RosterVersion, Shortfall, Student, Verification,
+    Answer, Decision, Event, EventId, EventKind, Exam, Hint, Invitation, Language, Measured, MonoTime, Observation,
+    Reason, Shortfall, Verification,
 };
 
 /// Verifies one student after the other at one door.
@@ -69,16 +73,6 @@ enum State {
     Looking(Look),
     Recording { case: Case, decision: Decision },
     Showing { event: EventId, language: Option<Language> },
-}
-
-/// One tap, from its first moment to its event.
-#[derive(Debug)]
-struct Case {
-    event: EventId,
-    exam: (ExamId, RosterVersion),
-    tapped_at: MonoTime,
-    credential: Option<Credential>,
-    student: Option<Student>,
 }
 
 /// What the capture windows of one tap came to so far.
@@ -250,6 +244,7 @@ impl Session {
         let State::Looking(look) = std::mem::replace(&mut self.state, State::Idle) else { return };
         out.push(Output::StopCapture);
         let tries = Tries { worst: look.worst(decision, &self.policy), ..look.tries };
+        let decision = look.case.judged(decision);
         self.decide(now, look.case, &look.evidence, tries, decision, out);
     }
 
@@ -325,9 +320,9 @@ impl Session {
 
     fn show(&mut self, now: Now, case: Case, decision: Decision, out: &mut Outputs) {
         let event = case.event;
-        let (name, language) = case.student.map(|student| (student.given_name, student.language)).unzip();
-        let given_name = name.filter(|_| decision == Decision::Admit);
-        out.push(Output::Show(Answer::Decided { event, decision, given_name }));
+        let (name, language) = case.student.map(|student| (student.called().to_owned(), student.language)).unzip();
+        let (name, seat) = if decision == Decision::Admit { (name, case.seat) } else { (None, None) };
+        out.push(Output::Show(Answer::Decided { event, decision, name, seat }));
         out.push(Output::WakeAt(now.mono.after(self.policy.show_for), WakeReason::ShownLongEnough { event }));
         self.state = State::Showing { event, language: language.flatten() };
         if let Some(exam) = self.next.take() {
@@ -379,16 +374,5 @@ impl Session {
     pub fn at_rest(&self) -> Answer {
         let unwell = || self.faults.first().map(|fault| Answer::Unwell(fault.reason()));
         self.told.shown().or_else(unwell).unwrap_or(Answer::Idle)
-    }
-}
-
-impl Case {
-    fn new(now: Now, exam: &Exam, tap: Tap) -> Self {
-        let student = match tap.lookup {
-            Lookup::Enrolled(enrolled) => Some(enrolled.entry.student),
-            Lookup::Unknown | Lookup::Elsewhere | Lookup::Shared | Lookup::Proctor(_) | Lookup::Unavailable => None,
-        };
-        let exam = (exam.id.clone(), exam.version);
-        Self { event: tap.event, exam, tapped_at: now.mono, credential: tap.credential.ok(), student }
     }
 }

@@ -303,7 +303,7 @@ impl World {
                 remembered.decision = Some(verification.decision);
                 self.recording = Some(recorded.id);
             }
-            Output::Show(Answer::Decided { event, decision, given_name }) => {
+            Output::Show(Answer::Decided { event, decision, name, seat }) => {
                 let remembered = self.taps.get_mut(&event).expect("every answer has a tap");
                 prop_assert!(!remembered.shown, "shown twice");
                 remembered.shown = true;
@@ -312,7 +312,8 @@ impl World {
                     Some(false) => prop_assert_eq!(decision, Decision::Refer(Reason::StorageFault)),
                     None => prop_assert!(false, "shown before the store answered"),
                 }
-                prop_assert!(given_name.is_none() || decision == Decision::Admit, "named without admission");
+                let is_named = name.is_some() || seat.is_some();
+                prop_assert!(!is_named || decision == Decision::Admit, "named without admission");
             }
             Output::WakeAt(at, reason) => self.timers.push((at, reason)),
             Output::Guide(Some(hint @ (Hint::TurnLeft | Hint::TurnRight))) => {

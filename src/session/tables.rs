@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::{
-    ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, CredentialProfile, Cue, Exam, ExamId,
-    ExamWindow, FaceSeen, History, Liveness, Pose, QualityDefect, RoomId, RosterEntry, RosterVersion, Similarity,
-    StudentId, Timestamp, Whereabouts,
+    ArtifactId, CardProblem, CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue,
+    Exam, ExamId, ExamWindow, FaceSeen, History, Liveness, Pose, QualityDefect, RoomId, RosterEntry, RosterVersion,
+    Similarity, Student, StudentId, Timestamp, Whereabouts,
 };
 
 pub(super) const OPENS: i64 = 1_800_000_000;
@@ -51,12 +51,11 @@ pub(super) fn event(n: u128) -> EventId {
 
 pub(super) fn enrolled() -> Enrolled {
     Enrolled {
-        entry: RosterEntry {
-            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into(), language: None },
-            card: CardPseudonym::from_bytes([9; 32]),
-            standing: CardStanding::Active,
-            room: RoomId::new("S207").expect("valid"),
-        },
+        entry: RosterEntry::new(
+            Student::new(StudentId::new("N1").expect("valid"), "Ada"),
+            CardPseudonym::from_bytes([9; 32]),
+            RoomId::new("S207").expect("valid"),
+        ),
         templates: TemplateStock::Usable,
         whereabouts: Whereabouts::Outside,
     }
@@ -153,7 +152,7 @@ fn settled_at_the_tap() {
         (&|t| t.lookup = Lookup::Unknown, deny(Reason::CardUnknown)),
         (&|t| t.lookup = Lookup::Elsewhere, deny(Reason::NotOnRoster)),
         (&|t| t.lookup = Lookup::Unavailable, refer(Reason::StorageFault)),
-        (&|t| t.lookup = enrolled_with(&|e| e.entry.standing = CardStanding::Revoked), deny(Reason::CardRevoked)),
+        (&|t| t.lookup = enrolled_with(&|e| e.entry.card.standing = CardStanding::Revoked), deny(Reason::CardRevoked)),
         (
             &|t| t.lookup = enrolled_with(&|e| e.entry.room = RoomId::new("S208").expect("valid")),
             deny(Reason::WrongRoom),
@@ -345,7 +344,8 @@ fn the_answer_waits_for_the_record() {
     let outputs = session.step(now(5), Input::Recorded { event: event(2) });
     assert_eq!(outputs, Outputs::default(), "another event's record says nothing");
     let shown: Vec<_> = session.step(now(6), Input::Recorded { event: event(1) }).into_iter().collect();
-    let answer = Answer::Decided { event: event(1), decision: Decision::Deny(Reason::CardUnknown), given_name: None };
+    let answer =
+        Answer::Decided { event: event(1), decision: Decision::Deny(Reason::CardUnknown), name: None, seat: None };
     assert_eq!(shown[0], Output::Show(answer));
 }
 
@@ -362,7 +362,7 @@ fn a_failed_or_overdue_record_refers_and_alarms() {
         let outputs: Vec<_> = session.step(now(900), failure).into_iter().collect();
         let decision = Decision::Refer(Reason::StorageFault);
         assert_eq!(outputs[0], Output::Alarm(Reason::StorageFault));
-        assert_eq!(outputs[1], Output::Show(Answer::Decided { event: event(1), decision, given_name: None }));
+        assert_eq!(outputs[1], Output::Show(Answer::Decided { event: event(1), decision, name: None, seat: None }));
         // It may reach the disk all the same, too late. What was shown stands; the student's next tap is the proctor's too.
         assert_eq!(session.step(now(3000), Input::Recorded { event: event(1) }), Outputs::default());
         let again =

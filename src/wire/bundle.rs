@@ -1,19 +1,26 @@
-//! One room's roster as it travels: a bundle, version 1, sealed to one box.
+//! One room's roster as it travels: a bundle, version 1 or 2, sealed to one box.
 //!
 //! A CBOR map with the exam, its room, students with card pseudonyms and templates, and the room's proctors. It has one form
-//! only: fields and entries in this order, numbers as short as they go. It is not compressed: embeddings do not shrink, and
+//! only: the lowest version that holds what is in it, fields and entries in this order, numbers as short as they go. So a box that
+//! reads version 1 only is sent rosters as before, until one needs more. It is not compressed: embeddings do not shrink, and
 //! what unpacks can unpack to anything. It is not signed: the signed manifest names its digest.
+
+mod rows;
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use self::rows::{ProctorRow, StudentRow, StudentRow1, StudentRow2};
 use super::{cbor, chunk::MAX_WHOLE, desired::MAX_SPACE};
 use crate::domain::{
-    ArtifactId, CardPseudonym, CardStanding, Embedding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, Language,
-    PepperCheck, Proctor, ProctorId, RoomId, RosterEntry, RosterVersion, Student, StudentId, Template, Timestamp,
+    EmbeddingSpaceId, Exam, ExamId, ExamWindow, MAX_CARDS, MAX_LOOK_ALIKES, Matching, PepperCheck, Proctor, RoomId,
+    RosterEntry, RosterVersion, Template, Timestamp,
 };
+
+/// The newest version that is read.
+pub const NEWEST: u64 = 2;
 
 /// Most students of one bundle: more than fit with templates.
 pub const MAX_STUDENTS: usize = 50_000;
@@ -40,8 +47,16 @@ pub const MAX_BUNDLE: usize = MAX_WHOLE - 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// Not of this shape.
-    #[error("not a bundle of version 1; is the fleet's software newer than the box's?")]
+    #[error("not a bundle of version 1 or 2")]
     Malformed,
+    /// Of a version that this software is too old for.
+    #[error(
+        "a bundle of version {version}, and up to version {NEWEST} is read: the box's software is older than the fleet's, update it"
+    )]
+    Newer {
+        /// Its version.
+        version: u64,
+    },
     /// More or longer than a bundle holds.
     #[error("{what}: more than a bundle holds")]
     TooMuch {
@@ -75,8 +90,8 @@ pub struct Bundle {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Payload {
-    v: u8,
+struct Payload<S> {
+    v: u64,
     exam: ExamId,
     title: String,
     opens: Timestamp,
@@ -86,40 +101,16 @@ struct Payload {
     space: EmbeddingSpaceId,
     #[serde(with = "cbor::bytes")]
     pepper: [u8; 16],
-    students: Vec<StudentRow>,
+    students: Vec<S>,
     proctors: Vec<ProctorRow>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StudentRow {
-    id: StudentId,
-    name: String,
-    language: Option<Language>,
-    #[serde(with = "cbor::bytes")]
-    card: [u8; 32],
-    revoked: bool,
-    templates: Vec<TemplateRow>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TemplateRow {
-    #[serde(with = "cbor::bytes")]
-    artifact: [u8; 32],
-    /// Components as 32-bit floats, little endian.
-    #[serde(with = "cbor::bytes")]
-    embedding: Zeroizing<Vec<u8>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProctorRow {
-    id: ProctorId,
-    name: String,
-    #[serde(with = "cbor::bytes")]
-    card: [u8; 32],
-    pin: String,
+/// The version that the bytes say they are of: in every version they are a CBOR map of fewer than 24 fields, the first of which is `v`.
+fn version(bytes: &[u8]) -> Option<u64> {
+    match *bytes {
+        [0xA1..=0xB7, 0x61, b'v', version @ 1..=23, ..] => Some(u64::from(version)),
+        _ => None,
+    }
 }
 
 impl Bundle {
@@ -129,22 +120,32 @@ impl Bundle {
     /// When it holds more than a bundle may, or contradicts itself.
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, BundleError> {
         self.check()?;
-        let student = |(entry, templates): &(RosterEntry, Vec<Template>)| StudentRow {
-            id: entry.student.id.clone(),
-            name: entry.student.given_name.clone(),
-            language: entry.student.language.clone(),
-            card: *entry.card.as_bytes(),
-            revoked: entry.standing == CardStanding::Revoked,
-            templates: templates.iter().map(template_row).collect(),
+        let bytes = match self.lowest_version() {
+            1 => self.written::<StudentRow1>(1),
+            version => self.written::<StudentRow2>(version),
         };
-        let proctor = |(proctor, pin): &(Proctor, Zeroizing<String>)| ProctorRow {
-            id: proctor.id.clone(),
-            name: proctor.name.clone(),
-            card: *proctor.card.as_bytes(),
-            pin: pin.to_string(),
-        };
-        let payload = Payload {
-            v: 1,
+        if bytes.len() > MAX_BUNDLE { Err(BundleError::TooMuch { what: "students and templates" }) } else { Ok(bytes) }
+    }
+
+    /// Reads what [`Self::encode`] wrote, or wrote before there was version 2.
+    ///
+    /// # Errors
+    /// When anything about it is otherwise.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
+        if bytes.len() > MAX_BUNDLE {
+            return Err(BundleError::TooMuch { what: "bytes" });
+        }
+        match version(bytes) {
+            None => Err(BundleError::Malformed),
+            Some(1) => Self::read::<StudentRow1>(bytes),
+            Some(2) => Self::read::<StudentRow2>(bytes),
+            Some(version) => Err(BundleError::Newer { version }),
+        }
+    }
+
+    fn written<S: StudentRow>(&self, v: u64) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(cbor::to_vec(&Payload {
+            v,
             exam: self.exam.id.clone(),
             title: self.exam.title.clone(),
             opens: self.exam.window.opens,
@@ -153,51 +154,34 @@ impl Bundle {
             room: self.room.clone(),
             space: self.space.clone(),
             pepper: *self.pepper.as_bytes(),
-            students: self.entries.iter().map(student).collect(),
-            proctors: self.proctors.iter().map(proctor).collect(),
-        };
-        let bytes = Zeroizing::new(cbor::to_vec(&payload));
-        if bytes.len() > MAX_BUNDLE { Err(BundleError::TooMuch { what: "students and templates" }) } else { Ok(bytes) }
+            students: self.entries.iter().map(|(entry, templates)| S::of(entry, templates)).collect(),
+            proctors: self.proctors.iter().map(ProctorRow::of).collect(),
+        }))
     }
 
-    /// Reads what [`Self::encode`] wrote.
-    ///
-    /// # Errors
-    /// When anything about it is otherwise.
-    pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
-        if bytes.len() > MAX_BUNDLE {
-            return Err(BundleError::TooMuch { what: "bytes" });
-        }
-        let payload: Payload = cbor::from_slice(bytes).ok_or(BundleError::Malformed)?;
-        if payload.v != 1 || *Zeroizing::new(cbor::to_vec(&payload)) != *bytes {
+    fn read<S: StudentRow>(bytes: &[u8]) -> Result<Self, BundleError> {
+        let payload: Payload<S> = cbor::from_slice(bytes).ok_or(BundleError::Malformed)?;
+        if *Zeroizing::new(cbor::to_vec(&payload)) != *bytes {
             return Err(BundleError::Malformed);
         }
-        let Payload { exam, title, opens, closes, version, room, space, pepper, students, proctors, .. } = payload;
-        let student = |row: StudentRow| {
-            let StudentRow { id, name: given_name, language, card, revoked, templates } = row;
-            let templates: Result<Vec<_>, _> = templates.iter().map(|row| template(row, &space)).collect();
-            let entry = RosterEntry {
-                student: Student { id, given_name, language },
-                card: CardPseudonym::from_bytes(card),
-                standing: if revoked { CardStanding::Revoked } else { CardStanding::Active },
-                room: room.clone(),
-            };
-            Ok((entry, templates?))
-        };
-        let entries: Result<Vec<_>, BundleError> = students.into_iter().map(student).collect();
-        let proctor = |ProctorRow { id, name, card, pin }| {
-            (Proctor { id, name, card: CardPseudonym::from_bytes(card) }, Zeroizing::new(pin))
-        };
+        let Payload { v, exam, title, opens, closes, version, room, space, pepper, students, proctors } = payload;
+        let entries: Result<Vec<_>, BundleError> =
+            students.into_iter().map(|student| student.entry(&room, &space)).collect();
         let bundle = Self {
             exam: Exam { id: exam, title, window: ExamWindow { opens, closes }, version },
             entries: entries?,
-            proctors: proctors.into_iter().map(proctor).collect(),
+            proctors: proctors.into_iter().map(ProctorRow::proctor).collect(),
             room,
             space,
             pepper: PepperCheck::from_bytes(pepper),
         };
         bundle.check()?;
-        Ok(bundle)
+        // A higher version than is needed is another form.
+        if v == bundle.lowest_version() { Ok(bundle) } else { Err(BundleError::Malformed) }
+    }
+
+    fn lowest_version(&self) -> u64 {
+        if self.entries.iter().all(|(entry, _)| rows::fits_version_1(entry)) { 1 } else { 2 }
     }
 
     fn check(&self) -> Result<(), BundleError> {
@@ -212,10 +196,18 @@ impl Bundle {
         let (mut students, mut cards, mut proctors) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (entry, templates) in &self.entries {
             bound(entry.student.given_name.len() <= MAX_NAME, "a student's name")?;
+            bound(entry.student.called().len() <= MAX_NAME, "a student's preferred name")?;
+            bound(entry.cards().count() <= MAX_CARDS, "cards of one student")?;
             bound(templates.len() <= MAX_TEMPLATES, "templates of one student")?;
             sense(entry.room == self.room, "a student of another room")?;
             sense(students.insert(&entry.student.id), "a student twice")?;
-            sense(cards.insert(entry.card), "one card for two people")?;
+            for card in entry.cards() {
+                sense(cards.insert(card.pseudonym), "one card for two people, or twice for one")?;
+            }
+            bound(entry.look_alikes.len() <= MAX_LOOK_ALIKES, "look-alikes of one student")?;
+            sense(!entry.look_alikes.contains(&entry.student.id), "a student who looks like themselves")?;
+            let opted_out = entry.matching == Matching::None;
+            sense(!opted_out || templates.is_empty(), "a template of a student who opted out of face matching")?;
             for template in templates {
                 bound((1..=MAX_DIMENSION).contains(&template.embedding.dimension()), "components of an embedding")?;
                 sense(template.space == self.space, "a template of another space")?;
@@ -229,24 +221,6 @@ impl Bundle {
         }
         Ok(())
     }
-}
-
-fn template_row(template: &Template) -> TemplateRow {
-    let components = template.embedding.as_slice();
-    let mut embedding = Zeroizing::new(Vec::with_capacity(components.len() * 4));
-    components.iter().for_each(|component| embedding.extend_from_slice(&component.to_le_bytes()));
-    TemplateRow { artifact: *template.artifact.as_bytes(), embedding }
-}
-
-fn template(row: &TemplateRow, space: &EmbeddingSpaceId) -> Result<Template, BundleError> {
-    let (components, rest) = row.embedding.as_chunks::<4>();
-    if !rest.is_empty() || components.len() > MAX_DIMENSION {
-        return Err(BundleError::TooMuch { what: "components of an embedding" });
-    }
-    let components = components.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let embedding = Embedding::normalised(components)
-        .map_err(|_| BundleError::Nonsense { what: "an embedding without direction" })?;
-    Ok(Template { space: space.clone(), artifact: ArtifactId::from_bytes(row.artifact), embedding })
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub enum RefusalReason {
     Expired,
     /// The pieces are not what the manifest names, or its bundle cannot be read.
     Damaged,
+    /// The bundle is of a newer version than the box reads.
+    NewerBundle,
     /// The bundle is sealed to a prekey that the box has destroyed, or that was never its own.
     OtherPrekey,
     /// The bundle is for another exam, version, room or space than the manifest or the box says.
@@ -88,7 +90,8 @@ impl fmt::Display for RefusalReason {
             Self::Conflicting => "the box holds this version with other content: raise the version and push again",
             Self::OtherSpace => "templates of another embedding space than the box's net makes: import again with the box's models",
             Self::Expired => "its time is over: push again with a later --expires; if it is not, mend the box's clock",
-            Self::Damaged => "what came is not what the manifest names, or the box cannot read it: push again with `--again`",
+            Self::Damaged => "what came is not what the manifest names, or the box cannot read it: push again with `--again`; if that does not help, its software may be older than the fleet's: update the box",
+            Self::NewerBundle => "the roster says more than the box's software can read, which is older than the fleet's: update the box, and it takes the roster by itself",
             Self::OtherPrekey => "it is sealed to a key that the box has destroyed since, or never had: push again; that seals it to the newest that the box reported",
             Self::Mismatched => "made for another room or exam than the manifest or the box's configuration says: push it to the right room",
             Self::OtherPepper => "its cards were made with another pepper than the box has: give the box the fleet's pepper.key",

@@ -12,9 +12,9 @@ use std::{
 
 use examgate::{
     domain::{
-        CardPseudonym, CardStanding, ClockTrust, Decision, DeviceId, Epoch, Event, EventId, EventKind, Exam, ExamId,
-        ExamWindow, Invitation, Liveness, Measured, MonoTime, PepperCheck, Proctor, ProctorId, RoomId, Roster,
-        RosterEntry, RosterVersion, Seq, SignInCode, Similarity, Student, StudentId, Timestamp, Verification,
+        CardPseudonym, ClockTrust, Decision, DeviceId, Epoch, Event, EventId, EventKind, Exam, ExamId, ExamWindow,
+        Invitation, Liveness, Measured, MonoTime, PepperCheck, Proctor, ProctorId, RoomId, Roster, RosterEntry,
+        RosterVersion, Seq, SignInCode, Similarity, Student, StudentId, Timestamp, Verification,
     },
     edge::{
         clock::{Clock, ScriptedClock},
@@ -112,12 +112,9 @@ impl Desk {
         let its_key = keys.make(KeyName::Exam(&exam().id)).expect("a key");
         let mut roster = RosterStore::create(&layout.exam(&exam().id), &its_key).expect("a roster");
         let entries = NAMES.iter().enumerate().map(|(n, name)| {
-            let entry = RosterEntry {
-                student: Student { id: id(n + 1), given_name: (*name).into(), language: None },
-                card: CardPseudonym::from_bytes([u8::try_from(n).expect("few"); 32]),
-                standing: CardStanding::Active,
-                room: if n == 11 { RoomId::new("SILVER-300").expect("valid") } else { room() },
-            };
+            let card = CardPseudonym::from_bytes([u8::try_from(n).expect("few"); 32]);
+            let room = if n == 11 { RoomId::new("SILVER-300").expect("valid") } else { room() };
+            let entry = RosterEntry::new(Student::new(id(n + 1), *name), card, room);
             (entry, Vec::new())
         });
         roster.replace(&Roster { exam: exam(), entries: entries.collect() }).expect("it is written");

@@ -64,6 +64,6 @@ impl Hall {
 }
 
 /// The answer to a tap.
-pub(crate) fn decided(decision: Decision, given_name: Option<&str>) -> Answer {
-    Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, given_name: given_name.map(Into::into) }
+pub(crate) fn decided(decision: Decision, name: Option<&str>) -> Answer {
+    Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, name: name.map(Into::into), seat: None }
 }

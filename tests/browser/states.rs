@@ -39,13 +39,15 @@ const DENIALS: [Reason; 8] = [
     Reason::FaceMismatch,
 ];
 
-const REFERRALS: [Reason; 17] = [
+const REFERRALS: [Reason; 19] = [
     Reason::CardUnreadable,
     Reason::CardTooWeak,
     Reason::CardShared,
     Reason::AlreadyAdmitted,
     Reason::TurnedAway,
     Reason::NoTemplate,
+    Reason::OptedOut,
+    Reason::LookAlike,
     Reason::ModelMismatch,
     Reason::NoFace,
     Reason::SeveralFaces,

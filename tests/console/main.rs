@@ -55,6 +55,9 @@ impl StandIn {
         Person {
             student: "N1".into(),
             name: self.name.lock().expect("no panics").clone(),
+            official: None,
+            seat: None,
+            alike: vec![],
             whereabouts: Whereabouts::Outside,
             here: true,
         }

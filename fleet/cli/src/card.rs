@@ -89,7 +89,7 @@ pub(crate) struct Marking {
     /// How numbers are written: hex, hex-reversed, decimal or decimal-reversed.
     #[arg(long, value_name = "FORM", default_value = "hex")]
     card_form: UidForm,
-    /// A student whose card it is, by --exam's roster; may be repeated.
+    /// A student whose cards are meant, all of them, by --exam's roster; may be repeated.
     #[arg(long, value_name = "ID", requires = "exam", value_parser = |text: &str| StudentId::new(text))]
     student: Vec<StudentId>,
     /// The exam whose roster says which card a student has.
@@ -273,7 +273,12 @@ fn cards_of(marking: &Marking, pepper: &Pepper) -> Result<Vec<CardPseudonym>> {
     let mut cards = Vec::new();
     for student in &marking.student {
         let before = cards.len();
-        cards.extend(entries.iter().filter(|entry| entry.student.id == *student).map(|entry| entry.card));
+        cards.extend(
+            entries
+                .iter()
+                .filter(|entry| entry.student.id == *student)
+                .flat_map(|entry| entry.cards().map(|card| card.pseudonym)),
+        );
         if cards.len() == before {
             bail!(Refusal::Usage(format!("there is no student {} on the roster of {exam}", student.as_str())));
         }

@@ -135,7 +135,7 @@ fn after(before: Option<&Desired>, device: &DeviceId, floor: u64, now: Timestamp
 #[cfg(test)]
 mod tests {
     use examgate::{
-        domain::{ArtifactId, CardPseudonym, CardStanding, Embedding, ExamWindow, RosterVersion, Student, StudentId},
+        domain::{ArtifactId, CardPseudonym, Embedding, ExamWindow, RosterVersion, Student, StudentId},
         wire::{bundle::MAX_BUNDLE, digest::Digest, seal::Identity},
     };
 
@@ -155,10 +155,9 @@ mod tests {
 
     fn imported() -> Imported {
         let entry = |n: u8, room: &str, spaces: &[&str]| {
-            let student =
-                Student { id: StudentId::new(format!("N{n}")).unwrap(), given_name: "Ada".into(), language: None };
+            let student = Student::new(StudentId::new(format!("N{n}")).unwrap(), "Ada");
             let (card, room) = (CardPseudonym::from_bytes([n; 32]), RoomId::new(room).unwrap());
-            let entry = RosterEntry { student, card, standing: CardStanding::Active, room };
+            let entry = RosterEntry::new(student, card, room);
             (entry, spaces.iter().map(|space| template(space)).collect())
         };
         Imported {

@@ -19,8 +19,8 @@ use std::{
 
 use examgate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, DeviceId, Embedding, EmbeddingSpaceId, Exam, ExamId, ExamWindow,
-        Pepper, RoomId, Roster, RosterEntry, RosterVersion, Student, StudentId, Template, Timestamp,
+        ArtifactId, Card, CardPseudonym, DeviceId, Embedding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, Matching,
+        Pepper, RoomId, Roster, RosterEntry, RosterVersion, Seat, Student, StudentId, Template, Timestamp,
     },
     edge::{
         clock::{Clock, ScriptedClock},
@@ -33,12 +33,18 @@ use examgate::{
     },
     store::{Incoming, KeyFolder, KeyName, Layout, RosterStore},
     wire::{
-        desired::Desired,
+        chunk,
+        desired::{Desired, Wanted},
         keys::SigningKey,
         reported::{RefusalReason, Reported},
+        seal::Recipient,
         state::{DeviceState, Status, Versions},
         topic::{DeviceTopic, chunk_of, chunks_of},
     },
+};
+use examgate_fleet_core::{
+    rosters::{Imported, seal, with},
+    stock::Stock,
 };
 use rumqttc::{
     Transport,
@@ -110,11 +116,7 @@ fn roster(version: u64, students: u32) -> Roster {
     let entry = |n: u32| {
         let mut card = [0; 32];
         card[..4].copy_from_slice(&n.to_be_bytes());
-        let student = Student {
-            id: StudentId::new(format!("N{n}")).expect("valid"),
-            given_name: format!("Ada {n}"),
-            language: None,
-        };
+        let student = Student::new(StudentId::new(format!("N{n}")).expect("valid"), format!("Ada {n}"));
         let room = RoomId::new(if n < 3 { "R-2" } else { "R-1" }).expect("valid");
         let template = Template {
             space: EmbeddingSpaceId::new("space"),
@@ -122,10 +124,7 @@ fn roster(version: u64, students: u32) -> Roster {
             embedding: Embedding::normalised((0..512u32).map(|i| (i * 7 + n + 1) as f32).collect())
                 .expect("has direction"),
         };
-        (
-            RosterEntry { student, card: CardPseudonym::from_bytes(card), standing: CardStanding::Active, room },
-            vec![template],
-        )
+        (RosterEntry::new(student, CardPseudonym::from_bytes(card), room), vec![template])
     };
     let time = |text: &str| text.parse().expect("a time");
     Roster {
@@ -185,9 +184,13 @@ impl World {
 
     /// As `roster import` leaves it.
     fn import(&self, version: u64, students: u32) {
+        self.import_roster(&roster(version, students));
+    }
+
+    fn import_roster(&self, roster: &Roster) {
         let key = KeyFolder::new(self.at("keys"), None).read(KeyName::Exam(&exam_id())).expect("its key");
         let mut store = RosterStore::create(&Layout::new(self.at("state")).exam(&exam_id()), &key).expect("a database");
-        store.replace(&roster(version, students)).expect("a roster");
+        store.replace(roster).expect("a roster");
         store.set_pepper(&Pepper::from_bytes(PEPPER).check()).expect("noted");
     }
 
@@ -560,6 +563,58 @@ async fn what_is_forged_or_rolled_back_is_refused_and_reported_and_the_roster_be
     world.push(&["door-1:R-1"], &[]);
     door.holds(3).await;
     world.until_reported("door-1", "no refusal", |report| version(report) == 3 && refusal(report).is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_names_seats_and_opting_out_arrive_and_what_a_box_is_too_old_for_is_refused_by_name() {
+    let world = World::new();
+    let _keeper = world.keep();
+    let mut door = world.introduce("door-1", "R-1").await;
+    let mut more = roster(1, 5);
+    let (entry, _) = &mut more.entries[4];
+    entry.other_cards = vec![Card::active(CardPseudonym::from_bytes([9; 32]))];
+    entry.student.preferred_name = Some("Lova".into());
+    entry.seat = Some(Seat::new("Row C, 7").expect("a seat"));
+    entry.look_alikes = vec![StudentId::new("N0").expect("valid")];
+    let (entry, templates) = &mut more.entries[5];
+    entry.matching = Matching::None;
+    templates.clear();
+    world.import_roster(&more);
+    world.push(&["door-1:R-1"], &[]);
+    door.holds(1).await;
+    let key = KeyFolder::new(door.disk.path().join("keys"), None).read(KeyName::Exam(&exam_id())).expect("its key");
+    let held =
+        RosterStore::look(&Layout::new(door.disk.path().join("state")).exam(&exam_id()), &key).expect("a roster");
+    let mut sent: Vec<_> = more.entries[3..].iter().map(|(entry, _)| entry.clone()).collect();
+    sent.sort_by(|a, b| a.student.id.cmp(&b.student.id));
+    assert_eq!(held.entries().expect("readable"), sent);
+
+    // As a later fleet sends it: the same, of a version that this box does not know.
+    world.until_reported("door-1", "version 1", |report| version(report) == 1).await;
+    let (report, time) =
+        (world.reported("door-1").expect("it reported"), "2099-12-15T00:00:00Z".parse().expect("a time"));
+    more.exam.version = RosterVersion(2);
+    let imported = Imported {
+        exam: more.exam,
+        entries: more.entries,
+        proctors: Vec::new(),
+        pepper: Pepper::from_bytes(PEPPER).check(),
+    };
+    let bundle = imported.bundle(&RoomId::new("R-1").expect("valid"), &report.space).expect("students");
+    let mut content = bundle.encode().expect("it fits").to_vec();
+    content[3] = 3;
+    let recipient: Recipient = report.recipient.parse().expect("a recipient");
+    let cut = chunk::cut(&recipient.seal(&content)).expect("it fits");
+    let (wanted, _) = seal(&bundle, &recipient, time).expect("it fits");
+    let wanted = Wanted { whole: cut.whole, size: cut.size, index: cut.index, ..wanted };
+    let (stock, signing) = (Stock::open(&world.at("stock")).expect("a folder"), SigningKey::from_seed(&ROSTER_SEED));
+    stock.add_chunks(&id("door-1"), &cut.chunks).expect("writable");
+    let desired = with(None, &id("door-1"), report.serial, wanted, "2099-12-13T18:00:00Z".parse().expect("a time"));
+    stock.set_manifest(&id("door-1"), &desired.encode(&signing).expect("it fits")).expect("writable");
+    world.until_reported("door-1", "why", |report| refusal(report) == Some(RefusalReason::NewerBundle)).await;
+    assert_eq!(door.students(), Some((1, 5)), "the roster before stays");
+    let standing = world.status()[0]["standing"].to_string();
+    assert!(standing.contains("update the box"), "{standing}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

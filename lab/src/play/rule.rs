@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use examgate::{
     domain::{
-        CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, Decision, Embedding,
-        EmbeddingError, EventId, EventKind, Exam, ExamId, ExamWindow, FaceSeen, History, MonoTime, Observation, Pose,
-        RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Whereabouts,
+        CardPseudonym, ClockTrust, Continuity, Credential, CredentialProfile, Cue, Decision, Embedding, EmbeddingError,
+        EventId, EventKind, Exam, ExamId, ExamWindow, FaceSeen, History, MonoTime, Observation, Pose, RoomId,
+        RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
     session::{Door, Enrolled, Input, Lookup, Now, Output, Policy, Session, Tap, TemplateStock, WakeReason},
     vision::Fusion,
@@ -193,12 +193,12 @@ fn room() -> RoomId {
 /// A good card of somebody who is expected.
 pub(crate) fn card(event: EventId) -> Tap {
     let pseudonym = CardPseudonym::from_bytes([0; 32]);
-    let student = Student { id: StudentId::new("S").expect("a valid name"), given_name: String::new(), language: None };
+    let student = Student::new(StudentId::new("S").expect("a valid name"), "");
     Tap {
         event,
         credential: Ok(Credential { pseudonym, profile: CredentialProfile::Uid }),
         lookup: Lookup::Enrolled(Enrolled {
-            entry: RosterEntry { student, card: pseudonym, standing: CardStanding::Active, room: room() },
+            entry: RosterEntry::new(student, pseudonym, room()),
             templates: TemplateStock::Usable,
             whereabouts: Whereabouts::Outside,
         }),

@@ -237,20 +237,26 @@ fn room(
     again: &str,
     say: &mut impl FnMut(State, String),
 ) -> Result<(), RosterError> {
-    let &Seats { ref room, students: sit, active, with_template, comparable } = here;
-    say(State::Well, format!("{sit} of {} sit in {room}, {with_template} of them with a face", counted(students)));
+    let &Seats { ref room, students: sit, active, opted_out, with_template, comparable } = here;
+    let opted = if opted_out == 0 { String::new() } else { format!(", {opted_out} opted out of face matching") };
+    say(
+        State::Well,
+        format!("{sit} of {} sit in {room}, {with_template} of them with a face{opted}", counted(students)),
+    );
+    // Those who opted out have none, and need none.
+    let wanted = sit - opted_out;
     if active == 0 {
         say(State::Unwell, format!("every card of {room} is revoked: nobody would be let in; {again}"));
     }
-    if with_template == 0 {
+    if with_template == 0 && wanted > 0 {
         let words = format!(
             "nobody of {room} has a usable picture: everybody would be sent to the proctor; with photos, {again}"
         );
         say(State::Unwell, words);
-    } else if with_template * 2 < sit {
+    } else if with_template * 2 < wanted {
         let words = format!(
             "{} of {sit} students of {room} have no usable picture and would be sent to the proctor: with theirs, {again}",
-            sit - with_template
+            wanted - with_template
         );
         say(State::Impaired, words);
     }

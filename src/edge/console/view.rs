@@ -18,7 +18,7 @@ pub trait Office: Send + Sync {
     /// [`OfficeError::Store`].
     fn board(&self) -> Result<Board, OfficeError>;
 
-    /// Students of the exam whose name or number holds `text`, at most 20.
+    /// Students of the exam one of whose names or whose number holds `text`, at most 20.
     ///
     /// # Errors
     /// [`OfficeError::Store`].
@@ -251,8 +251,17 @@ pub struct Entry {
 pub struct Person {
     /// The campus's number.
     pub student: String,
-    /// Given name.
+    /// The name that the student goes by.
     pub name: String,
+    /// The given name in the campus's books, where that is another one: it stands on the ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub official: Option<String>,
+    /// The seat, where seats are assigned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seat: Option<String>,
+    /// Students whom they look like, by name and number where this box knows the name, or else by number.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alike: Vec<String>,
     /// Where they are.
     pub whereabouts: Whereabouts,
     /// Whether they sit in this room.

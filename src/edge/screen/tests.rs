@@ -94,7 +94,8 @@ fn looking() -> Answer {
 }
 
 fn admitted(name: &str) -> Answer {
-    Answer::Decided { event: EventId(uuid::Uuid::nil()), decision: Decision::Admit, given_name: Some(name.into()) }
+    let event = EventId(uuid::Uuid::nil());
+    Answer::Decided { event, decision: Decision::Admit, name: Some(name.into()), seat: None }
 }
 
 #[test]

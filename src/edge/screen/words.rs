@@ -121,6 +121,8 @@ struct AdmittedWords {
     title: String,
     nameless: String,
     detail: String,
+    /// Instead of the detail, where the student has a seat.
+    seat: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -156,6 +158,7 @@ impl Words {
             ("looking.progress", &words.looking.progress, "attempt"),
             ("looking.progress", &words.looking.progress, "of"),
             ("admitted.title", &words.admitted.title, "name"),
+            ("admitted.seat", &words.admitted.seat, "seat"),
         ] {
             if !text.contains(&format!("{{{holder}}}")) {
                 return Err(WordsError::Placeholder { key, holder });
@@ -213,13 +216,15 @@ impl Words {
                     detail: if turning { turn } else { detail }.clone(),
                 }
             }
-            Answer::Decided { decision: Decision::Admit, given_name, .. } => Pair {
-                title: given_name.as_ref().map_or_else(
-                    || self.admitted.nameless.clone(),
-                    |name| self.admitted.title.replace("{name}", name.trim()),
-                ),
-                detail: self.admitted.detail.clone(),
-            },
+            Answer::Decided { decision: Decision::Admit, name, seat, .. } => {
+                let AdmittedWords { title, nameless, detail, seat: seated } = &self.admitted;
+                Pair {
+                    title: name.as_ref().map_or_else(|| nameless.clone(), |name| title.replace("{name}", name.trim())),
+                    detail: seat
+                        .as_ref()
+                        .map_or_else(|| detail.clone(), |seat| seated.replace("{seat}", seat.as_str())),
+                }
+            }
             Answer::Decided { decision: Decision::Deny(reason) | Decision::Refer(reason), .. } => {
                 self.reason(*reason, door)
             }

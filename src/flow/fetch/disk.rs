@@ -11,7 +11,13 @@ use crate::{
     store::{
         Incoming, IncomingError, KeyFolder, KeyName, Layout, LayoutError, PinHash, Pushed, RosterError, RosterStore,
     },
-    wire::{bundle::Bundle, chunk, desired::Wanted, digest::Digest, reported::RefusalReason},
+    wire::{
+        bundle::{Bundle, BundleError},
+        chunk,
+        desired::Wanted,
+        digest::Digest,
+        reported::RefusalReason,
+    },
 };
 
 /// The box's disk and keys, and which rosters may be applied here.
@@ -102,7 +108,15 @@ impl Disk {
         let sealed = chunk::assemble(&read, wanted.whole, wanted.size).map_err(|_| damaged)?;
         drop(read);
         let opened = self.prekeys.open_bundle(&sealed).map_err(NotApplied::Refused)?;
-        let bundle = Bundle::decode(&opened).map_err(|_| damaged)?;
+        let bundle = Bundle::decode(&opened).map_err(|error| {
+            tracing::error!(exam = %wanted.exam, error = %WithSources(&error), "a roster that was sent cannot be read");
+            NotApplied::Refused(match error {
+                BundleError::Newer { .. } => RefusalReason::NewerBundle,
+                BundleError::Malformed | BundleError::TooMuch { .. } | BundleError::Nonsense { .. } => {
+                    RefusalReason::Damaged
+                }
+            })
+        })?;
         if (&bundle.exam.id, bundle.exam.version, &bundle.space) != (&wanted.exam, wanted.version, &wanted.space)
             || bundle.room != self.room
         {

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, CardStanding, ClockTrust, CredentialProfile, Embedding, Epoch, ExamId, ExamWindow, MonoTime,
-        PepperCheck, Proctor, ProctorId, RoomId, Roster, RosterEntry, RosterVersion, Student, StudentId, Timestamp,
+        ArtifactId, Card, CardStanding, ClockTrust, CredentialProfile, Decision, Embedding, Epoch, EventKind, ExamId,
+        ExamWindow, MonoTime, PepperCheck, Proctor, ProctorId, Reason, RoomId, Roster, RosterEntry, RosterVersion,
+        Student, StudentId, Timestamp, sample::verified,
     },
     flow::Shelf,
     store::{Key, KeyFolder, KeyName, Layout, Limits, Pin, RosterStore},
@@ -44,6 +45,8 @@ struct Office {
     clock: Arc<Hand>,
     /// As the office has it, to write to.
     roster: RosterStore,
+    /// As the recorder has it.
+    events: EventStore,
     doors: watch::Receiver<Doors>,
     queries: SyncSender<LookupRequest>,
     lost: watch::Sender<Arc<BTreeSet<CardPseudonym>>>,
@@ -65,11 +68,9 @@ fn edition_of(exam: &str, version: u64, students: u8) -> Roster {
         artifact: ArtifactId::from_bytes([1; 32]),
         embedding: Embedding::normalised(vec![1.0, 0.0]).unwrap(),
     };
-    let entry = |n| RosterEntry {
-        student: Student { id: StudentId::new(format!("N{n}")).unwrap(), given_name: "Ada".into(), language: None },
-        card: card(n),
-        standing: CardStanding::Active,
-        room: RoomId::new("S207").unwrap(),
+    let entry = |n| {
+        let student = Student::new(StudentId::new(format!("N{n}")).unwrap(), "Ada");
+        RosterEntry::new(student, card(n), RoomId::new("S207").unwrap())
     };
     let exam = Exam {
         id: ExamId::new(exam).unwrap(),
@@ -111,20 +112,22 @@ impl Office {
         assert!(rosters.refresh(clock.wall(), clock.trust()));
         let (doors, told) = watch::channel(Doors::NothingHeld);
         let (lost, view) = watch::channel(Arc::default());
+        let events =
+            || EventStore::open(&folder.path().join("e.db"), &key, &door, Epoch(Uuid::from_u128(1)), limits).unwrap();
         let lookup = TapLookup {
             rosters,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             doors,
-            events: EventStore::open(&folder.path().join("e.db"), &key, &door, Epoch(Uuid::from_u128(1)), limits)
-                .unwrap(),
+            events: events(),
             space: EmbeddingSpaceId::new("in use"),
             lost: view,
             console: true,
         };
+        let events = events();
         let (queries, asked) = sync_channel(1);
         let (tell, happened) = sync_channel(4);
         std::thread::spawn(move || lookup.run(&asked, &tell, || ()));
-        Self { _folder: folder, shelf, clock, roster, doors: told, queries, lost, happened }
+        Self { _folder: folder, shelf, clock, roster, events, doors: told, queries, lost, happened }
     }
 
     fn look_up(&self, n: u8) -> LookedUp {
@@ -162,12 +165,7 @@ fn a_lost_card_is_revoked_at_once_and_lets_no_proctor_in() {
     let mut office = Office::new();
     let proctor = Proctor { id: ProctorId::new("p").unwrap(), name: "P".into(), card: card(9) };
     office.roster.set_proctor(&proctor, &Pin::new("482913").unwrap().hash().unwrap()).unwrap();
-    let standing = |found: LookedUp| match found.lookup {
-        Lookup::Enrolled(enrolled) => enrolled.entry.standing,
-        other @ (Lookup::Unknown | Lookup::Elsewhere | Lookup::Shared | Lookup::Proctor(_) | Lookup::Unavailable) => {
-            panic!("{other:?}")
-        }
-    };
+    let standing = |found: LookedUp| enrolled(found).entry.card.standing;
     assert_eq!(standing(office.look_up(1)), CardStanding::Active);
     assert!(matches!(office.look_up(9).lookup, Lookup::Proctor(_)));
     office.lost.send_replace(Arc::new([card(1), card(9)].into()));
@@ -175,6 +173,53 @@ fn a_lost_card_is_revoked_at_once_and_lets_no_proctor_in() {
     assert!(matches!(office.look_up(9).lookup, Lookup::Unknown));
     office.lost.send_replace(Arc::default());
     assert_eq!(standing(office.look_up(1)), CardStanding::Active);
+}
+
+fn enrolled(found: LookedUp) -> Enrolled {
+    match found.lookup {
+        Lookup::Enrolled(enrolled) => enrolled,
+        other @ (Lookup::Unknown | Lookup::Elsewhere | Lookup::Shared | Lookup::Proctor(_) | Lookup::Unavailable) => {
+            panic!("{other:?}")
+        }
+    }
+}
+
+#[test]
+fn each_card_of_a_student_finds_them_and_a_lost_one_is_refused_alone() {
+    let mut office = Office::new();
+    let mut roster = edition(2, 1);
+    roster.entries[0].0.other_cards = vec![Card::active(card(5)), Card::active(card(6))];
+    office.roster.replace(&roster).unwrap();
+    for n in [1, 5, 6] {
+        let found = office.look_up(n);
+        assert_eq!(found.templates.len(), 1, "card {n}");
+        assert_eq!(enrolled(found).entry.student.id.as_str(), "N1");
+    }
+    office.lost.send_replace(Arc::new([card(5)].into()));
+    let standings = |n: u8| enrolled(office.look_up(n)).entry.standing(&card(n));
+    assert_eq!([1, 5, 6].map(standings), [CardStanding::Active, CardStanding::Revoked, CardStanding::Active].map(Some));
+}
+
+#[test]
+fn attempts_count_for_all_cards_of_a_student_together() {
+    let mut office = Office::new();
+    let mut roster = edition(2, 2);
+    roster.entries[0].0.other_cards = vec![Card::active(card(5))];
+    office.roster.replace(&roster).unwrap();
+    let tapped = |office: &mut Office, number: u64, n: u8, decision| {
+        let mut event = verified(number, "A", Some(1), decision);
+        if let EventKind::Verification(verification) = &mut event.kind {
+            verification.card = Some(card(n));
+        }
+        office.events.record(&event).unwrap();
+    };
+    for (number, n) in (1..).zip([1, 5, 5, 2]) {
+        tapped(&mut office, number, n, Decision::Deny(Reason::FaceMismatch));
+    }
+    let failed = |office: &Office| [1, 5, 2].map(|n| office.look_up(n).history.failed_in_a_row);
+    assert_eq!(failed(&office), [3, 3, 1]);
+    tapped(&mut office, 9, 5, Decision::Admit);
+    assert_eq!(failed(&office), [0, 0, 1], "an admission with one card ends the pauses of all");
 }
 
 #[test]
@@ -207,7 +252,7 @@ fn the_exam_whose_doors_are_open_is_served_and_what_was_erased_is_let_go() {
         let at = |second| Timestamp::from_second(second).unwrap();
         roster.exam.window = ExamWindow { opens: at(opens), closes: at(closes) };
         // Another student in each: card 1 is that of `A` alone.
-        roster.entries.retain(|(entry, _)| entry.card == card(if name == "B" { 2 } else { 3 }));
+        roster.entries.retain(|(entry, _)| entry.card.pseudonym == card(if name == "B" { 2 } else { 3 }));
         roster
     };
     for roster in [within("B", 1_000, 2_000), within("C", 3_000, 4_000)] {

@@ -42,7 +42,7 @@ fn mirrored(steps: &[(Option<Shown>, Option<CameraView>)]) -> Vec<Option<u8>> {
 fn only_pictures_of_whoever_is_looked_at_are_mirrored() {
     let looking = |attempt, millis| Some(Shown::new(Answer::Looking { attempt, of: 3 }, at(millis)));
     let event = EventId(uuid::Uuid::nil());
-    let decided = Answer::Decided { event, decision: Decision::Admit, given_name: None };
+    let decided = Answer::Decided { event, decision: Decision::Admit, name: None, seat: None };
     let seen = mirrored(&[
         (None, Some(frame(100, PixelFormat::Mjpeg))),
         (looking(1, 500), None),

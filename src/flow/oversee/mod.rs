@@ -15,8 +15,8 @@ use tokio::sync::{oneshot, watch};
 use super::{By, Shelf, Submitted, verify::new_event_id};
 use crate::{
     domain::{
-        Access, Event, EventId, EventKind, Exam, ExamId, Proctor, ProctorId, RoomId, RosterEntry, Ruling, Undo,
-        Whereabouts,
+        Access, Event, EventId, EventKind, Exam, ExamId, Proctor, ProctorId, RoomId, RosterEntry, Ruling, StudentId,
+        Undo, Whereabouts,
     },
     edge::{
         clock::Clock,
@@ -156,11 +156,21 @@ impl Records {
         roster.live().proctor(proctor).map_err(store)
     }
 
-    fn person(&self, entry: &RosterEntry, room: &RoomId) -> Person {
+    /// A student of `entries`, as the console shows them.
+    fn person(&self, entry: &RosterEntry, entries: &[RosterEntry], room: &RoomId) -> Person {
+        let student = &entry.student;
+        let alike = |other: &StudentId| {
+            let number = other.as_str();
+            let held = entries.iter().find(|entry| entry.student.id == *other);
+            held.map_or_else(|| number.to_owned(), |held| format!("{} ({number})", held.student.called()))
+        };
         Person {
-            student: entry.student.id.as_str().into(),
-            name: entry.student.given_name.clone(),
-            whereabouts: self.history.whereabouts(&entry.student.id),
+            student: student.id.as_str().into(),
+            name: student.called().to_owned(),
+            official: student.preferred_name.as_ref().map(|_| student.given_name.clone()),
+            seat: entry.seat.as_ref().map(|seat| seat.as_str().to_owned()),
+            alike: entry.look_alikes.iter().map(alike).collect(),
+            whereabouts: self.history.whereabouts(&student.id),
             here: entry.room == *room,
         }
     }
@@ -176,7 +186,7 @@ impl Office for Oversee {
         };
         let names: Vec<Proctor> = roster.live().proctors().map_err(store)?;
         let exam = roster.view().exam();
-        let mut people: Vec<Person> = entries.iter().map(|entry| records.person(entry, &self.room)).collect();
+        let mut people: Vec<Person> = entries.iter().map(|entry| records.person(entry, &entries, &self.room)).collect();
         let listed = records.history.entries(&people, &names, self.clock.wall());
         // Whoever sits elsewhere is not missed here; if they were let in by a proctor they are here all the same.
         people.retain(|person| person.here || person.whereabouts == Whereabouts::Inside);
@@ -197,11 +207,14 @@ impl Office for Oversee {
             return Ok(Vec::new());
         }
         let records = self.records()?;
-        let found = records.entries()?.into_iter().filter(|entry| {
-            entry.student.given_name.to_lowercase().contains(&wanted)
-                || entry.student.id.as_str().to_lowercase().contains(&wanted)
+        let entries = records.entries()?;
+        let found = entries.iter().filter(|entry| {
+            let student = &entry.student;
+            [student.called(), &student.given_name, student.id.as_str()]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&wanted))
         });
-        Ok(found.take(FOUND).map(|entry| records.person(&entry, &self.room)).collect())
+        Ok(found.take(FOUND).map(|entry| records.person(entry, &entries, &self.room)).collect())
     }
 
     fn check_pin(&self, proctor: &ProctorId, pin: &str) -> Result<Option<Proctorship>, OfficeError> {
@@ -225,7 +238,7 @@ impl Office for Oversee {
         let ruling = Ruling {
             exam: self.exam()?,
             student: call.student,
-            card: entry.card,
+            card: entry.card.pseudonym,
             proctor: by.clone(),
             verdict: call.verdict,
             ground: call.ground,

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        AccessStep, CardPseudonym, CardStanding, ClockTrust, Decision, DeviceId, Epoch, ExamId, ExamWindow, Ground,
-        MonoTime, NotUndoable, PepperCheck, Reason, Roster, RosterVersion, Seq, Student, StudentId, Timestamp,
-        Unfounded, Verdict, sample::verified,
+        AccessStep, CardPseudonym, ClockTrust, Decision, DeviceId, Epoch, ExamId, ExamWindow, Ground, MonoTime,
+        NotUndoable, PepperCheck, Reason, Roster, RosterVersion, Seat, Seq, Student, StudentId, Timestamp, Unfounded,
+        Verdict, sample::verified,
     },
     edge::console::{EntryStyle, What, Why},
     flow::{Happened, Record},
@@ -74,11 +74,9 @@ impl Morning {
             version: RosterVersion(1),
         };
         let room = RoomId::new("S207").unwrap();
-        let entry = |n: u32, name: &str, room: &str| RosterEntry {
-            student: Student { id: id(n), given_name: name.into(), language: None },
-            card: CardPseudonym::from_bytes([u8::try_from(n).unwrap(); 32]),
-            standing: CardStanding::Active,
-            room: RoomId::new(room).unwrap(),
+        let entry = |n: u32, name: &str, room: &str| {
+            let card = CardPseudonym::from_bytes([u8::try_from(n).unwrap(); 32]);
+            RosterEntry::new(Student::new(id(n), name), card, RoomId::new(room).unwrap())
         };
         let entries = [entry(1, "Zoë", "S207"), entry(2, "Ada", "S207"), entry(3, "Kim", "S300")];
         let (layout, keys) = (Layout::new(folder.path()), KeyFolder::new(folder.path().join("keys"), None));
@@ -194,6 +192,36 @@ fn a_proctor_overrules_and_takes_it_back() {
     morning.oversee.rule(&okafor(), call(3, Verdict::Admit)).unwrap();
     assert_eq!(morning.people().len(), 3, "somebody from another room was let in");
     assert_eq!(morning.oversee.board().unwrap().entries[0].look, EntryStyle::Admitted);
+    morning.end();
+}
+
+#[test]
+fn a_proctor_sees_both_names_and_the_seat_and_finds_a_student_by_either() {
+    let mut morning = Morning::new();
+    let mut edition = morning.in_force.borrow().clone().unwrap();
+    edition.version = RosterVersion(2);
+    let mut entry = RosterEntry::new(
+        Student::new(id(1), "Zofia"),
+        CardPseudonym::from_bytes([1; 32]),
+        RoomId::new("S207").unwrap(),
+    );
+    entry.student.preferred_name = Some("Zoë".into());
+    entry.seat = Some(Seat::new("42").unwrap());
+    entry.look_alikes = vec![id(2), id(77)];
+    let twin =
+        RosterEntry::new(Student::new(id(2), "Ada"), CardPseudonym::from_bytes([2; 32]), RoomId::new("S207").unwrap());
+    let entries = vec![(entry, Vec::new()), (twin, Vec::new())];
+    morning.roster.replace(&Roster { exam: edition.clone(), entries }).unwrap();
+    morning.in_force.send_replace(Some(edition));
+    morning.tap(1, Decision::Refer(Reason::OptedOut));
+    let board = morning.oversee.board().unwrap();
+    let who = board.entries[0].who.clone().unwrap();
+    assert_eq!((who.name.as_str(), who.official.as_deref(), who.seat.as_deref()), ("Zoë", Some("Zofia"), Some("42")));
+    assert_eq!(board.entries[0].why, Why::Reason(Reason::OptedOut));
+    assert_eq!(who.alike, ["Ada (N2)", "N77"], "by name where this box knows it");
+    for text in ["zoë", "zof", "N1"] {
+        assert_eq!(morning.oversee.search(text).unwrap().len(), 1, "{text}");
+    }
     morning.end();
 }
 

@@ -8,9 +8,9 @@ use std::{
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, ClockTrust, Continuity, Credential, CredentialProfile, Cue, DeviceId,
-        Exam, ExamId, ExamWindow, FaceSeen, Hint, History, Invitation, MonoTime, Observation, Pose, ProctorId, Reason,
-        RoomId, RosterEntry, RosterVersion, SignInCode, Similarity, Student, StudentId, Timestamp, Whereabouts,
+        ArtifactId, CardPseudonym, ClockTrust, Continuity, Credential, CredentialProfile, Cue, DeviceId, Exam, ExamId,
+        ExamWindow, FaceSeen, Hint, History, Invitation, MonoTime, Observation, Pose, ProctorId, Reason, RoomId,
+        RosterEntry, RosterVersion, SignInCode, Similarity, Student, StudentId, Timestamp, Whereabouts,
     },
     edge::{light::LightError, screen::Appearance},
     session::{
@@ -28,7 +28,7 @@ impl Light for Watched {
 }
 
 fn decided(event: u128, decision: Decision) -> (Answer, Option<Hint>) {
-    (Answer::Decided { event: EventId(uuid::Uuid::from_u128(event)), decision, given_name: None }, None)
+    (Answer::Decided { event: EventId(uuid::Uuid::from_u128(event)), decision, name: None, seat: None }, None)
 }
 
 /// What the light is told when `shown` is shown one after the other.
@@ -97,12 +97,11 @@ fn a_whole_life() -> Vec<Shown> {
         sure: 0.8,
     });
     let enrolled = Enrolled {
-        entry: RosterEntry {
-            student: Student { id: StudentId::new("N1").expect("valid"), given_name: "Ada".into(), language: None },
-            card: CardPseudonym::from_bytes([9; 32]),
-            standing: CardStanding::Active,
-            room: room.clone(),
-        },
+        entry: RosterEntry::new(
+            Student::new(StudentId::new("N1").expect("valid"), "Ada"),
+            CardPseudonym::from_bytes([9; 32]),
+            room.clone(),
+        ),
         templates: TemplateStock::Usable,
         whereabouts: Whereabouts::default(),
     };

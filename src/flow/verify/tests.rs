@@ -5,9 +5,8 @@ use std::sync::{Mutex, mpsc::sync_channel};
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, CardPseudonym, CardStanding, ClockTrust, CredentialProfile, Embedding, EmbeddingSpaceId, ExamId,
-        ExamWindow, RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Verification,
-        Whereabouts,
+        ArtifactId, CardPseudonym, ClockTrust, CredentialProfile, Embedding, EmbeddingSpaceId, ExamId, ExamWindow,
+        RoomId, RosterEntry, RosterVersion, Similarity, Student, StudentId, Timestamp, Verification, Whereabouts,
     },
     session::{Door, Enrolled, Policy, TemplateStock, Thresholds},
 };
@@ -52,12 +51,8 @@ fn credential() -> Credential {
 fn found(exam: Exam) -> Box<LookedUp> {
     let space = EmbeddingSpaceId::new("s");
     let embedding = Embedding::normalised(vec![1.0, 0.0]).unwrap();
-    let entry = RosterEntry {
-        student: Student { id: StudentId::new("N1").unwrap(), given_name: "Ada".into(), language: None },
-        card: credential().pseudonym,
-        standing: CardStanding::Active,
-        room: RoomId::new("S207").unwrap(),
-    };
+    let student = Student::new(StudentId::new("N1").unwrap(), "Ada");
+    let entry = RosterEntry::new(student, credential().pseudonym, RoomId::new("S207").unwrap());
     let whereabouts = Whereabouts::Outside;
     Box::new(LookedUp {
         exam: Some(exam),

@@ -40,6 +40,14 @@ impl Stage {
             let Enrolled { id, given_name, card, language, .. } = student;
             csv += &format!("{id},{given_name},{card},{ROOM},{},{}\n", names.join(";"), language.unwrap_or_default());
         }
+        self.enrol_table(exam, title, window, &csv)
+    }
+
+    /// Enrols the students of a whole table for `exam`, through `examgate-fleet roster import`.
+    ///
+    /// # Errors
+    /// What the import said.
+    pub fn enrol_table(&self, exam: &str, title: &str, window: (&str, &str), csv: &str) -> Result<String> {
         let file = self.at(&format!("{exam}.csv"));
         fs::write(&file, csv)?;
         let (state, keys) = self.imports();
@@ -60,6 +68,28 @@ impl Stage {
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             bail!("the roster was not imported: {said}");
+        }
+        Ok(said)
+    }
+
+    /// Has `examgate-fleet roster check` record whom it finds to look alike.
+    ///
+    /// # Errors
+    /// What the command said.
+    pub fn record_look_alikes(&self, exam: &str) -> Result<String> {
+        let (state, keys) = self.imports();
+        let output = Command::new(&self.programs.fleet)
+            .args(["roster", "check", "--record", "--exam", exam, "--store"])
+            .arg(state)
+            .arg("--keys")
+            .arg(keys)
+            .arg("--models")
+            .arg(self.project.join("models"))
+            .output()
+            .context("examgate-fleet cannot be started")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            bail!("no look-alikes were recorded: {said}");
         }
         Ok(said)
     }

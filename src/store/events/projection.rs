@@ -3,7 +3,7 @@
 //! It finds the events and never decides what they mean: who is inside is the domain's word, lock-out and its pauses are the session's
 //! policy.
 
-use rusqlite::params;
+use rusqlite::params_from_iter;
 use uuid::Uuid;
 
 use super::{EventError, EventStore};
@@ -66,24 +66,30 @@ fn verdict(name: &str) -> Option<Verdict> {
 }
 
 impl EventStore {
-    /// How often `card` failed to match since it was last admitted, by the box or by a proctor. Survives restarts: it is read from the events.
+    /// How often one student's `cards`, taken together, failed to match since any of them was last admitted, by the box or by a proctor.
+    /// Survives restarts: it is read from the events.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn history(&self, card: &CardPseudonym) -> Result<History, EventError> {
+    pub fn history(&self, cards: &[CardPseudonym]) -> Result<History, EventError> {
         let read = || {
+            let places: Vec<_> = (1..=cards.len()).map(|n| format!("?{n}")).collect();
+            let mine = format!("card IN ({})", places.join(", "));
+            let sql = format!(
+                "SELECT failed, (SELECT at FROM events WHERE seq = last)
+                 FROM (SELECT count(*) AS failed, max(seq) AS last FROM events
+                       WHERE {mine} AND effect = 'failed' AND seq > max(
+                           coalesce((SELECT max(seq) FROM events WHERE {mine} AND effect = 'admitted'), 0),
+                           coalesce((SELECT max(seq) FROM events AS ruled
+                                     WHERE {mine} AND ruling IN ('admit', 'admit_by_hand') AND NOT EXISTS
+                                         (SELECT 1 FROM events WHERE undoes = ruled.id)), 0)))"
+            );
             self.sealed
                 .connection()
-                .prepare_cached(
-                    "SELECT failed, (SELECT at FROM events WHERE seq = last)
-                     FROM (SELECT count(*) AS failed, max(seq) AS last FROM events
-                           WHERE card = ?1 AND effect = 'failed' AND seq > max(
-                               coalesce((SELECT max(seq) FROM events WHERE card = ?1 AND effect = 'admitted'), 0),
-                               coalesce((SELECT max(seq) FROM events AS ruled
-                                         WHERE card = ?1 AND ruling IN ('admit', 'admit_by_hand') AND NOT EXISTS
-                                             (SELECT 1 FROM events WHERE undoes = ruled.id)), 0)))",
-                )?
-                .query_row(params![card.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))
+                .prepare_cached(&sql)?
+                .query_row(params_from_iter(cards.iter().map(CardPseudonym::as_bytes)), |row| {
+                    Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
+                })
         };
         let (failed_in_a_row, last) = read().map_err(self.sealed.fault("read a card's history"))?;
         let last_failed_at = last.map(|at| at.parse()).transpose();

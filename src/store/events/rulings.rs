@@ -158,7 +158,7 @@ proptest! {
             for who in 1..3 {
                 prop_assert_eq!(store.whereabouts(&exam("A"), &student(who)).unwrap(), model.whereabouts(who));
                 let card = CardPseudonym::from_bytes([who; 32]);
-                prop_assert_eq!(store.history(&card).unwrap().failed_in_a_row, model.failures(who));
+                prop_assert_eq!(store.history(&[card]).unwrap().failed_in_a_row, model.failures(who));
             }
         }
         store.verify_chain().unwrap();
@@ -207,10 +207,10 @@ fn an_admission_by_a_proctor_ends_a_cards_pause() {
     for n in 1..4 {
         store.record(&event(n, "A", 1, Decision::Deny(Reason::FaceMismatch))).unwrap();
     }
-    assert_eq!(store.history(&card).unwrap().failed_in_a_row, 3);
+    assert_eq!(store.history(&[card]).unwrap().failed_in_a_row, 3);
     assert!(Verdict::Admit.grounds().contains(&Ground::IdChecked));
     store.record(&ruling(4, 4, 1, Verdict::Admit)).unwrap();
-    assert_eq!(store.history(&card).unwrap(), History::default());
+    assert_eq!(store.history(&[card]).unwrap(), History::default());
 }
 
 #[test]
@@ -230,6 +230,6 @@ fn a_face_that_fell_short_counts_whatever_the_tap_ended_with() {
         let EventKind::Verification(verification) = &mut tap.kind else { panic!("{tap:?}") };
         verification.measured.worst = worst;
         store.record(&tap).unwrap();
-        assert_eq!(store.history(&card).unwrap().failed_in_a_row, failures, "{decision} {worst:?}");
+        assert_eq!(store.history(&[card]).unwrap().failed_in_a_row, failures, "{decision} {worst:?}");
     }
 }

@@ -150,7 +150,7 @@ fn the_history_of_a_card_counts_failed_matches_in_a_row() {
     use Decision::{Admit, Deny, Refer};
     let bench = Bench::new();
     let mut store = bench.open();
-    assert_eq!(store.history(&card(1)).unwrap(), History::default());
+    assert_eq!(store.history(&[card(1)]).unwrap(), History::default());
     for (n, (exam, card_number, decision, failed, last)) in [
         ("A", 1, Deny(Reason::FaceMismatch), 1, Some(1)),
         ("A", 1, Refer(Reason::SpoofSuspected), 2, Some(2)),
@@ -167,7 +167,7 @@ fn the_history_of_a_card_counts_failed_matches_in_a_row() {
         store.record(&event(n as u64 + 1, exam, card_number, decision)).unwrap();
         store = bench.open();
         let history = History { failed_in_a_row: failed, last_failed_at: last.map(at) };
-        assert_eq!(store.history(&card(1)).unwrap(), history, "after event {}", n + 1);
+        assert_eq!(store.history(&[card(1)]).unwrap(), history, "after event {}", n + 1);
     }
 }
 

@@ -6,7 +6,9 @@ use rusqlite::Row;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::domain::{ArtifactId, CardStanding, Embedding, EmbeddingSpaceId, Exam, RosterEntry, Template};
+use crate::domain::{
+    ArtifactId, Card, CardStanding, Embedding, EmbeddingSpaceId, Exam, Language, Matching, RosterEntry, Seat, Template,
+};
 
 /// Components as 32-bit floats, little endian.
 pub(super) fn little_endian(embedding: &Embedding) -> Zeroizing<Vec<u8>> {
@@ -43,11 +45,25 @@ impl ContentDigest {
         for text in [entry.student.id.as_str(), &entry.student.given_name, entry.room.as_str()] {
             self.part(text.as_bytes());
         }
-        self.part(entry.card.as_bytes());
-        self.part(&[u8::from(entry.standing == CardStanding::Revoked)]);
-        if let Some(language) = &entry.student.language {
-            // Marked, since rosters of before have no such part.
-            self.part(format!("language={}", language.as_str()).as_bytes());
+        self.card(&entry.card);
+        // What rosters of before do not have is marked, and left out where it is not there: their digests stay.
+        let student = &entry.student;
+        for (mark, text) in [
+            ("language", student.language.as_ref().map(Language::as_str)),
+            ("preferred", student.preferred_name.as_deref()),
+            ("seat", entry.seat.as_ref().map(Seat::as_str)),
+            ("matching", (entry.matching == Matching::None).then_some("none")),
+        ] {
+            if let Some(text) = text {
+                self.part(format!("{mark}={text}").as_bytes());
+            }
+        }
+        for card in &entry.other_cards {
+            self.part(b"card");
+            self.card(card);
+        }
+        for other in &entry.look_alikes {
+            self.part(format!("alike={}", other.as_str()).as_bytes());
         }
         self.part(&templates.len().to_be_bytes());
         for template in templates {
@@ -55,6 +71,11 @@ impl ContentDigest {
             self.part(template.artifact.as_bytes());
             self.part(&little_endian(&template.embedding));
         }
+    }
+
+    fn card(&mut self, card: &Card) {
+        self.part(card.pseudonym.as_bytes());
+        self.part(&[u8::from(card.standing == CardStanding::Revoked)]);
     }
 
     /// Every part with its length before it, so that none can flow into the next.

@@ -1,7 +1,7 @@
 //! What can go wrong with rosters, told apart.
 
 use crate::{
-    domain::{ExamId, RosterVersion, StudentId},
+    domain::{ExamId, MAX_CARDS, RosterVersion, StudentId},
     store::sealed::Fault,
 };
 
@@ -71,6 +71,20 @@ pub enum RosterError {
         student: StudentId,
         /// How many.
         count: usize,
+    },
+    /// More cards than a student can have. `Display` names the student: it is for the tool that builds rosters.
+    #[error("student {} has {count} cards, {MAX_CARDS} are allowed", student.as_str())]
+    TooManyCards {
+        /// The student.
+        student: StudentId,
+        /// How many.
+        count: usize,
+    },
+    /// A template of somebody who opted out. `Display` names the student: it is for the tool that builds rosters.
+    #[error("student {} opted out of face matching, and there is a template of them: leave it out", student.as_str())]
+    OptedOut {
+        /// The student.
+        student: StudentId,
     },
     /// What is stored does not make sense.
     #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]

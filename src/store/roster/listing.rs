@@ -2,7 +2,7 @@
 //!
 //! It never reads a template.
 
-use super::{RawEntry, RosterError, RosterStore};
+use super::{COLUMNS, RawEntry, RosterError, RosterStore};
 use crate::domain::{RosterEntry, StudentId};
 
 impl RosterStore {
@@ -28,11 +28,9 @@ impl RosterStore {
         let mut query = self
             .sealed
             .connection()
-            .prepare_cached(
-                "SELECT student, given_name, card, revoked, room, templates, language FROM entries ORDER BY student",
-            )
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM entries ORDER BY student"))
             .map_err(&fault)?;
         let rows: Vec<_> = query.query_map([], RawEntry::read).and_then(Iterator::collect).map_err(&fault)?;
-        rows.into_iter().map(|raw| Ok(raw.check()?.entry)).collect()
+        rows.into_iter().map(|raw| Ok(self.whole(raw)?.entry)).collect()
     }
 }

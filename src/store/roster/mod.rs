@@ -7,6 +7,7 @@ mod content;
 mod error;
 mod listing;
 mod pepper;
+mod places;
 mod proctors;
 mod pushed;
 mod survey;
@@ -17,21 +18,21 @@ use std::{borrow::Borrow, path::Path};
 
 use content::{ContentDigest, template};
 pub use error::RosterError;
+use places::{COLUMNS, RawEntry, WIDTH};
 pub use proctors::proctor_mark;
 pub use pushed::Pushed;
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction};
 pub use survey::Seats;
 pub use view::{Editions, RosterView};
 
-use writing::{duplicate, insert, insert_exam, student_with_a_proctors_card};
+use writing::{check_cards, insert, insert_exam};
 
 use super::{
     key::Key,
     sealed::{Fault, Kind, Migration, Sealed},
 };
 use crate::domain::{
-    CardPseudonym, CardStanding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, Language, RoomId, Roster, RosterEntry,
-    RosterVersion, Student, StudentId, Template,
+    EmbeddingSpaceId, Exam, ExamId, ExamWindow, Roster, RosterEntry, RosterVersion, StudentId, Template,
 };
 
 const ROSTER: Kind = Kind {
@@ -43,6 +44,8 @@ const ROSTER: Kind = Kind {
         Migration { name: "languages", sql: include_str!("roster_3.sql") },
         Migration { name: "pepper", sql: include_str!("roster_4.sql") },
         Migration { name: "bundle", sql: include_str!("roster_5.sql") },
+        Migration { name: "further cards, preferred names, seats, opting out", sql: include_str!("roster_6.sql") },
+        Migration { name: "look-alikes", sql: include_str!("roster_7.sql") },
     ],
 };
 
@@ -51,9 +54,6 @@ const WRITE_CACHE: i64 = 64 * 1024;
 
 /// Page cache otherwise, KiB (SQLite's own default). It holds decrypted pages, so it is kept small.
 const READ_CACHE: i64 = 2_000;
-
-/// Most templates of one student: nobody is enrolled from more pictures.
-const TEMPLATES: usize = 256;
 
 /// A student found by card.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,23 +119,6 @@ impl RosterStore {
         Ok(self.edition()?.map(|(exam, _)| exam))
     }
 
-    /// The student who holds `card`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn find(&self, card: &CardPseudonym) -> Result<Option<Found>, RosterError> {
-        let fault = self.sealed.fault("find a card");
-        let mut query = self
-            .sealed
-            .connection()
-            .prepare_cached(
-                "SELECT student, given_name, card, revoked, room, templates, language FROM entries WHERE card = ?1",
-            )
-            .map_err(&fault)?;
-        let raw = query.query_row([card.as_bytes()], RawEntry::read).optional().map_err(&fault)?;
-        raw.map(RawEntry::check).transpose()
-    }
-
     /// All templates of one student, in the order they were enrolled; empty when there are none or no such student.
     ///
     /// # Errors
@@ -175,17 +158,16 @@ impl RosterStore {
         let mut query = self
             .sealed
             .connection()
-            .prepare(
-                "SELECT student, given_name, card, revoked, room, templates, language,
-                     (SELECT count(*) FROM templates WHERE templates.student = entries.student) FROM entries",
-            )
+            .prepare(&format!(
+                "SELECT {COLUMNS}, (SELECT count(*) FROM templates WHERE templates.student = entries.student) FROM entries"
+            ))
             .map_err(&fault)?;
         let mut rows = query.query([]).map_err(&fault)?;
         let mut is_empty = true;
         while let Some(row) = rows.next().map_err(&fault)? {
             is_empty = false;
-            let found = RawEntry::read(row).map_err(&fault)?.check()?;
-            if found.templates != row.get::<_, usize>(7).map_err(&fault)? {
+            let found = self.whole(RawEntry::read(row).map_err(&fault)?)?;
+            if found.templates != row.get::<_, usize>(WIDTH).map_err(&fault)? {
                 return Err(RosterError::Nonsense { what: "templates are missing" });
             }
         }
@@ -285,23 +267,17 @@ impl RosterStore {
     {
         let fault = self.sealed.fault("replace the roster");
         let transaction = self.sealed.write()?;
-        transaction.execute_batch("DELETE FROM templates; DELETE FROM entries; DELETE FROM exam;").map_err(&fault)?;
+        transaction
+            .execute_batch("DELETE FROM templates; DELETE FROM more_cards; DELETE FROM look_alikes; DELETE FROM entries; DELETE FROM exam;")
+            .map_err(&fault)?;
         for item in entries {
             let (entry, templates) = item.borrow();
-            if templates.len() > TEMPLATES {
-                let student = entry.student.id.clone();
-                return Err(RosterError::TooManyTemplates { student, count: templates.len() });
-            }
-            insert(&transaction, entry, templates)
-                .map_err(|error| duplicate(&transaction, entry).unwrap_or_else(|| fault(error).into()))?;
+            insert(&transaction, entry, templates, &fault)?;
             digest.add(item.borrow());
         }
         insert_exam(&transaction, exam, digest.finish()).map_err(&fault)?;
         beside(&transaction).map_err(&fault)?;
-        if let Some(student) = student_with_a_proctors_card(&transaction).map_err(&fault)? {
-            let student = StudentId::new(student).map_err(|_| RosterError::Nonsense { what: "a student" })?;
-            return Err(RosterError::ProctorsCard { student });
-        }
+        check_cards(&transaction, &fault)?;
         Ok(transaction.commit().map_err(&fault)?)
     }
 
@@ -331,44 +307,6 @@ impl RosterStore {
         };
         let id = ExamId::new(id).map_err(|_| nonsense("exam"))?;
         Ok(Some((Exam { id, title, window, version: RosterVersion(version) }, content)))
-    }
-}
-
-/// An entry as stored, before its identifiers are checked.
-struct RawEntry {
-    student: String,
-    given_name: String,
-    card: [u8; 32],
-    revoked: bool,
-    room: String,
-    templates: usize,
-    language: Option<String>,
-}
-
-impl RawEntry {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            student: row.get(0)?,
-            given_name: row.get(1)?,
-            card: row.get(2)?,
-            revoked: row.get(3)?,
-            room: row.get(4)?,
-            templates: row.get(5)?,
-            language: row.get(6)?,
-        })
-    }
-
-    fn check(self) -> Result<Found, RosterError> {
-        let id = StudentId::new(self.student).map_err(|_| RosterError::Nonsense { what: "a student" })?;
-        let language = self.language.map(Language::new).transpose();
-        let language = language.map_err(|_| RosterError::Nonsense { what: "a language" })?;
-        let entry = RosterEntry {
-            student: Student { id, given_name: self.given_name, language },
-            card: CardPseudonym::from_bytes(self.card),
-            standing: if self.revoked { CardStanding::Revoked } else { CardStanding::Active },
-            room: RoomId::new(self.room).map_err(|_| RosterError::Nonsense { what: "a room" })?,
-        };
-        Ok(Found { entry, templates: self.templates })
     }
 }
 

@@ -22,6 +22,7 @@ impl RosterStore {
         let taken: bool = transaction
             .query_row(
                 "SELECT EXISTS (SELECT 1 FROM entries WHERE card = ?1)
+                     OR EXISTS (SELECT 1 FROM more_cards WHERE card = ?1)
                      OR EXISTS (SELECT 1 FROM proctors WHERE card = ?1 AND proctor <> ?2)",
                 (proctor.card.as_bytes(), proctor.id.as_str()),
                 |row| row.get(0),

@@ -97,7 +97,7 @@ mod tests {
         assert_eq!((store.bundle().unwrap(), store.pepper().unwrap()), (Some([9; 32]), Some(pepper)));
 
         // A proctor has a student's card: nothing of it is taken.
-        let thief = Proctor { card: entries[0].0.card, ..proctor(2) };
+        let thief = Proctor { card: entries[0].0.card.pseudonym, ..proctor(2) };
         let bad = vec![(thief, pin.clone())];
         let refused = Pushed { exam: &two, proctors: &bad, bundle: [8; 32], ..first };
         assert!(matches!(store.replace_pushed(&refused), Err(RosterError::ProctorsCard { .. })));

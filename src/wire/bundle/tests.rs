@@ -3,17 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::{
+    ArtifactId, Card, CardPseudonym, CardStanding, Embedding, Language, ProctorId, Seat, Student, StudentId,
+};
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/bundle-v1.cbor");
+const GOLDEN_2: &[u8] = include_bytes!("../../../tests/golden/bundle-v2.cbor");
 
 fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
     let mut card = [0; 32];
     card[..4].copy_from_slice(&n.to_be_bytes());
-    let student = Student {
-        id: StudentId::new(format!("N{n}")).expect("valid"),
-        given_name: format!("Student {n}"),
-        language: n.is_multiple_of(2).then(|| Language::new("es").expect("a tag")),
-    };
+    let mut student = Student::new(StudentId::new(format!("N{n}")).expect("valid"), format!("Student {n}"));
+    student.language = n.is_multiple_of(2).then(|| Language::new("es").expect("a tag"));
     let standing = if n.is_multiple_of(3) { CardStanding::Revoked } else { CardStanding::Active };
     let room = RoomId::new("R-1").expect("valid");
     let template = |t: u32| Template {
@@ -23,10 +24,34 @@ fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
         embedding: Embedding::normalised(if t.is_multiple_of(2) { vec![0.0, 1.0] } else { vec![1.0, 0.0] })
             .expect("has direction"),
     };
-    (
-        RosterEntry { student, card: CardPseudonym::from_bytes(card), standing, room },
-        (0..templates).map(template).collect(),
-    )
+    let mut entry = RosterEntry::new(student, CardPseudonym::from_bytes(card), room);
+    entry.card.standing = standing;
+    (entry, (0..templates).map(template).collect())
+}
+
+/// With all that a row of version 2 can hold.
+fn more(mut bundle: Bundle) -> Bundle {
+    for (n, (entry, templates)) in (0_u8..).zip(&mut bundle.entries) {
+        if n.is_multiple_of(2) {
+            entry.student.preferred_name = Some(format!("Called {n}"));
+            entry.seat = Some(Seat::new(format!("Row {n}, 7")).expect("a seat"));
+        }
+        if n.is_multiple_of(3) {
+            let card = |m| Card {
+                pseudonym: CardPseudonym::from_bytes([100 + n, m].repeat(16).try_into().expect("32")),
+                ..entry.card
+            };
+            entry.other_cards = vec![card(1), card(2)];
+        }
+        if n.is_multiple_of(4) {
+            entry.look_alikes = vec![StudentId::new(format!("T{n}")).expect("valid")];
+        }
+        if n.is_multiple_of(5) {
+            entry.matching = Matching::None;
+            templates.clear();
+        }
+    }
+    bundle
 }
 
 fn proctor(n: u8) -> (Proctor, Zeroizing<String>) {
@@ -59,19 +84,77 @@ fn golden_bundle() {
 }
 
 #[test]
+fn golden_bundle_of_version_2() {
+    assert_eq!(more(bundle(3)).encode().expect("it fits").as_slice(), GOLDEN_2);
+    assert!(Bundle::decode(GOLDEN_2) == Ok(more(bundle(3))));
+}
+
+#[test]
+fn the_lowest_version_that_holds_it_is_written_and_only_that_one_is_read() {
+    type More<'a> = &'a dyn Fn(&mut RosterEntry);
+    let cases: [(&str, More<'_>); 5] = [
+        ("a name", &|e| e.student.preferred_name = Some("Ada".into())),
+        ("a seat", &|e| e.seat = Some(Seat::new("42").expect("a seat"))),
+        ("a card", &|e| e.other_cards.push(Card::active(CardPseudonym::from_bytes([99; 32])))),
+        ("a look-alike", &|e| e.look_alikes.push(StudentId::new("N9").expect("valid"))),
+        ("opting out", &|e| e.matching = Matching::None),
+    ];
+    for (name, more) in cases {
+        let mut one = bundle(2);
+        one.entries[1].1.clear();
+        more(&mut one.entries[1].0);
+        let bytes = one.encode().expect("it fits");
+        assert_eq!((bytes[3], version(&bytes)), (2, Some(2)), "{name}");
+        assert!(Bundle::decode(&bytes) == Ok(one), "{name}");
+    }
+    // Version 2 for what version 1 holds.
+    let needless = bundle(3).written::<StudentRow2>(2);
+    assert!(Bundle::decode(&needless) == Err(BundleError::Malformed));
+}
+
+#[test]
+fn a_newer_version_is_told_apart_from_nonsense() {
+    for (version, error) in [
+        (0, BundleError::Malformed),
+        (2, BundleError::Malformed),
+        (3, BundleError::Newer { version: 3 }),
+        (23, BundleError::Newer { version: 23 }),
+        (24, BundleError::Malformed),
+        (255, BundleError::Malformed),
+    ] {
+        let mut bytes = GOLDEN.to_vec();
+        bytes[3] = version;
+        assert!(Bundle::decode(&bytes) == Err(error), "{version}");
+    }
+    let said = BundleError::Newer { version: 3 }.to_string();
+    assert!(said.contains("version 3") && said.contains("update it"), "{said}");
+}
+
+#[test]
 fn what_contradicts_itself_or_is_too_much_is_refused() {
     type Harm<'a> = &'a dyn Fn(&mut Bundle);
-    let harms: [(&str, Harm<'_>); 12] = [
+    let harms: [(&str, Harm<'_>); 19] = [
         ("no students", &|b| b.entries.clear()),
         ("closes first", &|b| b.exam.window.closes = b.exam.window.opens),
         ("a student twice", &|b| b.entries.push(entry(1, 0))),
         ("a card twice", &|b| b.entries[1].0.card = b.entries[0].0.card),
-        ("a proctor's card", &|b| b.proctors[0].0.card = b.entries[0].0.card),
+        ("a proctor's card", &|b| b.proctors[0].0.card = b.entries[0].0.card.pseudonym),
         ("a proctor twice", &|b| b.proctors[0].0.id = b.proctors[1].0.id.clone()),
         ("another room", &|b| b.entries[0].0.room = RoomId::new("R-2").expect("valid")),
         ("another space", &|b| b.entries[0].1[0].space = EmbeddingSpaceId::new("other")),
         ("a long title", &|b| b.exam.title = "x".repeat(MAX_NAME + 1)),
         ("a long name", &|b| b.entries[0].0.student.given_name = "x".repeat(MAX_NAME + 1)),
+        ("a long preferred name", &|b| b.entries[0].0.student.preferred_name = Some("x".repeat(MAX_NAME + 1))),
+        ("nine cards", &|b| {
+            b.entries[0].0.other_cards = (0..8).map(|n| Card::active(CardPseudonym::from_bytes([n; 32]))).collect();
+        }),
+        ("a second card of somebody else", &|b| b.entries[0].0.other_cards = vec![b.entries[1].0.card]),
+        ("a card twice for one", &|b| b.entries[0].0.other_cards = vec![b.entries[0].0.card]),
+        ("nine look-alikes", &|b| {
+            b.entries[0].0.look_alikes = vec![StudentId::new("N9").expect("valid"); MAX_LOOK_ALIKES + 1];
+        }),
+        ("one's own look-alike", &|b| b.entries[0].0.look_alikes = vec![b.entries[0].0.student.id.clone()]),
+        ("a template of who opted out", &|b| b.entries[0].0.matching = Matching::None),
         ("many templates", &|b| b.entries[0].1 = entry(1, 257).1),
         ("many proctors", &|b| b.proctors = (0..=255).map(proctor).chain([proctor(1)]).collect()),
     ];
@@ -99,9 +182,10 @@ fn only_one_form_is_read() {
 proptest! {
     #[test]
     fn a_bundle_comes_back(students in 1u32..40) {
-        let bundle = bundle(students);
-        let bytes = bundle.encode().expect("it fits");
-        prop_assert!(Bundle::decode(&bytes) == Ok(bundle));
+        for bundle in [bundle(students), more(bundle(students))] {
+            let bytes = bundle.encode().expect("it fits");
+            prop_assert!(Bundle::decode(&bytes) == Ok(bundle));
+        }
     }
 
     #[test]
@@ -110,8 +194,8 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_bundle_is_survived(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut bytes = GOLDEN.to_vec();
+    fn a_damaged_bundle_is_survived(at in any::<prop::sample::Index>(), byte in any::<u8>(), second in any::<bool>()) {
+        let mut bytes = if second { GOLDEN_2 } else { GOLDEN }.to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= byte.max(1);
         // The manifest's digest catches what still makes sense.

@@ -1,5 +1,6 @@
 //! Which cell of a row is what: the header's names, as this program, spreadsheets and campus systems spell them.
 
+use examgate::domain::MAX_CARDS;
 use unicode_normalization::UnicodeNormalization;
 
 use examgate_enrol::table::{Problem, Problems, Record, Table};
@@ -14,11 +15,24 @@ pub(crate) enum Column {
     Photos,
     Standing,
     Language,
+    PreferredName,
+    Seat,
+    Matching,
 }
 
 impl Column {
-    const ALL: [Self; 7] =
-        [Self::StudentId, Self::GivenName, Self::Card, Self::Room, Self::Photos, Self::Standing, Self::Language];
+    const ALL: [Self; 10] = [
+        Self::StudentId,
+        Self::GivenName,
+        Self::Card,
+        Self::Room,
+        Self::Photos,
+        Self::Standing,
+        Self::Language,
+        Self::PreferredName,
+        Self::Seat,
+        Self::Matching,
+    ];
     /// What a roster cannot do without.
     const REQUIRED: [Self; 5] = [Self::StudentId, Self::GivenName, Self::Card, Self::Room, Self::Photos];
 
@@ -32,6 +46,9 @@ impl Column {
             Self::Photos => "photos",
             Self::Standing => "card_standing",
             Self::Language => "language",
+            Self::PreferredName => "preferred_name",
+            Self::Seat => "seat",
+            Self::Matching => "matching",
         }
     }
 
@@ -54,16 +71,17 @@ impl Column {
                 "campusid",
                 "netid",
             ],
-            Self::GivenName => {
-                &["given", "firstname", "first", "forename", "preferredname", "preferredfirstname", "spridenfirstname"]
-            }
-            Self::Card => &["cardnumber", "cardno", "cardid", "carduid", "uid", "csn", "cardserialnumber"],
+            Self::GivenName => &["given", "firstname", "first", "forename", "spridenfirstname"],
+            Self::Card => &["card1", "cardnumber", "cardno", "cardid", "carduid", "uid", "csn", "cardserialnumber"],
             Self::Room => &["examroom", "roomid", "roomnumber", "roomno", "facilityid"],
             Self::Photos => {
                 &["photo", "picture", "pictures", "image", "images", "photofile", "photofiles", "photoname", "idphoto"]
             }
             Self::Standing => &["cardstatus"],
             Self::Language => &["lang", "preferredlanguage", "locale"],
+            Self::PreferredName => &["preferredfirstname", "preferredgivenname", "chosenname", "nameinuse"],
+            Self::Seat => &["seatnumber", "seatno", "seatid", "place"],
+            Self::Matching => &[],
         }
     }
 }
@@ -81,10 +99,36 @@ enum Meaning {
     Other(Column),
     /// A name as "Last, First".
     WholeName,
+    /// A further card by its place among them, or that card's standing.
+    More { card: usize, standing: bool },
+}
+
+/// How many columns of further cards there may be: `card_2` to `card_8`.
+const MORE: usize = MAX_CARDS - 1;
+
+/// A column of a further card, such as `card2` or `card3standing`.
+fn more(key: &str) -> Option<Meaning> {
+    let rest = key.strip_prefix("card")?;
+    let rest = rest.strip_prefix("number").unwrap_or(rest);
+    let (number, what) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+    let card = number.parse::<usize>().ok()?.checked_sub(2).filter(|card| *card < MORE)?;
+    match what {
+        "" => Some(Meaning::More { card, standing: false }),
+        "standing" | "status" => Some(Meaning::More { card, standing: true }),
+        _ => None,
+    }
+}
+
+/// The name of a further card's column.
+pub(crate) fn more_name(at: usize) -> String {
+    format!("card_{}", at + 2)
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
     let key = key(name);
+    if let Some(meaning) = more(&key) {
+        return Some(meaning);
+    }
     let own = Column::ALL.into_iter().find(|column| column.name().replace('_', "") == key).map(Meaning::Own);
     let whole = || WHOLE_NAMES.contains(&key.as_str()).then_some(Meaning::WholeName);
     let other = || Column::ALL.into_iter().find(|column| column.others().contains(&key.as_str())).map(Meaning::Other);
@@ -106,6 +150,8 @@ pub(crate) fn known(cell: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Columns {
     places: [Option<usize>; Column::ALL.len()],
+    /// Of further cards: where the card is, and its standing.
+    more: [[Option<usize>; 2]; MORE],
     /// Whether the name's column holds "Last, First".
     pub(crate) whole_names: bool,
     /// Columns without a name between those that have one. Nothing may stand in them.
@@ -135,8 +181,13 @@ impl Columns {
                 format!("no header: a line with {} is needed{}", names(required), in_quotes(header)),
             )]));
         }
-        let mut columns =
-            Self { places: [None; Column::ALL.len()], whole_names: false, nameless: Vec::new(), remarks: Vec::new() };
+        let mut columns = Self {
+            places: [None; Column::ALL.len()],
+            more: [[None; 2]; MORE],
+            whole_names: false,
+            nameless: Vec::new(),
+            remarks: Vec::new(),
+        };
         let (mut problems, mut unknown) = (Vec::new(), Vec::new());
         for (at, name) in header.iter().enumerate().take(table.width()) {
             let column = match meaning(name) {
@@ -157,6 +208,13 @@ impl Columns {
                     ));
                     columns.whole_names = true;
                     Column::GivenName
+                }
+                Some(Meaning::More { card, standing }) => {
+                    if columns.more[card][usize::from(standing)].replace(at).is_some() {
+                        let text = format!("column {} is there twice: remove one", quoted(name));
+                        problems.push(Problem::at(line, text));
+                    }
+                    continue;
                 }
                 None if name.is_empty() => {
                     columns.nameless.push(at);
@@ -183,6 +241,22 @@ impl Columns {
                 None => {}
             }
         }
+        // Some systems export no other name: then it is the given one.
+        if columns.at(Column::GivenName).is_none()
+            && let Some(at) = columns.places[Column::PreferredName as usize].take()
+        {
+            columns.places[Column::GivenName as usize] = Some(at);
+            columns.remarks.push(Problem::at(
+                line,
+                format!("column {} is read as `given_name`: there is no other", quoted(&header[at])),
+            ));
+        }
+        for (card, [at, standing]) in columns.more.iter().enumerate() {
+            if let (None, Some(standing)) = (at, standing) {
+                let (name, card) = (quoted(&header[*standing]), more_name(card));
+                problems.push(Problem::at(line, format!("column {name} is there, but no column `{card}`")));
+            }
+        }
         let missing: Vec<_> = required
             .iter()
             .filter(|column| columns.at(**column).is_none())
@@ -197,7 +271,8 @@ impl Columns {
             problems.push(Problem::at(
                 line,
                 format!(
-                    "unknown {}: remove what a roster does not need; known are {}",
+                    "unknown {}: remove what a roster does not need; known are {}, and `card_2` to `card_{MAX_CARDS}` with `card_2_standing` to \
+                     `card_{MAX_CARDS}_standing`",
                     plural("column", &unknown),
                     names(&Column::ALL),
                 ),
@@ -220,6 +295,13 @@ impl Columns {
     /// A row's cell; empty where the column is not there.
     pub(crate) fn cell<'r>(&self, column: Column, record: &'r Record) -> &'r str {
         self.at(column).and_then(|at| record.cells.get(at)).map_or("", String::as_str)
+    }
+
+    /// Further cards of a row: the card's place among them, its cell and that of its standing, for each column that is there.
+    pub(crate) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, &'r str, &'r str)> {
+        let cell = move |at: Option<usize>| at.and_then(|at| record.cells.get(at)).map_or("", String::as_str);
+        let there = self.more.into_iter().enumerate().filter(|(_, [at, _])| at.is_some());
+        there.map(move |(card, [at, standing])| (card, cell(at), cell(standing)))
     }
 
     /// Number of a filled cell under no column's name, counted from 1.
@@ -251,57 +333,4 @@ fn plural(what: &str, names: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn columns(text: &str) -> Result<Columns, String> {
-        let table = Table::parse(text.as_bytes(), known).map_err(|problems| problems.to_string())?;
-        Columns::of(&table).map_err(|problems| problems.to_string())
-    }
-
-    #[test]
-    fn names_are_read_however_they_are_spelt() {
-        for (header, remarks) in [
-            ("student_id,given_name,card,room,photos", 0),
-            ("Student ID,GIVEN NAME,Card,ROOM,Photos,Card Standing,Language", 0),
-            ("student\u{a0}id,given-name,\u{feff}card,ｒｏｏｍ,photos", 0),
-            ("EMPLID,First Name,Card Number,Room,Photo", 4),
-            ("SIS User ID,Preferred Name,CSN,Exam Room,Photo File,Card Status,Preferred Language", 7),
-            ("SPRIDEN_ID,SPRIDEN_FIRST_NAME,card,room,photos", 2),
-            ("ID,Student Name,card,room,photos", 2),
-            ("NetID,\"Last, First\",card,room,photos", 2),
-            ("SIS User ID,Student,card,room,photos", 2),
-        ] {
-            let columns = columns(header).unwrap_or_else(|why| panic!("{header}: {why}"));
-            assert_eq!(columns.remarks.len(), remarks, "{header}: {:?}", columns.remarks);
-        }
-    }
-
-    #[test]
-    fn what_is_unclear_is_refused_and_no_row_is_taken_for_a_header() {
-        for (text, wanted) in [
-            (
-                "student_id,given_name,card,room\n",
-                "line 1: missing column `photos`; found `student_id`, `given_name`, `card`, `room`",
-            ),
-            ("id;first name\n", "line 1: missing columns `card`, `room`, `photos`; found `id`, `first name`"),
-            ("student_id,given_name,card,room,photos,card lost\n", "line 1: unknown column `card lost`: remove what"),
-            (
-                "student_id,given_name,card,room,photos,Room\n",
-                "line 1: columns `room` and `Room` are both read as `room`: remove one",
-            ),
-            ("student_id,given_name,card,room,photos,room\n", "line 1: column `room` is there twice"),
-            (
-                "EMPLID,NetID,given_name,card,room,photos\n",
-                "columns `EMPLID` and `NetID` are both read as `student_id`",
-            ),
-            ("Name,First Name,id,card,room,photos\n", "columns `Name` and `First Name` are both read as `given_name`"),
-            ("\"student_id,given_name,card,room,photos\"\n", "each line stands in quotes as a whole"),
-        ] {
-            let said = columns(text).unwrap_err();
-            assert!(said.contains(wanted), "{text:?}: {said} lacks {wanted:?}");
-        }
-        let said = columns("N1,Ada,04A2B3C4,R1,a.jpg\n").unwrap_err();
-        assert!(said.starts_with("line 1: no header: a line with `student_id`, ") && !said.contains("Ada"), "{said}");
-    }
-}
+mod tests;

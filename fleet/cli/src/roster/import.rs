@@ -37,7 +37,7 @@ use crate::keys::{self, KeyArgs};
 /// The CSV has a header naming these columns in any order:
 ///
 ///   student_id     letters, digits, '-', '_' and '.'; once in the file
-///   given_name     the first name shown on the screen
+///   given_name     the given name in the campus's books
 ///   card           the card's number, in the format given by --card-form; once in the file
 ///   room           the exam room: letters, digits, '-', '_' and '.'
 ///   photos         file names inside DIR, separated by ';', '|', ',' or line breaks; if empty,
@@ -47,6 +47,15 @@ use crate::keys::{self, KeyArgs};
 ///   card_standing  optional: empty, active or valid for a good card; for a card that must be
 ///                  refused: revoked, inactive, invalid, lost, stolen, blocked, disabled, deactivated, suspended,
 ///                  expired, cancelled, replaced or terminated
+///   preferred_name optional: the name that the student goes by; the screen greets with it, and the console
+///                  shows both
+///   card_2 ... card_8   optional: further cards of the student, such as a replacement or the number printed
+///                  on the card; each opens the same place. card_2_standing and so on say of each
+///                  what card_standing says of the first
+///   seat           optional: the seat, up to 24 characters; the screen shows it after an admission
+///   matching       optional: none for a student who opted out of face matching: their photos are not
+///                  opened, no template is made, and the box refers them to the proctor; empty or face
+///                  for everybody else
 ///   language       optional: language of the screen for this student, a tag such as en, es or
 ///                  zh-Hans; empty: the language of the box
 ///
@@ -58,8 +67,9 @@ use crate::keys::{self, KeyArgs};
 /// Of a OneRoster export (--oneroster) the students of --class or --course are imported: enrolments with
 /// the role student that are not marked tobedeleted or inactive. What is left out is counted. The
 /// student number is the column `identifier` of users.csv, or the one that --student-id names.
-/// OneRoster has no cards: they come from --cards or --card-column. A student without a card is still
-/// on the roster, and the report says so. The screen greets with preferredGivenName, or else givenName.
+/// OneRoster has no cards: they come from --cards, where each line of a student is one card, or from
+/// --card-column. A student without a card is still on the roster, and the report says so. The screen
+/// greets with preferredGivenName, or else givenName.
 ///
 /// If a table has errors, all of them are listed with their file and line numbers, and nothing is written.
 /// A photo that cannot be used is reported with the reason and how to fix it. A student without a
@@ -194,7 +204,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     report.without_card = without_card;
 
     let exam = Exam { id: args.exam.clone(), title: args.title.clone(), window, version };
-    let roster = roster(exam, rows, &claims, enrolled);
+    let mut roster = roster(exam, rows, &claims, enrolled);
+    report.look_alikes_kept = shelf.keep_look_alikes(&mut roster)?;
     keys::settle_owner(&args.store, &args.keys.keys)?;
     shelf.provision()?;
     pepper.keep()?;

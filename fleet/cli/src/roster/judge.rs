@@ -1,7 +1,7 @@
 //! What became of an import's photos: the report's findings, and the roster itself.
 
 use examgate::{
-    domain::{Exam, Roster, RosterEntry, Template},
+    domain::{Exam, Roster, Template},
     vision::EmbedderSpec,
 };
 use examgate_enrol::{
@@ -27,7 +27,7 @@ pub(super) fn judge(
     let place = |row: usize| Place {
         file: rows[row].sheet,
         line: rows[row].line,
-        student_id: rows[row].student.id.as_str().into(),
+        student_id: rows[row].entry.student.id.as_str().into(),
     };
     let photo = |claim: &Claim| Photo { place: place(claim.row), photo: claim.photo.display().to_string() };
     let (mut with_template, mut photos) = (vec![false; rows.len()], vec![0; rows.len()]);
@@ -53,8 +53,11 @@ pub(super) fn judge(
         }
     }
     report.students_with_template = with_template.iter().filter(|&&has| has).count();
-    let without = |(row, _)| Without { place: place(row), photos: photos[row] };
-    report.without_template = with_template.iter().enumerate().filter(|(_, has)| !**has).map(without).collect();
+    report.opted_out = (0..rows.len()).filter(|&row| rows[row].opted_out()).map(place).collect();
+    let without = |row| Without { place: place(row), photos: photos[row] };
+    let lacks = |row: &usize| !with_template[*row] && !rows[*row].opted_out();
+    report.without_template = (0..rows.len()).filter(lacks).map(without).collect();
+    report.photos_not_opened = claims.opted_out.iter().map(|photo| photo.display().to_string()).collect();
 
     let embeddings = enrolled.iter().map(|result| result.as_ref().ok().map(|enrolled| &enrolled.template.embedding));
     let thresholds = &embedder.thresholds;
@@ -82,8 +85,8 @@ pub(super) fn roster(
         templates[claim.row].extend(result.ok().map(|enrolled| enrolled.template));
     }
     let entries = rows.into_iter().zip(templates).map(|(row, templates)| {
-        let Row { student, card, standing, room, sheet: _, line: _, photos: _ } = row;
-        (RosterEntry { student, card, standing, room }, templates)
+        let Row { entry, sheet: _, line: _, photos: _ } = row;
+        (entry, templates)
     });
     Roster { exam, entries: entries.collect() }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Report {
     pub(crate) left_out: Option<LeftOut>,
     /// On the roster, but no tap opens the door to them.
     pub(crate) without_card: Vec<NoCard>,
+    /// Opted out of face matching: the door refers them to the proctor, as they wish. They are not among those without a template.
+    pub(crate) opted_out: Vec<Place>,
+    /// Photos of those who opted out, which were not opened.
+    pub(crate) photos_not_opened: Vec<String>,
     /// On the roster, but the door will refer them to the proctor.
     pub(crate) without_template: Vec<Without>,
     /// Photos that gave no template.
@@ -50,6 +54,8 @@ pub(crate) struct Report {
     pub(crate) unlike: Vec<Pair>,
     /// Photos of two students that the door would take for one person.
     pub(crate) look_alikes: Vec<Pair>,
+    /// Students whose look-alikes were recorded before and are kept.
+    pub(crate) look_alikes_kept: usize,
     /// Photos in the folder that belong to nobody on the roster.
     pub(crate) unclaimed: Vec<String>,
     /// What may be wrong with the table, and what in it was read in a way that somebody should know of.
@@ -180,10 +186,14 @@ impl Report {
 
     /// Prints it for a person.
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let without = self.students - self.students_with_template;
+        let without = self.students - self.students_with_template - self.opted_out.len();
+        let opted_out = match self.opted_out.len() {
+            0 => String::new(),
+            count => format!(", {count} opted out"),
+        };
         writeln!(
             out,
-            "{} version {}{}: {} students, {} with a face ({} templates of {} photos), {without} without",
+            "{} version {}{}: {} students, {} with a face ({} templates of {} photos), {without} without{opted_out}",
             self.exam,
             self.version,
             if self.unchanged { " (held already, unchanged)" } else { "" },
@@ -194,6 +204,9 @@ impl Report {
         )?;
         if let Some(left_out) = &self.left_out {
             writeln!(out, "Left out: {left_out}")?;
+        }
+        if self.look_alikes_kept > 0 {
+            writeln!(out, "Look-alikes that were recorded before are kept: {} students", self.look_alikes_kept)?;
         }
         section(
             out,
@@ -217,6 +230,18 @@ impl Report {
             };
             format!("{place}: {why}")
         })?;
+        section(
+            out,
+            "Opted out of face matching: no template was made, the door will refer them to the proctor",
+            &self.opted_out,
+            ToString::to_string,
+        )?;
+        section(
+            out,
+            "Photos of students who opted out: they were not opened; delete them where nothing else needs them",
+            &self.photos_not_opened,
+            Clone::clone,
+        )?;
         section(out, "Poor photos: usable, a better one would help", &self.poor, |Poor { photo, defect }| {
             format!("{}: {}", named(photo), defect.words())
         })?;
@@ -235,7 +260,7 @@ impl Report {
         section(out, "Photos of one student that do not look like one person: check for a mix-up", &self.unlike, pair)?;
         section(
             out,
-            "Photos of two students that look like one person: check for a mix-up; if they are right, their doors need a proctor",
+            "Photos of two students that look like one person: check for a mix-up; if they are right, `roster check --record` has the door refer both to the proctor",
             &self.look_alikes,
             pair,
         )?;
@@ -296,6 +321,21 @@ mod tests {
             printed(&report(0)),
             "E version 3: 2 students, 1 with a face (0 templates of 0 photos), 1 without\n"
         );
+    }
+
+    #[test]
+    fn who_opted_out_is_counted_apart_from_who_has_no_usable_photo() {
+        let place = Place { file: None, line: 4, student_id: "N4".into() };
+        let more =
+            Report { students: 4, opted_out: vec![place], photos_not_opened: vec!["N4.jpg".into()], ..report(0) };
+        let text = printed(&more);
+        for said in [
+            "4 students, 1 with a face (0 templates of 0 photos), 2 without, 1 opted out\n",
+            "Opted out of face matching: no template was made, the door will refer them to the proctor (1):\n  line 4, N4\n",
+            "they were not opened; delete them where nothing else needs them (1):\n  N4.jpg\n",
+        ] {
+            assert!(text.contains(said), "without {said:?}: {text}");
+        }
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! A card's text is turned into its pseudonym by the caller's function.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
-use examgate::domain::{CardPseudonym, CardStanding, RoomId, Student};
+use examgate::domain::{Card, CardPseudonym, Matching, RoomId, RosterEntry, Seat, Student};
 use examgate_enrol::table::{Problem, Problems, Record, Table};
 
 use super::{
     cells,
-    columns::{Column, Columns, known},
+    columns::{Column, Columns, known, more_name},
     suspects::{Cell, Suspects},
 };
 
@@ -20,15 +20,17 @@ pub(crate) struct Row {
     pub(crate) sheet: Option<&'static str>,
     /// Line of the file, counted from 1.
     pub(crate) line: u64,
-    pub(crate) student: Student,
-    pub(crate) card: CardPseudonym,
-    pub(crate) standing: CardStanding,
-    pub(crate) room: RoomId,
+    pub(crate) entry: RosterEntry,
     /// Photos as the line names them; empty: by the file names' convention.
     pub(crate) photos: Vec<String>,
 }
 
 impl Row {
+    /// Whether the student opted out of face matching, so that no photo is looked at.
+    pub(crate) fn opted_out(&self) -> bool {
+        self.entry.matching == Matching::None
+    }
+
     /// Something about this line.
     pub(crate) fn problem(&self, text: impl Into<String>) -> Problem {
         Problem { sheet: self.sheet.map(Into::into), ..Problem::at(self.line, text) }
@@ -57,6 +59,7 @@ pub(crate) fn read(bytes: &[u8], pseudonym: impl Fn(&str) -> Result<CardPseudony
         Rows { rows: Vec::new(), remarks: std::mem::take(&mut columns.remarks), problems: table.problems.clone() };
     let mut seen = Seen::default();
     let mut whole: [Vec<Cell>; 3] = Default::default();
+    let mut more: BTreeMap<usize, Vec<Cell>> = BTreeMap::new();
     for record in &table.rows {
         if let Some(why) = astray(&table, &columns, record) {
             read.problems.push(Problem::at(record.line, why));
@@ -66,15 +69,23 @@ pub(crate) fn read(bytes: &[u8], pseudonym: impl Fn(&str) -> Result<CardPseudony
         for (cells, column) in whole.iter_mut().zip([Column::StudentId, Column::Card, Column::Room]) {
             cells.push((record.line, cells::plain(cell(column))));
         }
+        for (card, text, _) in columns.more(record) {
+            more.entry(card).or_default().push((record.line, cells::plain(text)));
+        }
         let found = read.problems.len();
         let row = row(record.line, &columns, record, &pseudonym, &mut read.problems);
-        seen.check(record.line, &cells::plain(cell(Column::StudentId)), row.as_ref(), &mut read.problems);
+        seen.check(record.line, &cells::plain(cell(Column::StudentId)), row.as_ref(), &mut read);
         read.rows.extend(row.filter(|_| read.problems.len() == found));
     }
     let [students, cards, rooms] = &whole;
     let suspects = Suspects::of(students, cards, rooms);
     read.problems.extend(suspects.problems);
     read.remarks.extend(suspects.remarks);
+    for (card, cells) in &more {
+        let suspects = Suspects::of(&[], cells, &[]).renamed("card", &more_name(*card));
+        read.problems.extend(suspects.problems);
+        read.remarks.extend(suspects.remarks);
+    }
     if read.rows.is_empty() && read.problems.is_empty() {
         read.problems.push(Problem::file("no student: there is a header and nothing under it"));
     }
@@ -112,20 +123,55 @@ fn row(
     let id = judge.of(Column::StudentId, cells::student(cell(Column::StudentId)));
     let name = if columns.whole_names { cells::name::out_of_whole } else { cells::name::given };
     let given_name = judge.of(Column::GivenName, name(cell(Column::GivenName)));
-    let card = judge.of(Column::Card, cells::card(cell(Column::Card), pseudonym));
+    let card = judge.of(Column::Card, cells::card(cell(Column::Card), &pseudonym));
     let room = judge.of(Column::Room, cells::room(cell(Column::Room)));
     let photos = judge.of(Column::Photos, cells::photos(cell(Column::Photos)));
     let standing = judge.of(Column::Standing, cells::standing(cell(Column::Standing)));
     let language = judge.of(Column::Language, cells::language(cell(Column::Language)));
-    Some(Row {
-        sheet: None,
-        line,
-        student: Student { id: id?, given_name: given_name?, language: language? },
-        card: card?,
-        standing: standing?,
+    let preferred = judge.of(Column::PreferredName, cells::preferred(cell(Column::PreferredName)));
+    let seat = judge.of(Column::Seat, cells::seat(cell(Column::Seat)));
+    let matching = judge.of(Column::Matching, cells::matching(cell(Column::Matching)));
+    let other_cards = more_cards(&mut judge, columns, record, &pseudonym);
+    let given_name = given_name?;
+    let preferred_name = preferred?.filter(|preferred| *preferred != given_name);
+    let entry = RosterEntry {
+        student: Student { id: id?, given_name, preferred_name, language: language? },
+        card: Card { pseudonym: card?, standing: standing? },
+        other_cards: other_cards?,
         room: room?,
-        photos: photos?,
-    })
+        seat: seat?,
+        matching: matching?,
+        look_alikes: Vec::new(),
+    };
+    Some(Row { sheet: None, line, entry, photos: photos? })
+}
+
+/// The cards of `card_2` and so on. An empty cell is none.
+fn more_cards(
+    judge: &mut Judge<'_>,
+    columns: &Columns,
+    record: &Record,
+    pseudonym: impl Fn(&str) -> Result<CardPseudonym, String>,
+) -> Option<Vec<Card>> {
+    let mut cards = Some(Vec::new());
+    for (place, text, standing) in columns.more(record) {
+        let card = if !cells::plain(text).is_empty() {
+            let name = more_name(place);
+            let pseudonym = judge.named(&name, cells::card(text, &pseudonym));
+            let standing = judge.named(&format!("{name}_standing"), cells::standing(standing));
+            pseudonym.zip(standing).map(|(pseudonym, standing)| Card { pseudonym, standing })
+        } else if cells::plain(standing).is_empty() {
+            continue;
+        } else {
+            let why = format!("filled in, and `{}` is empty", more_name(place));
+            judge.named(&format!("{}_standing", more_name(place)), Err(why))
+        };
+        cards = cards.zip(card).map(|(mut cards, card)| {
+            cards.push(card);
+            cards
+        });
+    }
+    cards
 }
 
 /// Where a row's problems go.
@@ -136,7 +182,11 @@ struct Judge<'p> {
 
 impl Judge<'_> {
     fn of<T>(&mut self, column: Column, cell: Result<T, String>) -> Option<T> {
-        cell.map_err(|why| self.problems.push(Problem::at(self.line, format!("`{}`: {why}", column.name())))).ok()
+        self.named(column.name(), cell)
+    }
+
+    fn named<T>(&mut self, column: &str, cell: Result<T, String>) -> Option<T> {
+        cell.map_err(|why| self.problems.push(Problem::at(self.line, format!("`{column}`: {why}")))).ok()
     }
 }
 
@@ -145,10 +195,12 @@ impl Judge<'_> {
 struct Seen {
     students: HashMap<String, (u64, String)>,
     cards: HashMap<CardPseudonym, u64>,
+    seats: HashMap<(RoomId, Seat), u64>,
 }
 
 impl Seen {
-    fn check(&mut self, line: u64, student: &str, row: Option<&Row>, problems: &mut Vec<Problem>) {
+    fn check(&mut self, line: u64, student: &str, row: Option<&Row>, read: &mut Rows) {
+        let problems = &mut read.problems;
         if !student.is_empty() {
             match self.students.entry(student.to_lowercase()) {
                 Entry::Vacant(free) => {
@@ -162,14 +214,24 @@ impl Seen {
                 }
             }
         }
-        let Some(row) = row else { return };
-        match self.cards.entry(row.card) {
-            Entry::Vacant(free) => {
-                free.insert(line);
+        let Some(Row { entry, .. }) = row else { return };
+        for card in entry.cards() {
+            match self.cards.entry(card.pseudonym) {
+                Entry::Vacant(free) => {
+                    free.insert(line);
+                }
+                Entry::Occupied(first) if *first.get() == line => {
+                    problems.push(Problem::at(line, "the same card is on this line twice: empty one of the two cells"));
+                }
+                Entry::Occupied(first) => {
+                    problems.push(Problem::at(line, format!("the same card is already on line {}", first.get())));
+                }
             }
-            Entry::Occupied(first) => {
-                problems.push(Problem::at(line, format!("the same card is already on line {}", first.get())));
-            }
+        }
+        let Some(seat) = &entry.seat else { return };
+        if let Some(first) = self.seats.insert((entry.room.clone(), seat.clone()), line) {
+            let text = format!("`seat`: the same seat of the same room is on line {first} too");
+            read.remarks.push(Problem::at(line, text));
         }
     }
 }

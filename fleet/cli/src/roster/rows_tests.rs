@@ -1,5 +1,7 @@
 //! Tables of good and bad rosters. They never touch a file.
 
+use examgate::domain::{CardStanding, MAX_CARDS, Matching};
+
 use super::*;
 
 const HEADER: &str = "student_id,given_name,card,room,photos\n";
@@ -31,10 +33,13 @@ fn reads_what_is_there() {
     let rows = read(text).unwrap();
     assert_eq!(rows.len(), 2);
     assert_eq!((rows[0].line, rows[1].line), (2, 4));
-    assert_eq!(rows[0].student.given_name, "Ada, the first");
+    assert_eq!(rows[0].entry.student.given_name, "Ada, the first");
     assert_eq!(rows[0].photos, ["a.jpg", "sub/b.png"]);
-    assert_eq!((rows[0].standing, rows[1].standing), (CardStanding::Active, CardStanding::Revoked));
-    assert_eq!((rows[1].room.as_str(), rows[1].student.given_name.as_str()), ("R2", "Zoë"));
+    assert_eq!(
+        (rows[0].entry.card.standing, rows[1].entry.card.standing),
+        (CardStanding::Active, CardStanding::Revoked)
+    );
+    assert_eq!((rows[1].entry.room.as_str(), rows[1].entry.student.given_name.as_str()), ("R2", "Zoë"));
     assert!(rows[1].photos.is_empty());
 }
 
@@ -42,13 +47,51 @@ fn reads_what_is_there() {
 fn a_language_is_a_tag_or_nothing() {
     let header = "student_id,given_name,card,room,photos,language\n";
     let rows = read(&format!("{header}N1,Ada,04,R1,,es-MX\nN2,Bo,05,R1,,\n")).unwrap();
-    let spoken: Vec<_> = rows.iter().map(|row| row.student.language.as_ref().map(|tag| tag.as_str())).collect();
+    let spoken: Vec<_> = rows.iter().map(|row| row.entry.student.language.as_ref().map(|tag| tag.as_str())).collect();
     assert_eq!(spoken, [Some("es-MX"), None]);
     let refused = read(&format!("{header}N1,Ada,04,R1,,Spanish\n")).unwrap_err();
     assert_eq!(
         refused,
         ["line 2: `language`: \"Spanish\" is no language tag; wanted is BCP 47, such as en, es or zh-Hans"]
     );
+}
+
+#[test]
+fn each_cell_of_a_card_is_a_card_and_an_empty_one_is_none() {
+    let header = "student_id,given_name,card,card_2,card_2_standing,Card 8,card_standing,room,photos\n";
+    let rows =
+        read(&format!("{header}N1,Ada,04,05,lost,06,,R1,\nN2,Bo,07,,,,revoked,R1,\nN3,Cy,08,,,09,,R1,\n")).unwrap();
+    let held = |at: usize| -> Vec<_> { rows[at].entry.cards().map(|card| (card.pseudonym, card.standing)).collect() };
+    let with = |text, standing| (card(text).unwrap(), standing);
+    let (good, bad) = (CardStanding::Active, CardStanding::Revoked);
+    assert_eq!(held(0), [with("04", good), with("05", bad), with("06", good)]);
+    assert_eq!((held(1), held(2)), (vec![with("07", bad)], vec![with("08", good), with("09", good)]));
+    let all = "student_id,given_name,card,card_2,card_3,card_4,card_5,card_6,card_7,card_8,room,photos\n";
+    let rows = read(&format!("{all}N1,Ada,01,02,03,04,05,06,07,08,R1,\n")).unwrap();
+    assert_eq!(rows[0].entry.cards().count(), MAX_CARDS);
+}
+
+#[test]
+fn names_seats_and_opting_out_are_read_and_one_seat_for_two_is_remarked() {
+    let text = "student_id,given_name,preferred_name,card,room,photos,seat,matching\n\
+                N1,Augusta,Ada,04,R1,,Row  C 7,\nN2,Bo,Bo,05,R1,,,none\nN3,Cy,,06,R2,,Row C 7,FACE\nN4,Di,,07,R1,,'Row C 7,\n";
+    let read = super::read(text.as_bytes(), card).unwrap();
+    assert!(read.problems.is_empty(), "{:?}", read.problems);
+    let told: Vec<_> = read
+        .rows
+        .iter()
+        .map(|Row { entry, .. }| (entry.student.called(), entry.seat.as_ref().map(Seat::as_str), entry.matching))
+        .collect();
+    let wanted = [
+        ("Ada", Some("Row C 7"), Matching::Face),
+        ("Bo", None, Matching::None),
+        ("Cy", Some("Row C 7"), Matching::Face),
+        ("Di", Some("Row C 7"), Matching::Face),
+    ];
+    assert_eq!(told, wanted);
+    assert_eq!(read.rows[0].entry.student.given_name, "Augusta");
+    assert_eq!(read.rows[1].entry.student.preferred_name, None, "it is the same name");
+    assert_eq!(said(&read.remarks), ["line 5: `seat`: the same seat of the same room is on line 2 too"]);
 }
 
 #[test]
@@ -65,11 +108,14 @@ fn a_roster_reads_the_same_however_it_was_saved() {
     {
         let read = super::read(bytes, card).unwrap();
         assert!(read.problems.is_empty(), "{:?}: {:?}", String::from_utf8_lossy(bytes), read.problems);
-        let rows: Vec<_> =
-            read.rows.iter().map(|row| (row.student.id.as_str(), row.room.as_str(), row.photos.len())).collect();
+        let rows: Vec<_> = read
+            .rows
+            .iter()
+            .map(|row| (row.entry.student.id.as_str(), row.entry.room.as_str(), row.photos.len()))
+            .collect();
         assert_eq!(rows, [("N1", "007", 1), ("N2", "007", 0)]);
-        assert_eq!(read.rows[0].student.given_name, "Zoë");
-        assert_eq!(read.rows[1].student.given_name.replace(',', ""), "Bo B.");
+        assert_eq!(read.rows[0].entry.student.given_name, "Zoë");
+        assert_eq!(read.rows[1].entry.student.given_name.replace(',', ""), "Bo B.");
     }
 }
 
@@ -138,6 +184,43 @@ fn one_bad_thing_each() {
         (
             "student_id,given_name,card,room,photos\nN1,A,0a,R,\nStudent ID,Given name,Card,Room,Photos\n",
             &["line 3: a header once more"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,card_2\nN1,A,0a,R,,0b\nN2,B,0B,R,,\n",
+            &["line 3: the same card is already on line 2"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,card_2,card_3\nN1,A,0a,R,,0b,0c\nN2,B,0d,R,,,0b\n",
+            &["line 3: the same card is already on line 2"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,card_2\nN1,A,0a,R,,0A\n",
+            &["line 2: the same card is on this line twice"],
+        ),
+        ("student_id,given_name,card,room,photos,card_2\nN1,A,0a,R,,1.2E+09\n", &["line 2: `card_2`: ", "spreadsheet"]),
+        (
+            "student_id,given_name,card,room,photos,card_2,card_2_standing\nN1,A,0a,R,,,lost\n",
+            &["line 2: `card_2_standing`: filled in, and `card_2` is empty"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,card_2,card_2_standing\nN1,A,0a,R,,0b,maybe\n",
+            &["line 2: `card_2_standing`: `maybe` is not known"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,preferred_name\nN1,A,0a,R,,123\n",
+            &["line 2: `preferred_name`: there is no letter in it"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,seat\nN1,A,0a,R,,12-Nov\n",
+            &["line 2: `seat`: `12-Nov` is a date, which a spreadsheet has made"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,seat\nN1,A,0a,R,,the third one from the window\n",
+            &["line 2: `seat`: ", "1 to 24 characters"],
+        ),
+        (
+            "student_id,given_name,card,room,photos,matching\nN1,A,0a,R,,no\n",
+            &["line 2: `matching`: `no` is not known", "`none`"],
         ),
         (
             "student_id,given_name,card,room,photos,card_standing\nN1,A,0a,R,,yes\n",

@@ -3,14 +3,14 @@
 //! It makes nothing before a whole roster is there to be written.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io::{self, Write as _},
     path::Path,
 };
 
 use anyhow::{Context, bail};
 use examgate::{
-    domain::{CardPseudonym, ExamId, Pepper, ProctorId, Roster, RosterVersion},
+    domain::{CardPseudonym, ExamId, Matching, Pepper, ProctorId, Roster, RosterVersion, StudentId},
     exit::Refusal,
     store::{
         EventStore, KeyError, KeyFolder, KeyName, Layout, Limits, Replaced, RosterError, RosterStore, Secret, Source,
@@ -114,6 +114,27 @@ impl Shelf {
             Some(asked) => Ok(RosterVersion(asked)),
             None => Ok(RosterVersion(held + 1)),
         }
+    }
+
+    /// Gives a new edition the look-alikes that were recorded with the one held, where both students are still on it and have not opted out.
+    /// Returns how many students have some.
+    pub(super) fn keep_look_alikes(&self, roster: &mut Roster) -> anyhow::Result<usize> {
+        let Some(store) = &self.held else { return Ok(0) };
+        let before: HashMap<StudentId, Vec<StudentId>> =
+            store.entries()?.into_iter().map(|entry| (entry.student.id, entry.look_alikes)).collect();
+        let stays: HashSet<StudentId> = roster
+            .entries
+            .iter()
+            .filter(|(entry, _)| entry.matching == Matching::Face)
+            .map(|(entry, _)| entry.student.id.clone())
+            .collect();
+        let mut students = 0;
+        for (entry, _) in roster.entries.iter_mut().filter(|(entry, _)| stays.contains(&entry.student.id)) {
+            let others = before.get(&entry.student.id).into_iter().flatten();
+            entry.look_alikes = others.filter(|other| stays.contains(*other)).cloned().collect();
+            students += usize::from(!entry.look_alikes.is_empty());
+        }
+        Ok(students)
     }
 
     /// Writes the roster, with the exam's key and the database made where they are not there yet.

@@ -31,6 +31,15 @@ pub(super) struct Suspects {
 }
 
 impl Suspects {
+    /// The same, of a column by another name.
+    pub(super) fn renamed(self, column: &str, name: &str) -> Self {
+        let (from, to) = (format!("`{column}`"), format!("`{name}`"));
+        let renamed = |problems: Vec<Problem>| {
+            problems.into_iter().map(|problem| Problem { text: problem.text.replace(&from, &to), ..problem }).collect()
+        };
+        Self { problems: renamed(self.problems), remarks: renamed(self.remarks) }
+    }
+
     /// Looks through the columns of student numbers, cards and rooms.
     pub(super) fn of(students: &[Cell], cards: &[Cell], rooms: &[Cell]) -> Self {
         let mut found = Self::default();

@@ -92,7 +92,7 @@ fn a_roster_comes_to_be() {
         let found = store.find(&card(here, uid)).unwrap().unwrap();
         assert_eq!(found.entry.student.id, StudentId::new(id).unwrap());
         assert_eq!(
-            (found.entry.room.as_str(), found.entry.standing, found.templates),
+            (found.entry.room.as_str(), found.entry.card.standing, found.templates),
             (room, standing, templates),
             "{id}"
         );

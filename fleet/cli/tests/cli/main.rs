@@ -13,6 +13,7 @@ mod import;
 mod keys;
 mod office;
 mod oneroster;
+mod places;
 mod proctor;
 
 #[path = "../../../../tests/command/mod.rs"]

@@ -51,7 +51,7 @@ fn a_portals_table_and_a_phones_folder_are_read_right() {
         let found = store.find(&card(here, &uid)).unwrap().unwrap_or_else(|| panic!("no {id}: {}", ran.stdout));
         assert_eq!(found.entry.student.id, StudentId::new(id).unwrap());
         assert_eq!(
-            (found.entry.room.as_str(), found.entry.standing, found.templates),
+            (found.entry.room.as_str(), found.entry.card.standing, found.templates),
             (room, standing, 1),
             "{id}: {}",
             ran.stdout

@@ -110,7 +110,7 @@ fn an_export_and_two_archives_become_a_roster() {
         let student = &found.entry.student;
         assert_eq!((student.id.as_str(), student.given_name.as_str()), (id, name));
         assert_eq!((found.entry.room.as_str(), found.templates), ("CIWW-109", templates));
-        assert_eq!(found.entry.standing, standing);
+        assert_eq!(found.entry.card.standing, standing);
     }
     assert_eq!(store.len().unwrap(), 3, "who has no card is on the roster all the same");
     for said in [

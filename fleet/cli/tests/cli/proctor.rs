@@ -9,8 +9,8 @@ use std::{
 
 use examgate::{
     domain::{
-        CardPseudonym, CardStanding, CredentialProfile, Exam, ExamId, ExamWindow, Pepper, Proctor, ProctorId, RoomId,
-        Roster, RosterEntry, RosterVersion, Student, StudentId, Timestamp,
+        CardPseudonym, CredentialProfile, Exam, ExamId, ExamWindow, Pepper, Proctor, ProctorId, RoomId, Roster,
+        RosterEntry, RosterVersion, Student, StudentId, Timestamp,
     },
     store::{Key, KeyFolder, KeyName, Layout, Pin, RosterStore, read_secret},
 };
@@ -39,12 +39,8 @@ fn store(here: &Path) -> RosterStore {
         window: ExamWindow { opens: Timestamp::UNIX_EPOCH, closes: Timestamp::MAX },
         version: RosterVersion(1),
     };
-    let entry = RosterEntry {
-        student: Student { id: StudentId::new("N1").unwrap(), given_name: "Ada".into(), language: None },
-        card: pseudonym(here, [4, 0xA2, 0xB3, 0xC4]),
-        standing: CardStanding::Active,
-        room: RoomId::new("R1").unwrap(),
-    };
+    let student = Student::new(StudentId::new("N1").unwrap(), "Ada");
+    let entry = RosterEntry::new(student, pseudonym(here, [4, 0xA2, 0xB3, 0xC4]), RoomId::new("R1").unwrap());
     roster.replace(&Roster { exam, entries: vec![(entry, Vec::new())] }).unwrap();
     let card = pseudonym(here, [4, 0xA2, 0xB3, 0xC5]);
     let okafor = Proctor { id: ProctorId::new("okafor").unwrap(), name: "A. Okafor".into(), card };

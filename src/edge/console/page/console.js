@@ -96,8 +96,13 @@ const time = (ms, seconds) => make("time", { dateTime: new Date(ms).toISOString(
 
 // ---- the live list
 
+// As the student goes by, with the name on the ID where that is another one.
+const called = (who) => who.official ? `${who.name} (${who.official})` : who.name;
+const alike = (who) => (who.alike ?? []).map((other) => ` · ${say("alike", { who: other })}`).join("");
+const seat = (who) => who.seat ? ` · ${say("seat", { seat: who.seat })}` : "";
+
 function acts(who, answer) {
-  const label = (text) => say("act", { act: text, who: `${who.name} ${who.student}` });
+  const label = (text) => say("act", { act: text, who: `${called(who)} ${who.student}` });
   const button = (verdict, text) => make("button", { act: () => rule(who, verdict, answer), ariaLabel: label(text) }, text);
   const refuse = button("refuse", say("refuse"));
   if (who.whereabouts === "inside") return [refuse];
@@ -107,9 +112,9 @@ function acts(who, answer) {
 
 function row(entry, latest) {
   const { who } = entry;
-  const name = who ? `${who.name} · ${who.student}` : say("unknown"), title = say(`what.${entry.what}`);
+  const name = who ? `${called(who)} · ${who.student}${seat(who)}` : say("unknown"), title = say(`what.${entry.what}`);
   const [kind, reason] = entry.why.split("."), next = kind === "reason" && say(`next.${reason}`);
-  const text = make("p", { className: "text" }, say(entry.why), entry.by ? ` · ${entry.by}` : "", entry.note ? ` · “${entry.note}”` : "");
+  const text = make("p", { className: "text" }, say(entry.why), who && latest ? alike(who) : "", entry.by ? ` · ${entry.by}` : "", entry.note ? ` · “${entry.note}”` : "");
   // Only the newest entry about somebody asks for something, and only while it is open.
   const open = latest && (!who || who.whereabouts === "outside");
   if (next && open) text.append(document.documentElement.lang === "zh-Hans" ? "。" : ". ", make("span", { className: "next" }, next));
@@ -165,8 +170,8 @@ function drawPeople() {
   const fresh = new Map(board.people.map((p) => [p.student, p]));
   const people = found ? found.map((p) => fresh.get(p.student) ?? p) : board.people.filter(chosen);
   at("people").replaceChildren(...people.map((person) =>
-    make("li", { look: person.whereabouts }, mark(person.whereabouts), make("p", { className: "head" }, person.name),
-      make("p", { className: "text" }, person.student, " · ", make("b", {}, say(`where.${person.whereabouts}`)), person.here ? "" : ` · ${say("elsewhere")}`),
+    make("li", { look: person.whereabouts }, mark(person.whereabouts), make("p", { className: "head" }, called(person)),
+      make("p", { className: "text" }, person.student, seat(person), " · ", make("b", {}, say(`where.${person.whereabouts}`)), alike(person), person.here ? "" : ` · ${say("elsewhere")}`),
       make("div", { className: "acts" }, ...acts(person)))));
   at("nobody").hidden = people.length > 0;
   at("nobody").textContent = found ? say("nobody.found") : shown === "missing" ? say("nobody.missing") : say("nobody");
@@ -187,7 +192,7 @@ setInterval(() => {
 function rule(who, verdict, answer) {
   asking = { student: who.student, verdict, answer };
   at("ruling-title").textContent = say(verdict);
-  at("ruling-who").textContent = `${who.name} · ${who.student}`;
+  at("ruling-who").textContent = `${called(who)} · ${who.student}${seat(who)}${alike(who)}`;
   at("confirm").textContent = verdict === "refuse" ? say("refuse") : say("admit");
   at("confirm").classList.toggle("no", verdict === "refuse");
   at("note").value = at("ruling-sorry").textContent = "";

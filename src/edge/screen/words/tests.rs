@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use super::*;
 use crate::{
-    domain::{EventId, Hint, MonoTime, WithSources, sample},
+    domain::{EventId, Hint, MonoTime, Seat, WithSources, sample},
     edge::screen::{Plate, ScreenError},
 };
 
@@ -49,7 +49,12 @@ fn shown(answer: Answer) -> Shown {
 }
 
 fn decided(decision: Decision, name: Option<&str>) -> Shown {
-    shown(Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, given_name: name.map(Into::into) })
+    shown(Answer::Decided { event: EventId(uuid::Uuid::nil()), decision, name: name.map(Into::into), seat: None })
+}
+
+fn seated(name: &str, seat: &str) -> Shown {
+    let (event, seat) = (EventId(uuid::Uuid::nil()), Some(Seat::new(seat).expect("a seat")));
+    shown(Answer::Decided { event, decision: Decision::Admit, name: Some(name.into()), seat })
 }
 
 fn said(words: &Words, shown: &Shown, now: &str) -> Pair {
@@ -101,6 +106,16 @@ fn what_is_said_when() {
         ),
         ("es", decided(Decision::Admit, Some("Noah")), open, "¡Hola, Noah!", "Adelante, ¡y mucha suerte!"),
         ("en", decided(Decision::Admit, None), open, "Welcome", "Come in, and good luck!"),
+        ("en", seated("Noah", "42"), open, "Welcome, Noah", "Seat 42. Come in, and good luck!"),
+        ("es", seated("Noah", "C-7"), open, "¡Hola, Noah!", "Asiento C-7. Adelante, ¡y mucha suerte!"),
+        ("zh-Hans", seated("Noah", "7"), open, "欢迎，Noah", "座位 7。请进，祝考试顺利！"),
+        (
+            "en",
+            decided(Decision::Refer(Reason::OptedOut), None),
+            open,
+            "Please see the proctor",
+            "They will check your ID and let you in.",
+        ),
         (
             "en",
             decided(Decision::Deny(Reason::TooEarly), None),
@@ -170,10 +185,12 @@ fn a_folder_of_messages_goes_first_and_a_torn_file_is_refused_by_name() {
     let english = include_str!("../messages/en.toml");
     let with = |from: &str, to: &str| english.replacen(from, to, 1);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let cases: [(&str, String, &[&str]); 4] = [
+    let cases: [(&str, String, &[&str]); 6] = [
         ("aa", with("hold_still = \"Hold still for a moment\"\n", ""), &["aa", "hold_still"]),
         ("bb", with("[unwell]", "[unwel]"), &["bb", "unwel"]),
         ("cc", with("Welcome, {name}", "Welcome, you"), &["cc", "admitted.title", "{name}"]),
+        ("ee", with("Seat {seat}.", "Seated."), &["ee", "admitted.seat", "{seat}"]),
+        ("ff", with("opted_out = ", "opted = "), &["ff", "opted"]),
         ("dd", with("dir = \"ltr\"", "dir = \"up\""), &["dd", "up", "ltr"]),
     ];
     for (tag, text, told) in cases {

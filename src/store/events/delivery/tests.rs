@@ -111,7 +111,7 @@ fn what_waits_travels_in_the_new_epoch_and_history_goes_on() {
     assert_eq!(travels(&store, 1), [(2, 4), (3, 5)]);
     is_chained(&store);
     let card = CardPseudonym::from_bytes([9; 32]);
-    assert_eq!(store.history(&card).unwrap().failed_in_a_row, 2, "a lock-out counts over the epochs");
+    assert_eq!(store.history(&[card]).unwrap().failed_in_a_row, 2, "a lock-out counts over the epochs");
     let (exam, student) = (ExamId::new("A").unwrap(), StudentId::new("N1").unwrap());
     assert_eq!(store.whereabouts(&exam, &student).unwrap(), Whereabouts::Inside);
     assert!(matches!(store.record(&failed(4)), Err(EventError::Duplicate { .. })));

@@ -7,7 +7,7 @@ pub(crate) mod spreadsheet;
 
 use std::path::{Component, Path};
 
-use examgate::domain::{CardPseudonym, CardStanding, Language, RoomId, StudentId};
+use examgate::domain::{CardPseudonym, CardStanding, Language, Matching, RoomId, Seat, StudentId};
 use unicode_normalization::UnicodeNormalization;
 
 use self::spreadsheet::trace;
@@ -137,6 +137,43 @@ pub(crate) fn language(text: &str) -> Result<Option<Language>, String> {
         return Ok(None);
     }
     Language::new(tag).map(Some).map_err(|error| error.to_string())
+}
+
+/// The seat, if the cell says one.
+pub(crate) fn seat(text: &str) -> Result<Option<Seat>, String> {
+    let text = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if NOTHING.iter().any(|nothing| text.eq_ignore_ascii_case(nothing)) {
+        return Err(format!("`{text}` stands for an empty cell: empty it"));
+    }
+    if let Some(why) = trace(&text) {
+        return Err(format!("`{}` is {why}", text.escape_debug()));
+    }
+    if spreadsheet::whole_with_decimals(&text) {
+        return Err(format!(
+            "`{text}` is a number with decimals, which a program has appended: export it again as text"
+        ));
+    }
+    Seat::new(text.as_str()).map(Some).map_err(|error| format!("`{}`: {error}", text.escape_debug()))
+}
+
+/// The name that somebody prefers, if the cell says one.
+pub(crate) fn preferred(text: &str) -> Result<Option<String>, String> {
+    if plain(text).is_empty() { Ok(None) } else { name::given(text).map(Some) }
+}
+
+/// How the student is verified. A word that is not known is refused: nobody who opted out is enrolled by a typing error.
+pub(crate) fn matching(text: &str) -> Result<Matching, String> {
+    match plain(text).to_lowercase().as_str() {
+        "" | "face" => Ok(Matching::Face),
+        "none" => Ok(Matching::None),
+        other => Err(format!(
+            "`{}` is not known; for a student who opted out of face matching it is `none`, for all others an empty cell or `face`",
+            other.escape_debug()
+        )),
+    }
 }
 
 /// Photos as the cell names them, parted by `;`, `|` or line breaks, with `/` between folders. A comma may part names or belong to one:

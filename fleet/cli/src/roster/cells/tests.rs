@@ -78,6 +78,44 @@ fn standings_are_these_words_and_no_others() {
 }
 
 #[test]
+fn who_opted_out_is_none_and_nothing_else_is() {
+    for text in ["", " ", "face", "Face"] {
+        assert_eq!(matching(text), Ok(Matching::Face), "{text:?}");
+    }
+    for text in ["none", "NONE", " None "] {
+        assert_eq!(matching(text), Ok(Matching::None), "{text:?}");
+    }
+    for text in ["no", "nein", "0", "false", "opt out", "non e", "n/a"] {
+        let said = matching(text).unwrap_err();
+        assert!(said.contains("is not known") && said.contains("it is `none`"), "{said}");
+    }
+}
+
+#[test]
+fn seats_are_short_lines_that_no_spreadsheet_has_changed() {
+    for (text, wanted) in [
+        ("", None),
+        ("42", Some("42")),
+        (" Row\u{a0} C, 7 ", Some("Row C, 7")),
+        ("B-12", Some("B-12")),
+        ("座1", Some("座1")),
+    ] {
+        assert_eq!(seat(text).unwrap().as_ref().map(Seat::as_str), wanted, "{text:?}");
+    }
+    for (text, wanted) in [
+        ("n/a", "stands for an empty cell: empty it"),
+        ("12-Nov", "a date"),
+        ("42.0", "decimals"),
+        ("1.2E+05", "E+ notation"),
+        ("#REF!", "error value"),
+        (&"x".repeat(25), "1 to 24 characters"),
+    ] {
+        let said = seat(text).unwrap_err();
+        assert!(said.contains(wanted), "{text:?}: {said}");
+    }
+}
+
+#[test]
 fn languages_are_tags() {
     let read = |text| language(text).map(|tag| tag.map(String::from));
     assert_eq!((read(""), read("en_US")), (Ok(None), Ok(Some("en-US".into()))));

@@ -1,4 +1,4 @@
-//! The card office's table: cards by student number, one line a card, with whatever else it knows of the seat.
+//! The card office's table: cards by student number, one line a card, with whatever else it knows of the student's place.
 //!
 //! Lines of students who do not sit the exam are passed over: such a table is often the whole campus's.
 
@@ -70,6 +70,11 @@ impl CardTable {
         self.by_bare.get(without_zeros(&student.to_lowercase())).map(|&at| self.rows[at].line)
     }
 
+    /// Cells of further cards and of their standing, by their place, in one line.
+    pub(super) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, &'r str, &'r str)> {
+        self.columns.more(record)
+    }
+
     /// A cell; empty where there is no such column.
     pub(super) fn cell<'r>(&self, column: Column, record: &'r Record) -> &'r str {
         self.columns.cell(column, record)
@@ -77,6 +82,11 @@ impl CardTable {
 
     /// What is wrong with a cell.
     pub(super) fn problem(&self, record: &Record, column: Column, text: &str) -> Problem {
-        Problem::at(record.line, format!("`{}`: {text}", column.name())).of(&self.name)
+        self.problem_in(record, column.name(), text)
+    }
+
+    /// The same, of a column by its name.
+    pub(super) fn problem_in(&self, record: &Record, column: &str, text: &str) -> Problem {
+        Problem::at(record.line, format!("`{column}`: {text}")).of(&self.name)
     }
 }

@@ -46,12 +46,13 @@ pub(super) struct OneRoster {
     /// Which column of users.csv is the student's number. Photos and the card table go by it.
     #[arg(long, value_name = "COLUMN", value_enum, default_value_t = IdColumn::Identifier, requires = "oneroster", conflicts_with = "csv")]
     student_id: IdColumn,
-    /// The card office's table: student_id and card, one line a card, and optionally card_standing, room and language.
+    /// The card office's table: student_id and card, one line a card, and optionally card_standing, card_2 and so on, preferred_name, room,
+    /// seat, language and matching.
     #[arg(long, value_name = "FILE", requires = "oneroster", conflicts_with_all = ["csv", "card_column"])]
     pub(super) cards: Option<PathBuf>,
-    /// A column of users.csv with the card's number, such as metadata.cardNumber.
+    /// A column of users.csv with a card's number, such as metadata.cardNumber; may be repeated, for several cards of one student.
     #[arg(long, value_name = "COLUMN", requires = "oneroster", conflicts_with = "csv")]
-    card_column: Option<String>,
+    card_column: Vec<String>,
     /// The exam room of everybody whose room the card table does not say [default: the class's location].
     #[arg(long, value_name = "ROOM", requires = "oneroster", conflicts_with = "csv", value_parser = |text: &str| RoomId::new(text))]
     room: Option<RoomId>,
@@ -131,7 +132,7 @@ pub(super) struct Taken {
 /// # Errors
 /// When it cannot be read, or is no whole export.
 pub(super) fn read(args: &OneRoster, path: &Path, card_table: Option<&[u8]>, of: &Pseudonyms<'_>) -> Result<Taken> {
-    if args.cards.is_none() && args.card_column.is_none() {
+    if args.cards.is_none() && args.card_column.is_empty() {
         bail!(Refusal::Usage(
             "OneRoster has no column for cards: say --cards FILE with the card office's table, or --card-column metadata.NAME".into()
         ));
@@ -147,7 +148,7 @@ pub(super) fn read(args: &OneRoster, path: &Path, card_table: Option<&[u8]>, of:
         }
         _ => None,
     };
-    if let Some(column) = args.card_column.as_ref().filter(|column| !export.users.has(column)) {
+    for column in args.card_column.iter().filter(|column| !export.users.has(column)) {
         let there = export.users.extensions();
         let there = if there.is_empty() { "no metadata columns".into() } else { there.join(", ") };
         let text = format!("there is no column `{}` (--card-column); there are {there}", column.escape_debug());

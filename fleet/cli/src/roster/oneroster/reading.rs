@@ -1,16 +1,16 @@
-//! One student of an export, with their line of the card table, to a row of the roster.
+//! One student of an export, with their lines of the card table, to a row of the roster.
 //!
 //! No message repeats a name or a card.
 
 use std::collections::HashMap;
 
-use examgate::domain::{CardPseudonym, CardStanding, RoomId, Student, StudentId};
-use examgate_enrol::table::Problem;
+use examgate::domain::{Card, CardPseudonym, MAX_CARDS, RoomId, RosterEntry, Student, StudentId};
+use examgate_enrol::table::{Problem, Record};
 
 use super::{
     super::{
         cells,
-        columns::Column,
+        columns::{Column, more_name},
         report::{NoCard, Place},
         rows::Row,
     },
@@ -34,10 +34,9 @@ pub(super) struct Reading<'a> {
     pub(super) of: &'a Pseudonyms<'a>,
 }
 
-/// A card as it was found: its pseudonym and standing, and where: file and line.
+/// A card as it was found, and where: file and line.
 struct Held {
-    card: CardPseudonym,
-    standing: CardStanding,
+    card: Card,
     file: String,
     line: u64,
 }
@@ -48,9 +47,11 @@ impl Reading<'_> {
         let user = chosen.user;
         let before = problems.len();
         let id = self.id(user, problems);
-        let name = match user.cell("preferredGivenName") {
-            "" => judged(user, "givenName", cells::name::given(user.cell("givenName")), problems),
-            preferred => judged(user, "preferredGivenName", cells::name::given(preferred), problems),
+        let given_name = match (user.cell("givenName"), user.cell("preferredGivenName")) {
+            ("", preferred) if !preferred.is_empty() => {
+                judged(user, "preferredGivenName", cells::name::given(preferred), problems)
+            }
+            (given, _) => judged(user, "givenName", cells::name::given(given), problems),
         };
         let Some(id) = id else { return };
         if let Some(first) = seen.students.insert(id.as_str().to_lowercase(), user.number()) {
@@ -59,30 +60,38 @@ impl Reading<'_> {
         }
         let lines = self.cards.map(|table| table.of(id.as_str())).unwrap_or_default();
         let room = self.room(chosen, &lines, problems);
-        let language = self.language(&lines, problems);
-        let held = self.card(user, &id, &lines, taken, problems);
-        if let Some(held) = &held
-            && let Some((file, line)) = seen.cards.insert(held.card, (held.file.clone(), held.line))
-        {
-            let text =
-                format!("the same card is already on line {line} of {file}: a card opens the door to one student");
-            problems.push(Problem::at(held.line, text).of(&held.file));
+        let preferred = match user.cell("preferredGivenName") {
+            "" => self.said(&lines, Column::PreferredName, cells::preferred, problems).flatten(),
+            preferred => judged(user, "preferredGivenName", cells::preferred(preferred), problems).flatten(),
+        };
+        let language = self.said(&lines, Column::Language, cells::language, problems).flatten();
+        let seat = self.said(&lines, Column::Seat, cells::seat, problems).flatten();
+        let matching = self.said(&lines, Column::Matching, cells::matching, problems).unwrap_or_default();
+        let held = self.held(user, &id, &lines, taken, problems);
+        for held in &held {
+            if let Some((file, line)) = seen.cards.insert(held.card.pseudonym, (held.file.clone(), held.line)) {
+                let text =
+                    format!("the same card is already on line {line} of {file}: a card opens the door to one student");
+                problems.push(Problem::at(held.line, text).of(&held.file));
+            }
         }
-        let (Some(given_name), Some(room)) = (name, room) else { return };
+        let (Some(given_name), Some(room)) = (given_name, room) else { return };
         if problems.len() > before {
             return;
         }
-        let (card, standing) =
-            held.map_or_else(|| ((self.of.none)(&id), CardStanding::Active), |held| (held.card, held.standing));
-        taken.rows.rows.push(Row {
-            sheet: Some(USERS.name),
-            line: user.number(),
-            student: Student { id, given_name, language },
+        let mut cards = held.into_iter().map(|held| held.card);
+        let card = cards.next().unwrap_or_else(|| Card::active((self.of.none)(&id)));
+        let preferred_name = preferred.filter(|preferred| *preferred != given_name);
+        let entry = RosterEntry {
+            student: Student { id, given_name, preferred_name, language },
             card,
-            standing,
+            other_cards: cards.collect(),
             room,
-            photos: Vec::new(),
-        });
+            seat,
+            matching,
+            look_alikes: Vec::new(),
+        };
+        taken.rows.rows.push(Row { sheet: Some(USERS.name), line: user.number(), entry, photos: Vec::new() });
     }
 
     fn id(&self, user: Line<'_>, problems: &mut Vec<Problem>) -> Option<StudentId> {
@@ -99,12 +108,7 @@ impl Reading<'_> {
     }
 
     /// The card table's room, else --room, else that of the student's classes.
-    fn room(
-        &self,
-        chosen: &Chosen<'_>,
-        lines: &[&examgate_enrol::table::Record],
-        problems: &mut Vec<Problem>,
-    ) -> Option<RoomId> {
+    fn room(&self, chosen: &Chosen<'_>, lines: &[&Record], problems: &mut Vec<Problem>) -> Option<RoomId> {
         if let Some(table) = self.cards {
             let rooms: Vec<_> = lines.iter().filter(|line| !table.cell(Column::Room, line).is_empty()).collect();
             if let Some(first) = rooms.first() {
@@ -141,71 +145,123 @@ impl Reading<'_> {
         judged(first, "location", cells::room(location).map_err(more), problems)
     }
 
-    fn language(
+    /// What a student's lines of the card table say in a column; `None` where none says anything, or what it says is wrong.
+    fn said<T>(
         &self,
-        lines: &[&examgate_enrol::table::Record],
+        lines: &[&Record],
+        column: Column,
+        read: impl Fn(&str) -> Result<T, String>,
         problems: &mut Vec<Problem>,
-    ) -> Option<examgate::domain::Language> {
+    ) -> Option<T> {
         let table = self.cards?;
-        let line = lines.iter().find(|line| !table.cell(Column::Language, line).is_empty())?;
-        let read = cells::language(table.cell(Column::Language, line));
-        read.map_err(|why| problems.push(table.problem(line, Column::Language, &why))).ok().flatten()
+        let text = |line: &Record| cells::plain(table.cell(column, line));
+        let mut filled = lines.iter().filter(|line| !text(line).is_empty());
+        let first = filled.next()?;
+        if let Some(other) = filled.find(|line| text(line) != text(first)) {
+            let why = format!("something else than on line {} for the same student", first.line);
+            problems.push(table.problem(other, column, &why));
+            return None;
+        }
+        read(table.cell(column, first)).map_err(|why| problems.push(table.problem(first, column, &why))).ok()
     }
 
-    /// The student's card; `None` when there is none, which the report says, or when it is wrong.
-    fn card(
+    /// The student's cards; none when there is none, which the report says, or when one is wrong.
+    fn held(
         &self,
         user: Line<'_>,
         id: &StudentId,
-        lines: &[&examgate_enrol::table::Record],
+        lines: &[&Record],
         taken: &mut Taken,
         problems: &mut Vec<Problem>,
-    ) -> Option<Held> {
-        let place = || Place { file: Some(USERS.name), line: user.number(), student_id: id.as_str().into() };
-        if let Some(column) = &self.args.card_column {
-            let text = user.cell(column);
-            if cells::plain(text).is_empty() {
-                let why = format!("`{column}` is empty");
-                taken.without_card.push(NoCard { place: place(), why });
-                return None;
+    ) -> Vec<Held> {
+        let before = problems.len();
+        let held = match self.cards {
+            _ if !self.args.card_column.is_empty() => self.in_users(user, problems),
+            Some(table) if lines.is_empty() => {
+                let column = self.args.student_id.name();
+                if let Some(at) = table.other_zeros(id.as_str()) {
+                    let text = format!(
+                        "`{}` is not in {}, but line {at} there has it with other zeros in front: correct the one or the other",
+                        id.as_str(),
+                        table.name
+                    );
+                    problems.push(user.problem(column, text));
+                    return Vec::new();
+                }
+                Err(format!("`{column}` is not in column `student_id` of {}", table.name))
             }
-            let card = judged(user, column, cells::card(text, self.of.card), problems)?;
-            return Some(Held { card, standing: CardStanding::Active, file: USERS.name.into(), line: user.number() });
-        }
-        let table = self.cards?;
-        let [line, more @ ..] = lines else {
-            let column = self.args.student_id.name();
-            if let Some(at) = table.other_zeros(id.as_str()) {
-                let text = format!(
-                    "`{}` is not in {}, but line {at} there has it with other zeros in front: correct the one or the other",
-                    id.as_str(),
-                    table.name
-                );
-                problems.push(user.problem(column, text));
-            } else {
-                let why = format!("`{column}` is not in column `student_id` of {}", table.name);
-                taken.without_card.push(NoCard { place: place(), why });
-            }
-            return None;
+            Some(table) => self.in_table(table, lines, problems),
+            None => Ok(Vec::new()),
         };
-        if let Some(other) = more.first() {
-            let text = format!(
-                "a second line of this student; the first is line {}: keep the one of the card in use",
-                line.line
-            );
-            problems.push(table.problem(other, Column::StudentId, &text));
+        match held {
+            Err(why) if problems.len() == before => {
+                let place = Place { file: Some(USERS.name), line: user.number(), student_id: id.as_str().into() };
+                taken.without_card.push(NoCard { place, why });
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+            Ok(held) => held,
         }
-        let text = table.cell(Column::Card, line);
-        let standing = cells::standing(table.cell(Column::Standing, line));
-        let standing = standing.map_err(|why| problems.push(table.problem(line, Column::Standing, &why))).ok();
-        if cells::plain(text).is_empty() {
-            let why = format!("`card` is empty on line {} of {}", line.line, table.name);
-            taken.without_card.push(NoCard { place: place(), why });
-            return None;
+    }
+
+    /// The cards in the columns of users.csv, or where they are missing.
+    fn in_users(&self, user: Line<'_>, problems: &mut Vec<Problem>) -> Result<Vec<Held>, String> {
+        let columns = &self.args.card_column;
+        let mut held: Vec<Held> = Vec::new();
+        for column in columns.iter().filter(|column| !cells::plain(user.cell(column)).is_empty()) {
+            let card = judged(user, column, cells::card(user.cell(column), self.of.card), problems);
+            let card = card.map(Card::active).filter(|card| held.iter().all(|held| held.card != *card));
+            held.extend(card.map(|card| Held { card, file: USERS.name.into(), line: user.number() }));
         }
-        let card =
-            cells::card(text, self.of.card).map_err(|why| problems.push(table.problem(line, Column::Card, &why))).ok();
-        Some(Held { card: card?, standing: standing?, file: table.name.clone(), line: line.line })
+        if held.is_empty() {
+            let names: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            return Err(format!("{} {verb} empty", names.join(", ")));
+        }
+        if held.len() > MAX_CARDS {
+            problems.push(user.problem(&columns[0], format!("more than {MAX_CARDS} cards of one student")));
+        }
+        Ok(held)
+    }
+
+    /// The cards in a student's lines of the card table, or where they are missing.
+    fn in_table(&self, table: &CardTable, lines: &[&Record], problems: &mut Vec<Problem>) -> Result<Vec<Held>, String> {
+        let mut held: Vec<Held> = Vec::new();
+        for line in lines {
+            let first =
+                (Column::Card.name().to_owned(), table.cell(Column::Card, line), table.cell(Column::Standing, line));
+            let more = table.more(line).map(|(at, card, standing)| (more_name(at), card, standing));
+            for (name, text, standing) in std::iter::once(first).chain(more) {
+                let standing = cells::standing(standing);
+                let of_first = name == Column::Card.name();
+                let its = if of_first { Column::Standing.name().to_owned() } else { format!("{name}_standing") };
+                let standing = standing.map_err(|why| problems.push(table.problem_in(line, &its, &why))).ok();
+                if cells::plain(text).is_empty() {
+                    continue;
+                }
+                let card = cells::card(text, self.of.card);
+                let card = card.map_err(|why| problems.push(table.problem_in(line, &name, &why))).ok();
+                let Some((pseudonym, standing)) = card.zip(standing) else { continue };
+                let card = Card { pseudonym, standing };
+                match held.iter().find(|held| held.card.pseudonym == pseudonym) {
+                    None => held.push(Held { card, file: table.name.clone(), line: line.line }),
+                    // Once too often, and harmless.
+                    Some(before) if before.card == card => {}
+                    Some(before) => {
+                        let why = format!("on line {} the same card of this student has another standing", before.line);
+                        problems.push(table.problem_in(line, &its, &why));
+                    }
+                }
+            }
+        }
+        let Some(last) = lines.last() else { return Ok(held) };
+        if held.is_empty() {
+            return Err(format!("`card` is empty on line {} of {}", lines[0].line, table.name));
+        }
+        if held.len() > MAX_CARDS {
+            problems.push(table.problem(last, Column::Card, &format!("more than {MAX_CARDS} cards of one student")));
+        }
+        Ok(held)
     }
 }
 

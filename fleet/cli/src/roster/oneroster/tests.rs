@@ -4,7 +4,7 @@
 
 use std::{fs, io::Write as _};
 
-use examgate::domain::CardStanding;
+use examgate::domain::{CardStanding, Matching};
 
 use super::{super::rows::Row, *};
 
@@ -82,7 +82,7 @@ fn args(class: &[&str]) -> OneRoster {
         course: Vec::new(),
         student_id: IdColumn::Identifier,
         cards: Some("x/cards.csv".into()),
-        card_column: None,
+        card_column: Vec::new(),
         room: None,
     }
 }
@@ -112,7 +112,13 @@ fn read(args: &OneRoster, tables: &Tables, cards: &str) -> Result<Taken, String>
 
 fn said(taken: &Taken) -> Vec<String> {
     let row = |row: &Row| {
-        format!("{} {} {} {}", row.line, row.student.id.as_str(), row.student.given_name, row.room.as_str())
+        format!(
+            "{} {} {} {}",
+            row.line,
+            row.entry.student.id.as_str(),
+            row.entry.student.called(),
+            row.entry.room.as_str()
+        )
     };
     taken.rows.rows.iter().map(row).collect()
 }
@@ -123,7 +129,7 @@ fn a_class_is_taken_by_its_identifier_title_or_code() {
         let taken = read(&args(&[class]), &export(), CARDS).unwrap();
         assert_eq!(said(&taken), ["2 N1 Ada CIWW-109", "3 N2 Grace CIWW-109"], "{class}");
         assert_eq!(taken.left_out, LeftOut { other_roles: 1, ..LeftOut::default() });
-        assert_eq!(taken.rows.rows[0].card, card("04A1").unwrap());
+        assert_eq!(taken.rows.rows[0].entry.card.pseudonym, card("04A1").unwrap());
         assert!(taken.without_card.is_empty() && taken.rows.remarks.is_empty(), "{:?}", taken.rows.remarks);
     }
     let both = read(&args(&["c2", "c1"]), &export(), CARDS).unwrap();
@@ -153,7 +159,9 @@ fn release_1_2_is_read_with_its_roles_elsewhere_and_the_name_that_somebody_prefe
         preferredFamilyName,primaryOrgSourcedId,pronouns\n\
         u1,,,true,al1,,Augusta,Lovelace,,N1,,,,,,,,,Ada,,,o1,\nu2,,,true,gh2,,Grace,Hopper,,N2,,,,,,,,,,,,o1,\n"
         .into();
-    assert_eq!(said(&read(&args(&["c1"]), &tables, CARDS).unwrap()), ["2 N1 Ada CIWW-109", "3 N2 Grace CIWW-109"]);
+    let taken = read(&args(&["c1"]), &tables, CARDS).unwrap();
+    assert_eq!(said(&taken), ["2 N1 Ada CIWW-109", "3 N2 Grace CIWW-109"]);
+    assert_eq!(taken.rows.rows[0].entry.student.given_name, "Augusta", "the name on the ID is kept");
 }
 
 #[test]
@@ -182,7 +190,7 @@ fn the_number_is_the_column_that_was_chosen() {
     ] {
         let args = OneRoster { student_id: column, ..args(&["c1"]) };
         let taken = read(&args, &export(), cards).unwrap();
-        assert_eq!(taken.rows.rows[0].student.id.as_str(), wanted);
+        assert_eq!(taken.rows.rows[0].entry.student.id.as_str(), wanted);
         assert!(taken.without_card.is_empty());
     }
     let empty = altered("users.csv", ",N1,", ",,");
@@ -208,10 +216,10 @@ fn who_has_no_card_is_on_the_roster_and_named_by_file_row_and_column() {
         ]
     );
     assert_eq!(said(&taken).len(), 3);
-    assert_ne!(taken.rows.rows[1].card, taken.rows.rows[2].card);
-    let column = OneRoster { cards: None, card_column: Some("metadata.cardNumber".into()), ..args(&["c1", "c2"]) };
+    assert_ne!(taken.rows.rows[1].entry.card, taken.rows.rows[2].entry.card);
+    let column = OneRoster { cards: None, card_column: vec!["metadata.cardNumber".into()], ..args(&["c1", "c2"]) };
     let taken = read(&column, &export(), "").unwrap();
-    assert_eq!(taken.rows.rows[0].card, card("04B1").unwrap());
+    assert_eq!(taken.rows.rows[0].entry.card.pseudonym, card("04B1").unwrap());
     let told: Vec<_> = taken.without_card.iter().map(|one| format!("{}: {}", one.place, one.why)).collect();
     assert_eq!(told, ["users.csv line 4, N3: `metadata.cardNumber` is empty"]);
 }
@@ -222,11 +230,36 @@ fn the_card_table_says_room_standing_and_language_where_it_does() {
     let taken = read(&args(&["c1"]), &export(), cards).unwrap();
     assert_eq!(said(&taken), ["2 N1 Ada R-9", "3 N2 Grace CIWW-109"]);
     let rows = &taken.rows.rows;
-    assert_eq!((rows[0].standing, rows[1].standing), (CardStanding::Active, CardStanding::Revoked));
-    assert_eq!(rows[0].student.language.as_ref().map(|language| language.as_str()), Some("es"));
+    assert_eq!(
+        (rows[0].entry.card.standing, rows[1].entry.card.standing),
+        (CardStanding::Active, CardStanding::Revoked)
+    );
+    assert_eq!(rows[0].entry.student.language.as_ref().map(|language| language.as_str()), Some("es"));
     assert!(taken.rows.remarks[0].to_string().starts_with("cards.csv line 1: column `EMPLID` is read as"));
     let room = OneRoster { room: Some(RoomId::new("HALL").unwrap()), ..args(&["c1"]) };
     assert_eq!(said(&read(&room, &export(), cards).unwrap()), ["2 N1 Ada R-9", "3 N2 Grace HALL"]);
+}
+
+#[test]
+fn a_student_has_a_card_of_each_line_and_column_that_names_one() {
+    let cards = "student_id,card,card_standing,card_2,seat,matching\n\
+                 N1,04A1,replaced,,12,\nN1,04A4,,04A5,,\nN2,04A2,,,,none\nN1,04A4,active,,12,\n";
+    let taken = read(&args(&["c1"]), &export(), cards).unwrap();
+    let [ada, grace] = [0, 1].map(|at| &taken.rows.rows[at].entry);
+    let held: Vec<_> = ada.cards().map(|card| (card.pseudonym, card.standing)).collect();
+    let wanted = [("04A1", CardStanding::Revoked), ("04A4", CardStanding::Active), ("04A5", CardStanding::Active)];
+    assert_eq!(held, wanted.map(|(text, standing)| (card(text).unwrap(), standing)));
+    assert_eq!((ada.seat.as_ref().map(|seat| seat.as_str()), ada.matching), (Some("12"), Matching::Face));
+    assert_eq!((grace.cards().count(), grace.seat.is_some(), grace.matching), (1, false, Matching::None));
+
+    let columns = ["metadata.cardNumber", "username"].map(String::from).to_vec();
+    let column = OneRoster { cards: None, card_column: columns, ..args(&["c1"]) };
+    let tables = altered("users.csv", "student,al1", "student,04C1");
+    let tables: Tables = tables.into_iter().map(|(name, text)| (name, text.replace("gh2", ""))).collect();
+    let taken = read(&column, &tables, "").unwrap();
+    let held = |at: usize| -> Vec<_> { taken.rows.rows[at].entry.cards().map(|card| card.pseudonym).collect() };
+    assert_eq!(held(0), ["04B1", "04C1"].map(|text| card(text).unwrap()));
+    assert_eq!(held(1), ["04B2"].map(|text| card(text).unwrap()));
 }
 
 #[test]
@@ -315,11 +348,46 @@ fn everything_that_is_wrong_is_named_by_file_line_and_column() {
             "cards.csv line 2: `card`: a number in E+ notation",
         ),
         (
-            "two lines",
+            "two standings of one card",
             c1,
             export(),
-            "student_id,card\nN1,04A1\nN2,04A2\nN1,04A4\n",
-            "cards.csv line 4: `student_id`: a second line of this student; the first is line 2",
+            "student_id,card,card_standing\nN1,04A1,\nN2,04A2,\nN1,04A1,lost\n",
+            "cards.csv line 4: `card_standing`: on line 2 the same card of this student has another standing",
+        ),
+        (
+            "nine cards",
+            c1,
+            export(),
+            "student_id,card\nN2,04A2\nN1,04A1\nN1,01\nN1,02\nN1,03\nN1,04\nN1,05\nN1,06\nN1,07\nN1,08\n",
+            "cards.csv line 11: `card`: more than 8 cards of one student",
+        ),
+        (
+            "a card of another one's second line",
+            c1,
+            export(),
+            "student_id,card\nN1,04A1\nN2,04A2\nN2,04a1\n",
+            "cards.csv line 4: the same card is already on line 2 of cards.csv",
+        ),
+        (
+            "a bad second card",
+            c1,
+            export(),
+            "student_id,card,card_2\nN1,04A1,1.3E+15\nN2,04A2,\n",
+            "cards.csv line 2: `card_2`: a number in E+ notation",
+        ),
+        (
+            "two seats",
+            c1,
+            export(),
+            "student_id,card,seat\nN1,04A1,4\nN2,04A2,\nN1,04A3,5\n",
+            "cards.csv line 4: `seat`: something else than on line 2 for the same student",
+        ),
+        (
+            "half opted out",
+            c1,
+            export(),
+            "student_id,card,matching\nN1,04A1,no\nN2,04A2,\n",
+            "cards.csv line 2: `matching`: `no` is not known",
         ),
         (
             "lost zeros",
@@ -385,7 +453,7 @@ fn everything_that_is_wrong_is_named_by_file_line_and_column() {
     assert!(
         read(&no_source, &export(), "").unwrap_err().contains("OneRoster has no column for cards: say --cards FILE")
     );
-    let column = OneRoster { cards: None, card_column: Some("metadata.card".into()), ..args(c1) };
+    let column = OneRoster { cards: None, card_column: vec!["metadata.card".into()], ..args(c1) };
     let text = read(&column, &export(), "").unwrap_err();
     assert!(
         text.contains(

@@ -28,6 +28,8 @@ pub(crate) struct Claim {
 pub(crate) struct Claims {
     /// Row by row, a row's photos as the CSV orders them, or by name.
     pub(crate) claimed: Vec<Claim>,
+    /// Photos of students who opted out, by name. They are not opened.
+    pub(crate) opted_out: Vec<PathBuf>,
     /// Photos in the folder that belong to no row, by name.
     pub(crate) unclaimed: Vec<PathBuf>,
     /// Names that may mean several photos, or another's. Nothing may be imported unless it is empty.
@@ -43,6 +45,9 @@ pub(crate) fn claim(rows: &[Row], folder: &Folder) -> Claims {
     // Of each file, the row that has it.
     let mut owners: Vec<Option<usize>> = vec![None; folder.files.len()];
     for (at, row) in rows.iter().enumerate() {
+        if row.opted_out() && !row.photos.is_empty() {
+            claims.remarks.push(row.problem("`photos`: passed over, since `matching` is `none`"));
+        }
         for name in row.photos.iter().flat_map(|name| parted(name, folder)) {
             claims.named(rows, at, name, folder, &mut owners);
         }
@@ -51,6 +56,11 @@ pub(crate) fn claim(rows: &[Row], folder: &Folder) -> Claims {
     claims.zeros_apart(rows, folder, &owners);
     let nobodys = |(file, owner): (&File, &Option<usize>)| (file.picture && owner.is_none()).then(|| file.path.clone());
     claims.unclaimed = folder.files.iter().zip(&owners).filter_map(nobodys).collect();
+    let is_out = |claim: &Claim| rows[claim.row].opted_out();
+    let (opted_out, claimed): (Vec<_>, Vec<_>) = std::mem::take(&mut claims.claimed).into_iter().partition(is_out);
+    claims.claimed = claimed;
+    claims.opted_out = opted_out.into_iter().filter(|claim| claim.there).map(|claim| claim.photo).collect();
+    claims.opted_out.sort();
     // Stable: a row's photos keep their order.
     claims.claimed.sort_by_key(|claim| claim.row);
     let linked = folder
@@ -79,6 +89,16 @@ impl Claims {
     /// One photo that a row names.
     fn named(&mut self, rows: &[Row], row: usize, name: &str, folder: &Folder, owners: &mut [Option<usize>]) {
         let own = &rows[row];
+        if own.opted_out() {
+            // Not opened, so it does not matter which it is. It is nobody else's either, where it is certain.
+            if let Found::Named(at) | Found::Near(at) = folder.find(name)
+                && owners[at].is_none()
+            {
+                owners[at] = Some(row);
+                self.claimed.push(Claim { row, photo: folder.files[at].path.clone(), there: true });
+            }
+            return;
+        }
         let path = |at: usize| format!("`{}`", folder.files[at].path.display());
         let at = match folder.find(name) {
             Found::Named(at) => at,
@@ -127,11 +147,11 @@ impl Claims {
     /// Photos called after the students whose rows name none.
     fn called_after(&mut self, rows: &[Row], folder: &Folder, owners: &mut [Option<usize>]) {
         let students: HashMap<String, usize> =
-            rows.iter().enumerate().map(|(at, row)| (row.student.id.as_str().to_lowercase(), at)).collect();
+            rows.iter().enumerate().map(|(at, row)| (row.entry.student.id.as_str().to_lowercase(), at)).collect();
         for (file, owner) in folder.files.iter().zip(owners).filter(|(file, owner)| file.picture && owner.is_none()) {
             let called = prefixes(file.stem()).filter_map(|start| students.get(start).copied()).next_back();
             let Some(row) = called.filter(|&row| rows[row].photos.is_empty()) else { continue };
-            if file.outside {
+            if file.outside && !rows[row].opted_out() {
                 self.problems.push(linked(&rows[row], &file.path));
                 continue;
             }
@@ -142,8 +162,8 @@ impl Claims {
 
     /// Students without a photo, and photos of nobody that are called as they are but for zeros in front.
     fn zeros_apart(&mut self, rows: &[Row], folder: &Folder, owners: &[Option<usize>]) {
-        let bare = |row: usize| without_zeros(&rows[row].student.id.as_str().to_lowercase()).to_owned();
-        let unnamed = (0..rows.len()).filter(|&row| rows[row].photos.is_empty());
+        let bare = |row: usize| without_zeros(&rows[row].entry.student.id.as_str().to_lowercase()).to_owned();
+        let unnamed = (0..rows.len()).filter(|&row| rows[row].photos.is_empty() && !rows[row].opted_out());
         let mut without: HashMap<String, usize> = unnamed.map(|row| (bare(row), row)).collect();
         for claim in &self.claimed {
             without.remove(&bare(claim.row));
@@ -153,7 +173,7 @@ impl Claims {
             let called =
                 prefixes(file.stem()).filter_map(|start| without.get(without_zeros(start)).copied()).next_back();
             let Some(row) = called else { continue };
-            let (id, photo) = (rows[row].student.id.as_str(), file.path.display());
+            let (id, photo) = (rows[row].entry.student.id.as_str(), file.path.display());
             self.problems.push(rows[row].problem(format!(
                 "`student_id`: there is no photo of `{id}`, but `{photo}`: zeros in front were lost; correct the one or the other"
             )));

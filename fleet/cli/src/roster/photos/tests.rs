@@ -1,6 +1,6 @@
 //! Tables of rows and folders: who gets which photo.
 
-use examgate::domain::{CardPseudonym, CardStanding, RoomId, Student, StudentId};
+use examgate::domain::{CardPseudonym, Matching, RoomId, RosterEntry, Student, StudentId};
 
 use std::fs;
 
@@ -10,10 +10,11 @@ fn rows(all: &[(&str, &[&str])]) -> Vec<Row> {
     let row = |(line, (id, photos)): (u64, &(&str, &[&str]))| Row {
         sheet: None,
         line,
-        student: Student { id: StudentId::new(*id).unwrap(), given_name: "A".into(), language: None },
-        card: CardPseudonym::from_bytes([0; 32]),
-        standing: CardStanding::Active,
-        room: RoomId::new("R").unwrap(),
+        entry: RosterEntry::new(
+            Student::new(StudentId::new(*id).unwrap(), "A"),
+            CardPseudonym::from_bytes([0; 32]),
+            RoomId::new("R").unwrap(),
+        ),
         photos: photos.iter().map(|name| (*name).to_owned()).collect(),
     };
     (2..).zip(all).map(row).collect()
@@ -56,6 +57,21 @@ fn photos_find_their_student() {
         assert_eq!(claims.unclaimed.is_empty(), wanted.is_some(), "{file}");
         assert!(claims.problems.is_empty() && claims.remarks.is_empty(), "{file}: {claims:?}");
     }
+}
+
+#[test]
+fn photos_of_who_opted_out_are_theirs_and_are_not_opened() {
+    let mut rows = rows(&[("N1", &[]), ("N1-2", &[]), ("N3", &["a.jpg", "gone.jpg", "x.jpg"]), ("007", &[])]);
+    for row in [1, 2, 3] {
+        rows[row].entry.matching = Matching::None;
+    }
+    let files = ["N1.jpg", "N1-2.jpg", "N1-2-b.jpg", "a.jpg", "1/x.jpg", "2/x.jpg", "7.jpg"];
+    let claims = claim(&rows, &Folder::of(&files));
+    assert_eq!(claimed(&claims), [(0, "N1.jpg")], "N1-2.jpg is no photo of N1");
+    let opted_out: Vec<_> = claims.opted_out.iter().map(|photo| photo.to_str().unwrap()).collect();
+    assert_eq!(opted_out, ["N1-2-b.jpg", "N1-2.jpg", "a.jpg"]);
+    assert!(claims.problems.is_empty(), "no photo is needed, so none can be wrong: {:?}", claims.problems);
+    assert_eq!(said(&claims.remarks), ["line 4: `photos`: passed over, since `matching` is `none`"]);
 }
 
 #[test]
