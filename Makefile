@@ -48,8 +48,9 @@ test: models pictures axe ## Everything a change must pass
 	@echo "test: building and running (the first time takes several minutes)"
 	$(CARGO) test --workspace --features sim
 
-test-long: test ## The same, then fifty kills of a running box instead of five, ten thousand histories of the lease, the kiosk under its compositor
-	PROPTEST_CASES=10000 $(CARGO) test --workspace --features sim --lib -- lease::simulation
+test-long: test ## The same, then ten thousand random histories of faults, fifty kills of a running box, the kiosk under its compositor
+	PROPTEST_CASES=10000 $(CARGO) test --workspace --features sim --lib --test simulation -- --nocapture \
+	  lease::simulation no_schedule_of_faults any_way_ends_at_what_is_desired nothing_is_lost_and_everything_arrives
 	EXAMGATE_KILLS=50 $(CARGO) test --workspace --features sim --test kill -- --nocapture
 	$(CARGO) test --workspace --features sim --test browser -- --nocapture --ignored kiosk
 
