@@ -227,7 +227,11 @@ fn calibration_refuses_what_few_people_cannot_carry() {
     let json = lab(folder.path(), &args).expect(0).json();
     assert_eq!((&json["data"]["people"], &json["data"]["pictures"]), (&3.into(), &4.into()));
     assert_eq!(json["thresholds"][2]["people_needed"], 776, "{json:#}");
-    assert!(json["command"].as_str().unwrap().starts_with("examgate-lab calibrate --images people"), "{}", json["command"]);
+    assert!(
+        json["command"].as_str().unwrap().starts_with("examgate-lab calibrate --images people"),
+        "{}",
+        json["command"]
+    );
     assert!(json["thresholds"][0]["threshold"].is_null() && json["proposal"]["admit"].is_null(), "{json:#}");
     // Three people at each other's place, nobody admitted: of one tap that shares nobody that says little.
     assert_eq!((&json["accepts"][0]["taps"], &json["accepts"][0]["admitted"]), (&6.into(), &0.into()));
