@@ -145,7 +145,7 @@ fn apply(path: &Path, students: usize, waits: &mut Waits) -> Outcome<Duration> {
     let applying = AtomicBool::new(false);
     thread::scope(|scope| {
         let taps = scope.spawn(|| tap(&path, students, &applying, waits).map_err(|error| error.to_string()));
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_secs(2));
         applying.store(true, Ordering::Relaxed);
         let taken = into_force(&second);
         taps.join().map_err(|_| "the taps panicked")??;
