@@ -12,7 +12,7 @@ use super::Timestamp;
 /// Longest word that names a command, bytes.
 pub const LONGEST_WORD: usize = 32;
 
-/// Names one command: a UUIDv7, made by whoever gives it. A box carries out an id once.
+/// Names one command: a UUIDv7, made by the sender. A box carries out an id once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CommandId(pub Uuid);
@@ -218,7 +218,7 @@ pub struct Commanded {
     pub key: String,
     /// The key's name in the box's configuration, where it has one.
     pub by: Option<String>,
-    /// When it was given, by the clock of whoever gave it.
+    /// When it was given, by the sender's clock.
     pub issued: Timestamp,
     /// What came of it.
     pub answer: CommandOutcome,

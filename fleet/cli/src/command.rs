@@ -1,6 +1,6 @@
 //! `examgate-fleet command`: gives one box a command over the broker, waits for its signed answer and prints it.
 //!
-//! It speaks to the broker itself: an answer belongs to whoever waits for it, and to nobody else.
+//! It speaks to the broker itself: the command that asks also waits for the answer.
 
 mod line;
 mod print;

@@ -1,7 +1,7 @@
-//! Whether a role works, over HTTP: `/healthz` in plain sentences for whoever restarts or alarms, `/metrics` for Prometheus.
+//! Whether a role works, over HTTP: `/healthz` in plain sentences for people and supervisors, `/metrics` for Prometheus.
 //!
 //! On this machine only unless it is told another address. It shows no student and no box, takes no input and alters nothing. It is neither
-//! encrypted nor protected by a password: whoever reaches it reads it.
+//! encrypted nor protected by a password: every client that reaches it can read it.
 
 use std::{
     collections::BTreeMap,

@@ -10,7 +10,7 @@ use crate::{
     wire::command::{Statement, VALID_AT_MOST},
 };
 
-/// By how much the clock of whoever gives a command may be ahead of the box's.
+/// By how much the sender's clock may be ahead of the box's.
 const AHEAD_AT_MOST: Duration = Duration::from_secs(30);
 
 /// Most commands that are looked at in [`WINDOW`]: a hand that types gives fewer, and each may become an event.

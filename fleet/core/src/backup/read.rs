@@ -115,7 +115,7 @@ fn parse(listed: &[u8]) -> Result<Manifest> {
     serde_json::from_slice(listed).with_context(unreadable)
 }
 
-/// What is read of a file, on its way to whoever keeps it.
+/// The content of one file, read once: to be hashed and written.
 struct Passing<'a> {
     content: &'a mut dyn Read,
     hash: Sha256,

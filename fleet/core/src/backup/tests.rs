@@ -354,7 +354,7 @@ fn what_somebody_else_made_or_a_newer_program_is_refused() {
         let error = fleet.refused(&file);
         assert!(format!("{error:#}").contains(says), "{says}: {error:#}");
     }
-    // A file that is of no part of a fleet is not written anywhere, whoever signed.
+    // A file that is of no part of a fleet is not written, even if the signature is good.
     let file = forged(&fleet, &key, nothing(), outside);
     let error = restore(&file, &fleet.at("new"), &fleet.opener(), None, now()).unwrap_err();
     assert!(format!("{error:#}").contains("etc/passwd") && !fleet.at("new").exists(), "{error:#}");
