@@ -305,7 +305,10 @@ impl Appliance<'_> {
             },
         });
         let delivering = broker
-            .map(|broker| broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop), acting))
+            .map(|broker| {
+                let gossip = (stores.gossip, last_recorded.clone());
+                broker.start(&parts, stores.outbox, recorded, Arc::clone(&stop), acting, gossip)
+            })
             .transpose()?;
         let (delivering, delivery) = delivering.unzip();
         let close = Arc::new(Notify::new());

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    domain::Exam,
+    domain::{Exam, Seq},
     edge::{
         clock::Clock,
         mqtt::{self, Tls},
@@ -27,6 +27,7 @@ use crate::{
     flow::{
         deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
         fetch::Fetch,
+        gossip::{self, Gossip},
         lost::{self, FollowLost},
     },
     mqtt::Authorities,
@@ -47,6 +48,7 @@ pub(super) struct Broker {
     fetch: Option<Fetch>,
     commands: Option<Commands>,
     lost: Option<(FollowLost, mpsc::Receiver<mqtt::Arrived>)>,
+    gossip: Option<(gossip::Party, gossip::Connected)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -96,7 +98,7 @@ impl Broker {
         let settings = Self::settings(config, keys, uplink, exam, models)?;
         let (line, mut polling) =
             mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
-        let (mut fetch, mut commands) = (None, None);
+        let (mut fetch, mut commands, mut gossip) = (None, None, None);
         if let Some(fleet) = &config.fleet {
             let connected = (line.link.clone(), &mut polling);
             let rosters = fleet::prepare(config, fleet, keys, models, connected, Arc::clone(&clock))?;
@@ -110,12 +112,13 @@ impl Broker {
                 commands = Some(Commands::prepare(config, fleet, keys, connected, rotate, Arc::clone(&clock))?);
             }
             fetch = Some(rosters);
+            gossip = Some(fleet::gossip(config, keys, (line.link.clone(), &mut polling))?);
         }
         let lost = lost.map(|follow| (follow, polling.subscribe(vec![LOST_CARDS.into()], lost::WAITING)));
-        Ok(Self { line, polling, parties, fetch, commands, lost, clock })
+        Ok(Self { line, polling, parties, fetch, commands, lost, gossip, clock })
     }
 
-    /// Starts polling and delivering, until `stop`. Commands act on `acting`.
+    /// Starts polling and delivering, until `stop`. Commands act on `acting`; the other boxes of an exam hear of the newest events in `ends`.
     ///
     /// # Errors
     /// When the outbox cannot be read.
@@ -126,13 +129,14 @@ impl Broker {
         recorded: Arc<Notify>,
         stop: Arc<Notify>,
         acting: Option<Acting>,
+        (ends, newest): (Option<gossip::Ends>, watch::Receiver<Seq>),
     ) -> Result<(JoinSet<()>, watch::Receiver<Delivery>)> {
         let (deliver, mut stands) = Deliver::new(
             Arc::new(Mutex::new(outbox)),
             self.parties,
             self.line,
             recorded,
-            self.clock,
+            Arc::clone(&self.clock),
             DeliveryPace::default(),
         )
         .context("the outbox cannot be read")?;
@@ -149,6 +153,10 @@ impl Broker {
         }
         if let Some((follow, arrivals)) = self.lost {
             parts.task(&mut tasks, "the lost cards", limit::TASKS, follow.run(arrivals));
+        }
+        if let (Some((party, connected)), Some(ends)) = (self.gossip, ends) {
+            let gossip = Gossip::new(party, ends, newest, connected, self.clock);
+            parts.task(&mut tasks, "the word of the other boxes", limit::TASKS, gossip.run());
         }
         parts.task(&mut tasks, "the delivery's log", limit::TASKS, async move {
             while stands.changed().await.is_ok() {

@@ -11,6 +11,7 @@ use crate::{
     edge::{clock::Clock, mqtt},
     flow::{
         fetch::{self, Connected, Disk, Fetch, Party, Prekeys},
+        gossip,
         lost::{FollowLost, LostView},
     },
     store::{Incoming, KeyFolder, Layout, Secret},
@@ -51,6 +52,19 @@ pub(super) fn prepare(
     let (fetch, _) =
         Fetch::new(party, SigningKey::from_seed(&seed), disk, connected, clock).context("pushed rosters")?;
     Ok(fetch)
+}
+
+/// Prepares to tell the other boxes of an exam whom this one lets in, and to hear of theirs.
+pub(super) fn gossip(
+    config: &Config,
+    keys: &KeyFolder,
+    (link, polling): (watch::Receiver<mqtt::Link>, &mut mqtt::UplinkLoop),
+) -> Result<(gossip::Party, gossip::Connected)> {
+    let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
+    let (device, layout) = (config.device.clone(), Layout::new(&config.state));
+    let (filters, followed) = watch::channel(Vec::new());
+    let connected = gossip::Connected { link, filters, arrivals: polling.follow(followed, gossip::WAITING) };
+    Ok((gossip::Party { device, key: SigningKey::from_seed(&seed), layout }, connected))
 }
 
 /// The list of lost cards as it was at the last stop, and its driver, where the configuration names whose lists count.

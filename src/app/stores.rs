@@ -12,7 +12,11 @@ use crate::{
     config::Config,
     domain::{Doors, Epoch, Exam, ExamId, Pepper},
     edge::clock::Clock,
-    flow::{PassedOver, Rosters, Shelf, TapLookup, lost::LostView},
+    flow::{
+        PassedOver, Rosters, Shelf, TapLookup,
+        gossip::{self, OtherRooms},
+        lost::LostView,
+    },
     store::{Editions, EventStore, KeyFolder, KeyName, Layout, Secret},
     vision::VerifiedModels,
 };
@@ -36,6 +40,8 @@ pub struct Stores {
     pub(super) reading: Option<Reading>,
     /// To be looked at by a command, if any may come.
     pub(super) examine: Option<EventStore>,
+    /// To tell the other boxes of an exam, if rosters come from the fleet.
+    pub(super) gossip: Option<gossip::Ends>,
 }
 
 impl Stores {
@@ -84,15 +90,23 @@ impl Stores {
             Some(_) => Some(Reading { shelf, events: open()?, look: open()? }),
         };
         let examine = commands::are_wanted(config).then(open).transpose()?;
+        let ((gathering, gathered), (rooms, other_rooms)) =
+            (watch::channel(None), watch::channel(OtherRooms::default()));
+        let gossip = match (&config.fleet, &config.uplink) {
+            (Some(_), Some(_)) => Some(gossip::Ends { events: open()?, gathering: gathered, other_rooms: rooms }),
+            (Some(_), None) | (None, _) => None,
+        };
         let space = models.manifest().embedder.space.clone();
+        let console = config.console.is_some();
         Ok(Self {
             exam,
             doors: told,
-            lookup: TapLookup { rosters, clock, doors, events: reader, space, lost, console: config.console.is_some() },
+            lookup: TapLookup { rosters, clock, doors, events: reader, space, lost, gathering, other_rooms, console },
             writer,
             outbox,
             reading,
             examine,
+            gossip,
         })
     }
 }

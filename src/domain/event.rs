@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Access, ArtifactId, CardPseudonym, ClockTrust, Commanded, CredentialProfile, Cue, Decision, ExamId, RoomId,
-    RosterVersion, Ruling, Shortfall, Similarity, StudentId, Timestamp, Undo,
+    Access, ArtifactId, CardPseudonym, ClockTrust, Commanded, CredentialProfile, Cue, Decision, ExamId, OtherRoom,
+    RoomId, RosterVersion, Ruling, Shortfall, Similarity, StudentId, Timestamp, Undo,
 };
 
 /// UUIDv7: unique across restarts and lost state.
@@ -110,6 +110,9 @@ pub struct Verification {
     pub decision: Decision,
     /// What it rests on.
     pub measured: Measured,
+    /// Where another box of the exam let the student in; only with [`Reason::AlreadyAdmitted`](super::Reason::AlreadyAdmitted).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_room: Option<OtherRoom>,
 }
 
 impl Verification {

@@ -11,6 +11,7 @@ mod decision;
 mod event;
 mod language;
 mod observation;
+mod peers;
 mod pepper;
 mod proctor;
 mod roster;
@@ -31,6 +32,7 @@ pub use decision::{Decision, QualityDefect, Reason, Shortfall};
 pub use event::{Epoch, Event, EventId, EventKind, History, Liveness, Measured, Seq, Verification};
 pub use language::{Language, NotALanguage};
 pub use observation::{Continuity, Cue, FaceSeen, Observation, Pose};
+pub use peers::{AdmissionPseudonym, MAX_PEERS, OtherRoom, Peer, PeerKey, Peers};
 pub use pepper::{Pepper, PepperCheck};
 pub use proctor::{Invitation, Proctor, SignInCode};
 pub use roster::{

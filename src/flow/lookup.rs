@@ -14,11 +14,15 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Happened, Rosters, lost::LostView};
+use super::{
+    Happened, Rosters,
+    gossip::{Gathering, OtherRooms},
+    lost::LostView,
+};
 use crate::{
     domain::{
         CardPseudonym, CardStanding, Credential, Doors, EmbeddingSpaceId, EventId, Exam, History, Invitation,
-        SignInCode, Template,
+        OtherRoom, SignInCode, Template,
     },
     edge::clock::Clock,
     session::{Enrolled, Lookup, TemplateStock},
@@ -62,6 +66,8 @@ pub struct LookedUp {
     pub history: History,
     /// The student's templates of the space in use. Wiped with it.
     pub templates: Vec<Template>,
+    /// Where another box of the exam says that it let this student, or this card, in.
+    pub other_room: Option<OtherRoom>,
 }
 
 /// What is looked up at a tap: who has this card, what happened with it before.
@@ -78,6 +84,10 @@ pub struct TapLookup {
     pub space: EmbeddingSpaceId,
     /// Cards that open no door.
     pub lost: LostView,
+    /// Told which exam is served, and which other boxes there are of it.
+    pub gathering: watch::Sender<Option<Arc<Gathering>>>,
+    /// Whom those let in.
+    pub other_rooms: watch::Receiver<OtherRooms>,
     /// Whether proctors can sign in at a console. Without one their cards are cards that nobody knows.
     pub console: bool,
 }
@@ -85,15 +95,24 @@ pub struct TapLookup {
 impl TapLookup {
     /// Answers queries until nobody asks or listens any more. Tells at every turn that it is `alive`.
     pub fn run(mut self, queries: &Receiver<LookupRequest>, happened: &SyncSender<Happened>, alive: impl Fn()) {
+        self.gather();
         loop {
             alive();
             let answer = match queries.recv_timeout(LOOK_EVERY) {
                 Ok(LookupRequest { event, credential }) => {
-                    self.refresh();
+                    if self.refresh() {
+                        self.gather();
+                    }
                     Happened::LookedUp(event, Box::new(self.answer(&credential)))
                 }
-                Err(RecvTimeoutError::Timeout) if self.refresh() => Happened::Roster(self.exam()),
-                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Timeout) => {
+                    let has_moved = self.refresh();
+                    self.gather();
+                    if !has_moved {
+                        continue;
+                    }
+                    Happened::Roster(self.exam())
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if happened.send(answer).is_err() {
@@ -124,6 +143,27 @@ impl TapLookup {
         exam != before
     }
 
+    /// Says which other boxes there are of what is served. They may become others in one edition, so this is looked at while nobody taps.
+    fn gather(&self) {
+        let read = || -> Result<_, RosterError> {
+            let Some(served) = self.rosters.served() else { return Ok(None) };
+            let peers = served.view().roster().peers()?;
+            Ok(peers.map(|peers| Gathering { exam: served.view().exam().clone(), peers }))
+        };
+        match read() {
+            Ok(now) => {
+                self.gathering.send_if_modified(|known| {
+                    let is_news = known.as_deref() != now.as_ref();
+                    if is_news {
+                        *known = now.map(Arc::new);
+                    }
+                    is_news
+                });
+            }
+            Err(error) => tracing::error!(error = &error as &dyn Error, "the other boxes of the exam cannot be read"),
+        }
+    }
+
     fn exam(&self) -> Option<Exam> {
         self.rosters.serving().exam.clone()
     }
@@ -136,7 +176,14 @@ impl TapLookup {
     }
 
     fn told(&self, lookup: Lookup, history: History) -> LookedUp {
-        LookedUp { exam: self.exam(), lookup, history, templates: Vec::new() }
+        LookedUp { exam: self.exam(), lookup, history, templates: Vec::new(), other_room: None }
+    }
+
+    /// What is told of a card that is not on this roster. A lost one is nobody's.
+    fn of_no_place(&self, served: &Editions, card: &CardPseudonym, lookup: Lookup, history: History) -> LookedUp {
+        let is_lost = self.lost.borrow().contains(card);
+        let known = || self.other_rooms.borrow().find(&served.view().exam().id, None, [card]);
+        LookedUp { other_room: if is_lost { None } else { known() }, ..self.told(lookup, history) }
     }
 
     fn look_up(&self, credential: &Credential) -> Result<LookedUp, LookupError> {
@@ -150,10 +197,10 @@ impl TapLookup {
             }
             for other in self.rosters.others() {
                 if other.find(card)?.is_some() {
-                    return Ok(self.told(Lookup::Elsewhere, history));
+                    return Ok(self.of_no_place(served, card, Lookup::Elsewhere, history));
                 }
             }
-            return Ok(self.told(Lookup::Unknown, history));
+            return Ok(self.of_no_place(served, card, Lookup::Unknown, history));
         };
         if served.live().find_proctor(card)?.is_some() {
             return Ok(self.told(Lookup::Shared, history));
@@ -180,8 +227,10 @@ impl TapLookup {
             _ => TemplateStock::Usable,
         };
         let whereabouts = self.events.whereabouts(&view.exam().id, student)?;
+        let cards = entry.cards().map(|card| &card.pseudonym);
+        let other_room = self.other_rooms.borrow().find(&view.exam().id, Some(student), cards);
         let enrolled = Enrolled { entry, templates: stock, whereabouts };
-        Ok(LookedUp { templates, ..self.told(Lookup::Enrolled(enrolled), history) })
+        Ok(LookedUp { templates, other_room, ..self.told(Lookup::Enrolled(enrolled), history) })
     }
 
     /// A new code, if the card is a proctor's and not lost, and there is a console to use it at.

@@ -10,6 +10,7 @@
 
 pub mod deliver;
 pub mod fetch;
+pub mod gossip;
 mod listen;
 mod lookup;
 pub mod lost;

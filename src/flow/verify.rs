@@ -156,7 +156,7 @@ impl Verify {
             Err(problem) => (Err(problem), Lookup::Unknown),
         };
         let history = History::default();
-        self.step(Input::CardTapped(Tap { event, credential, lookup, history }), timers);
+        self.step(Input::CardTapped(Tap { event, credential, lookup, history, other_room: None }), timers);
     }
 
     fn looked_up(&mut self, event: EventId, found: LookedUp, timers: &mut Vec<(MonoTime, WakeReason)>) {
@@ -164,19 +164,21 @@ impl Verify {
         let Some((LookupRequest { credential, .. }, _)) = self.asked.take_if(|(query, _)| query.event == event) else {
             return;
         };
-        let LookedUp { exam, lookup, history, templates } = found;
+        let LookedUp { exam, lookup, history, templates, other_room } = found;
         if exam.as_ref() != self.session.exam() {
             self.step(Input::RosterChanged(exam), timers);
         }
         self.templates = templates;
-        self.step(Input::CardTapped(Tap { event, credential: Ok(credential), lookup, history }), timers);
+        let tap = Tap { event, credential: Ok(credential), lookup, history, other_room };
+        self.step(Input::CardTapped(tap), timers);
     }
 
     /// Nobody says whose card it is.
     fn unanswered(&mut self, timers: &mut Vec<(MonoTime, WakeReason)>) {
         let Some((LookupRequest { event, credential }, _)) = self.asked.take() else { return };
         let (lookup, history) = (Lookup::Unavailable, History::default());
-        self.step(Input::CardTapped(Tap { event, credential: Ok(credential), lookup, history }), timers);
+        let tap = Tap { event, credential: Ok(credential), lookup, history, other_room: None };
+        self.step(Input::CardTapped(tap), timers);
     }
 
     fn step(&mut self, input: Input, timers: &mut Vec<(MonoTime, WakeReason)>) {

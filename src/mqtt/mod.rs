@@ -22,7 +22,7 @@ pub mod packet {
         QoS,
         v5::{
             Filter, LastWill, Packet, PubAck, PubAckReason, Publish, PublishProperties, SubAck, Subscribe,
-            SubscribeReasonCode,
+            SubscribeReasonCode, Unsubscribe,
         },
     };
 }

@@ -3,6 +3,7 @@
 //!
 //! Used by the demonstration and by tests of the whole line.
 
+mod beside;
 mod desk;
 mod door;
 mod office;
@@ -20,6 +21,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+pub use beside::Beside;
 use door::Guard;
 pub use door::{DoorBox, Said};
 pub use office::{Appointed, Office};

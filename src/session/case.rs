@@ -3,7 +3,9 @@
 //! It holds no picture and no evidence.
 
 use super::{Enrolled, Lookup, Now, Tap};
-use crate::domain::{Credential, Decision, EventId, Exam, ExamId, MonoTime, Reason, RosterVersion, Seat, Student};
+use crate::domain::{
+    Credential, Decision, EventId, Exam, ExamId, MonoTime, OtherRoom, Reason, RosterVersion, Seat, Student,
+};
 
 /// One tap, from its first moment to its event.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Case {
     pub(super) seat: Option<Seat>,
     /// Whether a match does not tell the student from another one.
     pub(super) has_look_alike: bool,
+    /// Where another box says that it let the student in.
+    pub(super) other_room: Option<OtherRoom>,
 }
 
 impl Case {
@@ -37,6 +41,7 @@ impl Case {
             student,
             seat,
             has_look_alike,
+            other_room: tap.other_room,
         }
     }
 

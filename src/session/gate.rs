@@ -20,6 +20,8 @@ pub(super) fn refuse(
     };
     let enrolled = match &tap.lookup {
         Lookup::Unavailable => return Some(Reason::StorageFault),
+        // A box whose roster does not hold the student knows the card from the box that let them in.
+        Lookup::Unknown | Lookup::Elsewhere if tap.other_room.is_some() => return Some(Reason::AlreadyAdmitted),
         // A proctor is invited before it comes to this.
         Lookup::Unknown | Lookup::Proctor(_) => return Some(Reason::CardUnknown),
         // It may be their exam's time: the clock does not say.
@@ -54,6 +56,10 @@ pub(super) fn refuse(
         Whereabouts::Outside => {}
         Whereabouts::Inside => return Some(Reason::AlreadyAdmitted),
         Whereabouts::TurnedAway => return Some(Reason::TurnedAway),
+    }
+    // After what this box knows by itself: another box's word never denies, and it never spares a denial of this one's roster.
+    if tap.other_room.is_some() {
+        return Some(Reason::AlreadyAdmitted);
     }
     // Before pauses and faults of the box: nothing is compared, so neither concerns them.
     if enrolled.entry.matching == Matching::None {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Answer, CardProblem, ClockTrust, Credential, DeviceId, Event, EventId, Exam, Hint, History, Invitation, MonoTime,
-    Observation, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
+    Observation, OtherRoom, Reason, RoomId, RosterEntry, StudentId, Timestamp, Whereabouts,
 };
 
 /// The moment of an input, by both clocks.
@@ -82,6 +82,9 @@ pub struct Tap {
     pub lookup: Lookup,
     /// Failed matches of this card.
     pub history: History,
+    /// Where another box of the exam says that it let this student, or this card, in.
+    #[serde(default)]
+    pub other_room: Option<OtherRoom>,
 }
 
 /// What the rosters on this box say about a card.

@@ -279,6 +279,7 @@ impl Session {
                 since_tap: now.mono.since(case.tapped_at),
                 since_first_usable_frame: tries.first_usable.map(|at| now.mono.since(at)),
             },
+            other_room: case.other_room.clone().filter(|_| decision.reason() == Some(Reason::AlreadyAdmitted)),
         };
         out.push(Output::Record(Box::new(Event {
             id: case.event,

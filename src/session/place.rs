@@ -1,12 +1,19 @@
 //! Tests: what a student's place on the roster says of their cards, of how they are verified, and of what they are told.
 
 use super::{
-    tables::{door, enrolled, event, face, now, policy, recorded, tap},
+    tables::{CLOSES, OPENS, door, enrolled, event, face, now, policy, recorded, tap},
     *,
 };
 use crate::domain::{
-    Card, CardPseudonym, CardStanding, Continuity, History, Liveness, Matching, Seat, StudentId, Whereabouts,
+    Card, CardPseudonym, CardStanding, Continuity, History, Liveness, Matching, OtherRoom, RoomId, Seat, StudentId,
+    Timestamp, Whereabouts,
 };
+
+/// Where another box says that it let the student in.
+pub(super) fn other_room() -> OtherRoom {
+    let at = Timestamp::from_second(OPENS + 30).expect("in range");
+    OtherRoom { room: RoomId::new("S301").expect("valid"), at }
+}
 
 #[test]
 fn only_the_card_that_was_tapped_counts_and_who_opted_out_is_referred() {
@@ -48,6 +55,54 @@ fn only_the_card_that_was_tapped_counts_and_who_opted_out_is_referred() {
         let outputs = Session::new(policy(), door()).step(now(0), Input::CardTapped(tap));
         assert_eq!(recorded(outputs).map(|verification| verification.decision), expected, "{name}");
     }
+}
+
+#[test]
+fn who_was_let_in_at_another_door_is_for_the_proctor_and_what_this_roster_denies_stays_denied() {
+    type Change<'a> = &'a dyn Fn(&mut Tap);
+    let enrolled_with = |change: &dyn Fn(&mut Enrolled)| {
+        let mut enrolled = enrolled();
+        change(&mut enrolled);
+        Lookup::Enrolled(enrolled)
+    };
+    let already = Decision::Refer(Reason::AlreadyAdmitted);
+    let elsewhere = Some(other_room());
+    let cases: [(&str, Change<'_>, Decision, Option<OtherRoom>); 8] = [
+        ("a good card", &|_| {}, already, elsewhere.clone()),
+        ("a card of another room", &|t| t.lookup = Lookup::Unknown, already, elsewhere.clone()),
+        ("a student of another exam too", &|t| t.lookup = Lookup::Elsewhere, already, elsewhere.clone()),
+        (
+            "inside here as well",
+            &|t| t.lookup = enrolled_with(&|e| e.whereabouts = Whereabouts::Inside),
+            already,
+            elsewhere.clone(),
+        ),
+        ("opted out", &|t| t.lookup = enrolled_with(&|e| e.entry.matching = Matching::None), already, elsewhere),
+        (
+            "a revoked card",
+            &|t| t.lookup = enrolled_with(&|e| e.entry.card.standing = CardStanding::Revoked),
+            Decision::Deny(Reason::CardRevoked),
+            None,
+        ),
+        (
+            "turned away here",
+            &|t| t.lookup = enrolled_with(&|e| e.whereabouts = Whereabouts::TurnedAway),
+            Decision::Refer(Reason::TurnedAway),
+            None,
+        ),
+        ("no answer of the store", &|t| t.lookup = Lookup::Unavailable, Decision::Refer(Reason::StorageFault), None),
+    ];
+    for (name, change, decision, told) in cases {
+        let mut tap = Tap { other_room: Some(other_room()), ..tap(1) };
+        change(&mut tap);
+        let outputs = Session::new(policy(), door()).step(now(0), Input::CardTapped(tap));
+        let verification = recorded(outputs).expect("settled at the tap: no face is looked at");
+        assert_eq!((verification.decision, verification.other_room), (decision, told), "{name}");
+    }
+    let late = Now { wall: Timestamp::from_second(CLOSES).expect("in range"), ..now(0) };
+    let tap = Tap { other_room: Some(other_room()), ..tap(1) };
+    let verification = recorded(Session::new(policy(), door()).step(late, Input::CardTapped(tap))).expect("settled");
+    assert_eq!((verification.decision, verification.other_room), (Decision::Deny(Reason::TooLate), None));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 
 use super::{
+    place::other_room,
     tables::{CLOSES, OPENS, door, enrolled, event, face, policy, tap},
     *,
 };
@@ -16,6 +17,7 @@ enum Happening {
     Tap {
         problem: Option<CardProblem>,
         admitted: bool,
+        in_other_room: bool,
         failures: u32,
     },
     Removed,
@@ -54,8 +56,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     let continuity =
         prop_oneof![8 => Just(Continuity::Same), 1 => Just(Continuity::Changed), 1 => Just(Continuity::First)];
     prop_oneof![
-        3 => (prop_oneof![9 => Just(None), 1 => Just(Some(CardProblem::Unreadable))], prop::bool::weighted(0.1), prop_oneof![9 => Just(0_u32), 1 => 0_u32..12])
-            .prop_map(|(problem, admitted, failures)| Happening::Tap { problem, admitted, failures }),
+        3 => (prop_oneof![9 => Just(None), 1 => Just(Some(CardProblem::Unreadable))], prop::bool::weighted(0.1), prop::bool::weighted(0.1), prop_oneof![9 => Just(0_u32), 1 => 0_u32..12])
+            .prop_map(|(problem, admitted, in_other_room, failures)| Happening::Tap { problem, admitted, in_other_room, failures }),
         1 => Just(Happening::Removed),
         12 => (0_u64..400, prop_oneof![3 => 0.45_f32..1.0, 1 => -1.0_f32..0.6], prop_oneof![3 => 0.5_f32..1.0, 1 => 0.0_f32..0.7], continuity, prop::bool::weighted(0.1), prop::sample::select(vec![-20.0_f32, 0.0, 0.0, 20.0]))
             .prop_map(|(age, similarity, liveness, continuity, dark, yaw)| Happening::Face { age, similarity, liveness, continuity, dark, yaw }),
@@ -76,6 +78,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 struct Remembered {
     tapped_at: MonoTime,
     may_look: bool,
+    in_other_room: bool,
     window_since: MonoTime,
     /// Usable frames of the present face in the present window.
     frames: Vec<Usable>,
@@ -166,9 +169,10 @@ impl World {
     fn happen(&mut self, what: &Happening) -> Result<(), TestCaseError> {
         self.mono = self.mono.after(Duration::from_millis(40));
         let input = match *what {
-            Happening::Tap { problem, admitted, failures } => {
+            Happening::Tap { problem, admitted, in_other_room, failures } => {
                 self.next_event += 1;
                 let mut tapped = tap(self.next_event);
+                tapped.other_room = in_other_room.then(other_room);
                 let last_failed_at = (failures > 0).then(|| self.now().wall);
                 tapped.history = History { failed_in_a_row: failures, last_failed_at };
                 let whereabouts = if admitted { Whereabouts::Inside } else { Whereabouts::Outside };
@@ -179,6 +183,7 @@ impl World {
                 }
                 let may_look = problem.is_none()
                     && !admitted
+                    && !in_other_room
                     && failures <= policy().free_failures
                     && self.clock != ClockTrust::Untrusted
                     && (OPENS..CLOSES).contains(&self.wall)
@@ -188,7 +193,13 @@ impl World {
                     let event = tapped.event;
                     self.taps.insert(
                         event,
-                        Remembered { tapped_at, may_look, window_since: tapped_at, ..Remembered::default() },
+                        Remembered {
+                            tapped_at,
+                            may_look,
+                            in_other_room,
+                            window_since: tapped_at,
+                            ..Remembered::default()
+                        },
                     );
                 }
                 Input::CardTapped(tapped)
@@ -300,6 +311,8 @@ impl World {
                     let judged = remembered.judged_before || remembered.is_judged() || remembered.challenged;
                     prop_assert!(judged || !verification.is_failed_match(), "counted for a face that only passed by");
                 }
+                let already = verification.decision == Decision::Refer(Reason::AlreadyAdmitted);
+                prop_assert_eq!(verification.other_room.is_some(), already && remembered.in_other_room);
                 remembered.decision = Some(verification.decision);
                 self.recording = Some(recorded.id);
             }

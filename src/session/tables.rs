@@ -67,6 +67,7 @@ pub(super) fn tap(n: u128) -> Tap {
         credential: Ok(Credential { pseudonym: CardPseudonym::from_bytes([9; 32]), profile: CredentialProfile::Uid }),
         lookup: Lookup::Enrolled(enrolled()),
         history: History::default(),
+        other_room: None,
     }
 }
 

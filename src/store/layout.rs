@@ -90,6 +90,12 @@ impl Layout {
         self.root.join("incoming")
     }
 
+    /// What the other boxes of an exam tell of whom they let in.
+    #[must_use]
+    pub fn admitted(&self, exam: &ExamId) -> PathBuf {
+        self.root.join("admitted").join(exam.as_str())
+    }
+
     /// Makes the folders.
     ///
     /// # Errors
@@ -141,7 +147,7 @@ impl Layout {
         }
     }
 
-    /// Removes an exam's database. Erase its key first: that is what makes the content unreadable.
+    /// Removes an exam's database, and what other boxes told of it. Erase its key first: that is what makes the content unreadable.
     ///
     /// # Errors
     /// [`LayoutError::Remove`]. Removing what is not there is no error.
@@ -154,6 +160,11 @@ impl Layout {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed.map_err(|source| LayoutError::Remove { path: path.into(), source })?,
             }
+        }
+        let told = self.admitted(exam);
+        match fs::remove_dir_all(&told) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(|source| LayoutError::Remove { path: told, source })?,
         }
         sync_folder_of(&database).map_err(|source| LayoutError::Remove { path: database, source })
     }
@@ -177,8 +188,11 @@ mod tests {
             fs::write(layout.folder().join(name), "").unwrap();
         }
         assert_eq!(layout.exams().unwrap(), [exam("a"), exam("b"), exam("x.db")]);
+        fs::create_dir_all(layout.admitted(&exam("a"))).unwrap();
+        fs::write(layout.admitted(&exam("a")).join("door-2.0.cose"), "told").unwrap();
         layout.remove(&exam("a")).unwrap();
         layout.remove(&exam("a")).unwrap();
+        assert!(!layout.admitted(&exam("a")).exists(), "what was told of it goes with it");
         assert_eq!(layout.exams().unwrap(), [exam("b"), exam("x.db")]);
         assert!(!layout.folder().join("a.db-wal").exists() && !layout.folder().join("a.db-shm").exists());
     }

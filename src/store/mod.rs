@@ -3,6 +3,7 @@
 //!
 //! It reads no clock: times and identifiers arrive inside what is stored.
 
+mod admitted;
 mod drained;
 mod events;
 mod incoming;
@@ -14,6 +15,7 @@ mod reserve;
 mod roster;
 pub mod sealed;
 
+pub use admitted::AdmittedPages;
 pub use drained::{DrainError, DrainMark};
 pub use events::{
     Acknowledged, Began, Cause, Contradiction, Ends, EpochInfo, EventError, EventStore, Headroom, Limits, Outgoing,

@@ -1,10 +1,12 @@
-//! One room's roster as it travels: a bundle, version 1 or 2, sealed to one box.
+//! One room's roster as it travels: a bundle, version 1 to 3, sealed to one box.
 //!
-//! A CBOR map with the exam, its room, students with card pseudonyms and templates, and the room's proctors. It has one form
+//! A CBOR map with the exam, its room, students with card pseudonyms and templates, the room's proctors, and in version 3 the other boxes
+//! of the exam. It has one form
 //! only: the lowest version that holds what is in it, fields and entries in this order, numbers as short as they go. So a box that
 //! reads version 1 only is sent rosters as before, until one needs more. It is not compressed: embeddings do not shrink, and
 //! what unpacks can unpack to anything. It is not signed: the signed manifest names its digest.
 
+mod peers;
 mod rows;
 
 use std::collections::HashSet;
@@ -12,15 +14,18 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::rows::{ProctorRow, StudentRow, StudentRow1, StudentRow2};
+use self::{
+    peers::PeersRow,
+    rows::{ProctorRow, StudentRow, StudentRow1, StudentRow2},
+};
 use super::{cbor, chunk::MAX_WHOLE, desired::MAX_SPACE};
 use crate::domain::{
-    EmbeddingSpaceId, Exam, ExamId, ExamWindow, MAX_CARDS, MAX_LOOK_ALIKES, Matching, PepperCheck, Proctor, RoomId,
-    RosterEntry, RosterVersion, Template, Timestamp,
+    EmbeddingSpaceId, Exam, ExamId, ExamWindow, MAX_CARDS, MAX_LOOK_ALIKES, Matching, Peers, PepperCheck, Proctor,
+    RoomId, RosterEntry, RosterVersion, Template, Timestamp,
 };
 
 /// The newest version that is read.
-pub const NEWEST: u64 = 2;
+pub const NEWEST: u64 = 3;
 
 /// Most students of one bundle: more than fit with templates.
 pub const MAX_STUDENTS: usize = 50_000;
@@ -47,7 +52,7 @@ pub const MAX_BUNDLE: usize = MAX_WHOLE - 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// Not of this shape.
-    #[error("not a bundle of version 1 or 2")]
+    #[error("not a bundle of version 1 to 3")]
     Malformed,
     /// Of a version that this software is too old for.
     #[error(
@@ -86,6 +91,8 @@ pub struct Bundle {
     pub entries: Vec<(RosterEntry, Vec<Template>)>,
     /// Proctors with the hash of their PIN, a PHC string.
     pub proctors: Vec<(Proctor, Zeroizing<String>)>,
+    /// The other boxes of the exam, where there are any that this box is to hear of.
+    pub peers: Option<Peers>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,6 +110,8 @@ struct Payload<S> {
     pepper: [u8; 16],
     students: Vec<S>,
     proctors: Vec<ProctorRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peers: Option<PeersRow>,
 }
 
 /// The version that the bytes say they are of: in every version they are a CBOR map of fewer than 24 fields, the first of which is `v`.
@@ -138,7 +147,7 @@ impl Bundle {
         match version(bytes) {
             None => Err(BundleError::Malformed),
             Some(1) => Self::read::<StudentRow1>(bytes),
-            Some(2) => Self::read::<StudentRow2>(bytes),
+            Some(2 | 3) => Self::read::<StudentRow2>(bytes),
             Some(version) => Err(BundleError::Newer { version }),
         }
     }
@@ -156,6 +165,7 @@ impl Bundle {
             pepper: *self.pepper.as_bytes(),
             students: self.entries.iter().map(|(entry, templates)| S::of(entry, templates)).collect(),
             proctors: self.proctors.iter().map(ProctorRow::of).collect(),
+            peers: self.peers.as_ref().map(PeersRow::of),
         }))
     }
 
@@ -164,7 +174,8 @@ impl Bundle {
         if *Zeroizing::new(cbor::to_vec(&payload)) != *bytes {
             return Err(BundleError::Malformed);
         }
-        let Payload { v, exam, title, opens, closes, version, room, space, pepper, students, proctors } = payload;
+        let Payload { v, exam, title, opens, closes, version, room, space, pepper, students, proctors, peers } =
+            payload;
         let entries: Result<Vec<_>, BundleError> =
             students.into_iter().map(|student| student.entry(&room, &space)).collect();
         let bundle = Self {
@@ -174,6 +185,7 @@ impl Bundle {
             room,
             space,
             pepper: PepperCheck::from_bytes(pepper),
+            peers: peers.map(PeersRow::peers).transpose()?,
         };
         bundle.check()?;
         // A higher version than is needed is another form.
@@ -181,7 +193,12 @@ impl Bundle {
     }
 
     fn lowest_version(&self) -> u64 {
-        if self.entries.iter().all(|(entry, _)| rows::fits_version_1(entry)) { 1 } else { 2 }
+        let is_plain = self.entries.iter().all(|(entry, _)| rows::fits_version_1(entry));
+        match (&self.peers, is_plain) {
+            (Some(_), _) => 3,
+            (None, false) => 2,
+            (None, true) => 1,
+        }
     }
 
     fn check(&self) -> Result<(), BundleError> {
@@ -219,7 +236,7 @@ impl Bundle {
             sense(proctors.insert(&proctor.id), "a proctor twice")?;
             sense(cards.insert(proctor.card), "one card for two people")?;
         }
-        Ok(())
+        self.peers.as_ref().map_or(Ok(()), peers::check)
     }
 }
 

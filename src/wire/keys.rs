@@ -66,6 +66,21 @@ impl fmt::Debug for SigningKey {
 pub struct PublicKey(ed25519_dalek::VerifyingKey);
 
 impl PublicKey {
+    /// The key of these 32 bytes.
+    ///
+    /// # Errors
+    /// [`NotAKey::NotAPoint`].
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, NotAKey> {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| NotAKey::NotAPoint)?;
+        if key.is_weak() { Err(NotAKey::NotAPoint) } else { Ok(Self(key)) }
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// Whether `signature` over `message` was made with the secret half. Strict: small-order points and malleable
     /// signatures are refused.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -77,8 +92,7 @@ impl FromStr for PublicKey {
     type Err = NotAKey;
 
     fn from_str(text: &str) -> Result<Self, NotAKey> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&*bytes_of(text)?).map_err(|_| NotAKey::NotAPoint)?;
-        if key.is_weak() { Err(NotAKey::NotAPoint) } else { Ok(Self(key)) }
+        Self::from_bytes(&*bytes_of(text)?)
     }
 }
 

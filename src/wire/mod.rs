@@ -1,5 +1,5 @@
-//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, commands, trust documents, enrolment, rosters on their way, a broker's
-//! host, where a JPEG ends and how its camera was held. Parsers that survive anything.
+//! Bytes that others read: APDUs, MQTT topics, event envelopes, receipts, commands, trust documents, enrolment, rosters on their way, whom
+//! boxes let in, a broker's host, where a JPEG ends and how its camera was held. Parsers that survive anything.
 //!
 //! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
 //! the only randomness in this room.
@@ -7,6 +7,7 @@
 mod cbor;
 mod signed;
 
+pub mod admitted;
 pub mod apdu;
 pub mod backup;
 pub mod bundle;

@@ -1,7 +1,7 @@
 //! The MQTT topics. Who may write which is set by the broker's ACL.
 
 use super::digest::Digest;
-use crate::domain::DeviceId;
+use crate::domain::{DeviceId, ExamId};
 
 /// All topics start here; the version is that of everything below.
 const ROOT: &str = "examgate/v1/";
@@ -85,6 +85,28 @@ pub fn parse_chunk(topic: &str) -> Option<(DeviceId, Digest)> {
     Some((DeviceId::new(device).ok()?, Digest::parse(digest)?))
 }
 
+/// The topic of one page of whom a box let in, `examgate/v1/exam/{exam}/admitted/{device}/{page}`: box to the other boxes of the exam,
+/// retained: a [`super::admitted::AdmittedPage`].
+#[must_use]
+pub fn admitted_of(exam: &ExamId, device: &DeviceId, page: u32) -> String {
+    format!("{ROOT}exam/{exam}/admitted/{device}/{page}")
+}
+
+/// The filter that matches every page of every box of one exam.
+#[must_use]
+pub fn all_admitted_of(exam: &ExamId) -> String {
+    format!("{ROOT}exam/{exam}/admitted/+/+")
+}
+
+/// Which page of which box of which exam `topic` carries; `None` for anything else.
+#[must_use]
+pub fn parse_admitted(topic: &str) -> Option<(ExamId, DeviceId, u32)> {
+    let (exam, place) = topic.strip_prefix(ROOT)?.strip_prefix("exam/")?.split_once("/admitted/")?;
+    let (device, number) = place.split_once('/')?;
+    let page = number.parse::<u32>().ok().filter(|page| page.to_string() == number)?;
+    Some((ExamId::new(exam).ok()?, DeviceId::new(device).ok()?, page))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -125,10 +147,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn pages_are_told_apart() {
+        let (exam, door) = (ExamId::new("MATH-1").expect("valid"), DeviceId::new("door-1").expect("valid"));
+        let topic = admitted_of(&exam, &door, 12);
+        assert_eq!(topic, "examgate/v1/exam/MATH-1/admitted/door-1/12");
+        assert_eq!(parse_admitted(&topic), Some((exam.clone(), door.clone(), 12)));
+        assert_eq!((DeviceTopic::parse(&topic), parse_chunk(&topic)), (None, None));
+        let start = "examgate/v1/exam/MATH-1/admitted/door-1";
+        for end in ["", "/", "/+", "/012", "/+1", "/-1", "/12/x", "/4294967296", "/x"] {
+            assert_eq!(parse_admitted(&format!("{start}{end}")), None, "{end:?}");
+        }
+        for other in [all_admitted_of(&exam), DeviceTopic::State.of(&door), "examgate/v1/exam//admitted/d/1".into()] {
+            assert_eq!(parse_admitted(&other), None, "{other:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_survived(topic in ".*") {
-            let _ = (DeviceTopic::parse(&topic), parse_chunk(&topic));
+            let _ = (DeviceTopic::parse(&topic), parse_chunk(&topic), parse_admitted(&topic));
         }
     }
 }

@@ -14,6 +14,7 @@ use examgate::{
         sample::{reasons, verified},
     },
     wire::{
+        admitted::{AdmittedPage, MAX_ADMITTED},
         chunk::{self, MAX_CHUNK},
         command::{CommandAnswer, MAX_ANSWER, MAX_COMMAND, Statement},
         desired::{Desired, MAX_DESIRED},
@@ -25,13 +26,13 @@ use examgate::{
         reported::{MAX_REPORTED, RefusalReason, Reported},
         seal::Identity,
         state::{DeviceState, MAX_STATE, Status},
-        topic::{DeviceTopic, LOST_CARDS, chunk_of},
+        topic::{DeviceTopic, LOST_CARDS, admitted_of, chunk_of},
     },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use self::samples::{BOX, COLLECTOR, COMMAND, ROSTER, door, events, written};
+use self::samples::{BOX, COLLECTOR, COMMAND, ROSTER, door, events, exam, written};
 
 mod samples;
 
@@ -118,10 +119,13 @@ fn content(name: &str, message: &Value, bytes: &[u8]) -> Value {
 fn every_topic_of_the_code_is_a_channel_and_nothing_else_is() {
     let digest = Digest::of(b"x");
     let mut topics: BTreeSet<String> = DeviceTopic::ALL.map(|topic| topic.of(&door())).into();
-    topics.extend([chunk_of(&door(), &digest), LOST_CARDS.to_owned()]);
+    topics.extend([chunk_of(&door(), &digest), LOST_CARDS.to_owned(), admitted_of(&exam(), &door(), 0)]);
     let channels: BTreeSet<String> = object(&document()["channels"])
         .values()
-        .map(|channel| text(&channel["address"]).replace("{device}", "door-1").replace("{digest}", &digest.to_string()))
+        .map(|channel| {
+            let address = text(&channel["address"]).replace("{device}", "door-1").replace("{page}", "0");
+            address.replace("{digest}", &digest.to_string()).replace("{exam}", exam().as_str())
+        })
         .collect();
     assert_eq!(channels, topics);
 }
@@ -146,8 +150,9 @@ fn operations_are_what_the_broker_allows() {
             [kind @ ("pattern" | "topic"), access, topic] => {
                 let who = if kind == "pattern" { "box" } else { user };
                 let access = if access == "read" { "read" } else { "write" };
-                let address =
-                    topic.replace("chunk/+", "chunk/{digest}").replace("%u", "{device}").replace("/+/", "/{device}/");
+                let known = [("chunk/+", "chunk/{digest}"), ("exam/+/", "exam/{exam}/"), ("%u", "{device}")];
+                let named = known.into_iter().fold(topic.to_owned(), |topic, (from, to)| topic.replace(from, to));
+                let address = named.replace("/+/", "/{device}/").replace("/+", "/{page}");
                 allowed.insert((who.to_owned(), access, address));
             }
             _ => assert!(line.is_empty() || line.starts_with('#'), "what is {line:?}?"),
@@ -164,6 +169,7 @@ fn limits_are_those_of_the_code() {
         .map(|(name, message)| (name.as_str(), message["x-max-bytes"].as_u64().expect("a number") as usize))
         .collect();
     let limits = [
+        ("admitted", MAX_ADMITTED),
         ("answer", MAX_ANSWER),
         ("chunk", MAX_CHUNK),
         ("command", MAX_COMMAND),
@@ -221,6 +227,10 @@ fn signed_examples_are_what_the_code_writes_and_reads() {
             "receipt" => drop(Receipt::decode(&bytes, &door(), &key(&COLLECTOR)).expect("a receipt")),
             "desired" => drop(Desired::decode(&bytes, &door(), &[key(&ROSTER)]).expect("a manifest")),
             "reported" => drop(Reported::decode(&bytes, &door(), &key(&BOX)).expect("a report")),
+            "admitted" => {
+                let page = AdmittedPage::decode(&bytes, (&exam(), &door(), 0), &key(&BOX)).expect("a page");
+                assert_eq!(page.rows.iter().map(|row| row.at.is_some()).collect::<Vec<_>>(), [true, false]);
+            }
             "lostCards" => {
                 assert!(LostCards::decode(&bytes, &[key(&COMMAND)]).is_ok_and(|list| list.cards.len() == 1));
             }

@@ -6,10 +6,11 @@ use examgate::{
     domain::{
         Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CommandId, CommandOutcome, CommandRefusal,
         Commanded, CredentialProfile, Cue, Decision, DeviceId, EmbeddingSpaceId, Epoch, Event, EventHash, EventId,
-        EventKind, ExamId, Ground, Liveness, Measured, PepperCheck, ProctorId, Reason, RoomId, RosterVersion, Ruling,
-        Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification, chain_hash,
+        EventKind, ExamId, Ground, Liveness, Measured, PeerKey, PepperCheck, ProctorId, Reason, RoomId, RosterVersion,
+        Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification, chain_hash,
     },
     wire::{
+        admitted::{AdmittedPage, AdmittedRow},
         command::{CommandAnswer, Reply, Statement},
         desired::{Desired, Wanted},
         digest::Digest,
@@ -33,7 +34,7 @@ pub(crate) fn door() -> DeviceId {
     DeviceId::new("door-1").expect("an identifier")
 }
 
-fn exam() -> ExamId {
+pub(crate) fn exam() -> ExamId {
     ExamId::new("MATH-UA-120-final").expect("an identifier")
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn events() -> Vec<Event> {
             since_tap: Duration::from_millis(1240),
             since_first_usable_frame: Some(Duration::from_millis(910)),
         },
+        other_room: None,
     };
     let id = |number: u128| EventId(Uuid::from_u128((0x019b_1c2d << 96) | (0x7 << 76) | (0x8 << 60) | number));
     let ruling = Ruling {
@@ -149,6 +151,20 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
             let (at, reply) = ("2026-12-14T12:00:01Z", Reply::Done("{\"verifying\":false}".into()));
             let answer = CommandAnswer { device: door(), id: command(), at: at.parse().expect("a time"), reply };
             answer.encode(&SigningKey::from_seed(&BOX))
+        }
+        "admitted" => {
+            let key = PeerKey::from_bytes([0x3b; 32]);
+            let (student, card) =
+                (key.student(&StudentId::new("N10000001").expect("valid")), CardPseudonym::from_bytes([0x5c; 32]));
+            let rows = vec![
+                AdmittedRow {
+                    at: Some("2026-12-14T13:31:07Z".parse().expect("a time")),
+                    who: vec![student, key.card(&card)],
+                },
+                AdmittedRow { at: None, who: vec![key.student(&StudentId::new("N10000002").expect("valid"))] },
+            ];
+            let made = "2026-12-14T13:31:08.25Z".parse().expect("a time");
+            AdmittedPage { exam: exam(), device: door(), page: 0, made, rows }.encode(&SigningKey::from_seed(&BOX))
         }
         "lostCards" => {
             let cards = [(CardPseudonym::from_bytes([0x5c; 32]), 1_797_000_000)].into();

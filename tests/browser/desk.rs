@@ -206,6 +206,7 @@ impl Desk {
                 student: (n > 0).then(|| id(n)),
                 decision,
                 measured,
+                other_room: None,
             }),
         };
         self.submit.send(Submitted { event, by: By::Session }).expect("the recorder runs");

@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use examgate::domain::{Event, EventKind, ExamId, Timestamp};
 use examgate_fleet_core::{
+    attendance::Happening,
+    clashes::{self, Clash, Clashes},
     incidents::{Held, Incident},
     ledger::Ledger,
 };
@@ -19,7 +21,7 @@ use crate::{
     table::{aligned, row},
 };
 
-/// Lists what in the ledger a person must look into: forked chains, missing events, a restored ledger.
+/// Lists what in the ledger a person must look into: forked chains, missing events, a restored ledger, students admitted by two boxes.
 ///
 /// Each kind is explained below the table. The exit code is 0 whatever is found.
 #[derive(Args)]
@@ -30,7 +32,7 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     ledger: LedgerArguments,
-    /// Only those of boxes that recorded something of this exam.
+    /// Only those of boxes that recorded something of this exam, and only students of it.
     #[arg(long, value_name = "ID", value_parser = |text: &str| ExamId::new(text))]
     exam: Option<ExamId>,
     /// Only those that have not ended.
@@ -55,7 +57,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.open {
         all.retain(|held| held.ended_at.is_none());
     }
-    let text = if arguments.json { format!("{}\n", all.iter().map(as_json).collect::<Value>()) } else { table(&all) };
+    let twice = clashes(&mut ledger, arguments.exam.as_ref())?;
+    let text = if arguments.json {
+        let (now, listed) = (crate::now(), all.iter().map(as_json));
+        format!("{}\n", listed.chain(twice.iter().map(|clash| clash_as_json(clash, now))).collect::<Value>())
+    } else {
+        match (all.is_empty(), twice.is_empty()) {
+            (_, true) => table(&all),
+            (true, false) => clash_table(&twice),
+            (false, false) => format!("{}\n{}", table(&all), clash_table(&twice)),
+        }
+    };
     io::stdout().lock().write_all(text.as_bytes()).context("cannot write the incidents")
 }
 
@@ -78,6 +90,42 @@ fn boxes_of(ledger: &mut Ledger, exam: &ExamId) -> Result<BTreeSet<String>> {
     Ok(boxes)
 }
 
+/// Who was admitted by two boxes of an exam, or of any.
+fn clashes(ledger: &mut Ledger, exam: Option<&ExamId>) -> Result<Vec<Clash>> {
+    let mut clashes = Clashes::default();
+    ledger.each(|entry| {
+        clashes.take(exam, &entry.device, entry.confirmed, &entry.body);
+        Ok(())
+    })??;
+    Ok(clashes.finish())
+}
+
+/// A student admitted by two boxes as JSON. It began with the second admission.
+fn clash_as_json(clash: &Clash, now: Timestamp) -> Value {
+    let Clash { exam, student, places } = clash;
+    let place = |place: &Happening| {
+        let Happening { at, room, device, event, decided, proctor, .. } = place;
+        json!({ "room": room, "device": device, "at": at, "event": event, "decided": decided, "proctor": proctor })
+    };
+    let began = places[1].at;
+    json!({
+        "incident": clashes::NAME, "exam": exam, "student": student, "places": places.iter().map(place).collect::<Value>(),
+        "first_seen": began, "last_seen": began, "ended_at": null,
+        "seconds": now.duration_since(began).as_secs().max(0), "advice": clashes::ADVICE,
+    })
+}
+
+fn clash_table(all: &[Clash]) -> String {
+    let mut rows = vec![row(["student", "incident", "exam", "admitted at"])];
+    for Clash { exam, student, places } in all {
+        let place =
+            |place: &Happening| format!("{} by {} {}", place.room, place.device, place.at.strftime("%F %H:%M:%S UTC"));
+        let places = places.iter().map(place).collect::<Vec<_>>().join(", ");
+        rows.push(row([student.as_str(), clashes::NAME, exam.as_str(), &places]));
+    }
+    format!("{}\n{}: {}\n", aligned(&rows), clashes::NAME, clashes::ADVICE)
+}
+
 /// One incident as JSON.
 pub(crate) fn as_json(held: &Held) -> Value {
     let Held { device, epoch, events: (first, last), what, first_seen, last_seen, ended_at, lasted } = held;
@@ -90,7 +138,7 @@ pub(crate) fn as_json(held: &Held) -> Value {
 
 fn table(all: &[Held]) -> String {
     if all.is_empty() {
-        return "no incidents: no chain has forked, and no event is known to be missing\n".into();
+        return "no incidents: no chain has forked, no event is known to be missing, and nobody was admitted by two boxes\n".into();
     }
     let mut rows = vec![row(["box", "incident", "events", "first seen", "state", "epoch"])];
     for held in all {

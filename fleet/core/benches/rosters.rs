@@ -138,7 +138,7 @@ fn apply(path: &Path, students: usize, waits: &mut Waits) -> Outcome<Duration> {
         let start = Instant::now();
         let bundle = Bundle::decode(&door.open(sealed, MAX_BUNDLE).map_err(|_| "it does not open")?)?;
         let (exam, entries, pepper) = (&bundle.exam, &bundle.entries, bundle.pepper);
-        store.replace_pushed(&Pushed { exam, entries, proctors: &[], pepper, bundle: [1; 32] })?;
+        store.replace_pushed(&Pushed { exam, entries, proctors: &[], pepper, bundle: [1; 32], peers: None })?;
         Ok(start.elapsed())
     };
     into_force(&first)?;

@@ -102,6 +102,18 @@ impl Happening {
         !self.undone && matches!(self.decided, Decided::Admit | Decided::AdmitByHand)
     }
 
+    /// What it says of where the student is, unless it was taken back.
+    fn passage(&self) -> Option<Passage> {
+        let verdict = match (self.is_ruling(), self.decided) {
+            (false, Decided::Admit) => return Some(Passage::AdmittedByBox),
+            (true, Decided::Admit) => Verdict::Admit,
+            (true, Decided::AdmitByHand) => Verdict::AdmitByHand,
+            (true, Decided::Refuse) => Verdict::Refuse,
+            (_, Decided::Deny | Decided::Refer) | (false, Decided::AdmitByHand | Decided::Refuse) => return None,
+        };
+        (!self.undone).then_some(Passage::Ruled { ruling: self.event, verdict })
+    }
+
     /// Whether it is a proctor's.
     #[must_use]
     pub const fn is_ruling(&self) -> bool {
@@ -125,6 +137,23 @@ impl Attendee {
     #[must_use]
     pub fn first_admission(&self) -> Option<&Happening> {
         self.happenings.iter().find(|happening| happening.admits())
+    }
+
+    /// What let the student in at each box by whose events they are inside, in the order of time: more than one where two boxes did not know of
+    /// each other, or a proctor let in somebody whom another room has.
+    #[must_use]
+    pub fn standing_admissions(&self) -> Vec<&Happening> {
+        let mut boxes: BTreeMap<&str, Vec<&Happening>> = BTreeMap::new();
+        for happening in &self.happenings {
+            boxes.entry(happening.device.as_str()).or_default().push(happening);
+        }
+        let standing = boxes.into_values().filter_map(|of_box| {
+            let is_inside = Whereabouts::after(of_box.iter().filter_map(|one| one.passage())) == Whereabouts::Inside;
+            of_box.into_iter().find(|one| is_inside && one.admits())
+        });
+        let mut standing: Vec<_> = standing.collect();
+        standing.sort_by_key(|one| (one.at, one.event));
+        standing
     }
 
     /// Whether a proctor and the box, or two proctors, disagreed.

@@ -76,6 +76,7 @@ impl Imported {
             pepper: self.pepper,
             entries,
             proctors: self.proctors.clone(),
+            peers: None,
         })
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "keep/restored.rs"]
 mod restored;
+#[path = "keep/together.rs"]
+mod together;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +22,8 @@ use std::{
 use examgate::{
     domain::{
         ArtifactId, Card, CardPseudonym, DeviceId, Embedding, EmbeddingSpaceId, Exam, ExamId, ExamWindow, Matching,
-        Pepper, RoomId, Roster, RosterEntry, RosterVersion, Seat, Student, StudentId, Template, Timestamp,
+        Peer, PeerKey, Peers, Pepper, RoomId, Roster, RosterEntry, RosterVersion, Seat, Student, StudentId, Template,
+        Timestamp,
     },
     edge::{
         clock::{Clock, ScriptedClock},
@@ -33,13 +36,14 @@ use examgate::{
     },
     store::{Incoming, KeyFolder, KeyName, Layout, RosterStore},
     wire::{
+        bundle::NEWEST,
         chunk,
         desired::{Desired, Wanted},
         keys::SigningKey,
         reported::{RefusalReason, Reported},
         seal::Recipient,
         state::{DeviceState, Status, Versions},
-        topic::{DeviceTopic, chunk_of, chunks_of},
+        topic::{DeviceTopic, admitted_of, chunk_of, chunks_of},
     },
 };
 use examgate_fleet_core::{
@@ -602,7 +606,7 @@ async fn cards_names_seats_and_opting_out_arrive_and_what_a_box_is_too_old_for_i
     };
     let bundle = imported.bundle(&RoomId::new("R-1").expect("valid"), &report.space).expect("students");
     let mut content = bundle.encode().expect("it fits").to_vec();
-    content[3] = 3;
+    content[3] = u8::try_from(NEWEST + 1).expect("few versions");
     let recipient: Recipient = report.recipient.parse().expect("a recipient");
     let cut = chunk::cut(&recipient.seal(&content)).expect("it fits");
     let (wanted, _) = seal(&bundle, &recipient, time).expect("it fits");
@@ -653,6 +657,7 @@ async fn a_box_reads_and_writes_nothing_of_another_box() {
         chunk_of(&one, &digest),
         DeviceTopic::Desired.of(&id("door-2")),
         chunk_of(&id("door-2"), &digest),
+        admitted_of(&exam_id(), &one, 0),
     ] {
         assert_eq!(nosy.publish(&topic, b"x".to_vec()).await, PubAckReason::NotAuthorized, "{topic}");
     }

@@ -203,6 +203,7 @@ pub(crate) fn card(event: EventId) -> Tap {
             whereabouts: Whereabouts::Outside,
         }),
         history: History::default(),
+        other_room: None,
     }
 }
 

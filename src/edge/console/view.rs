@@ -199,6 +199,8 @@ pub enum Why {
     Match,
     /// The box's reason.
     Reason(Reason),
+    /// Another box of the exam let the student in; where and when stands beside it.
+    OtherRoom,
     /// The proctor's.
     Ground(Ground),
 }
@@ -208,6 +210,7 @@ impl Serialize for Why {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Match => serializer.serialize_str("match"),
+            Self::OtherRoom => serializer.serialize_str("reason.other_room"),
             Self::Reason(Reason::PoorQuality(defect)) => {
                 serializer.collect_str(&format_args!("reason.poor_quality.{}", word(defect)))
             }
@@ -238,6 +241,9 @@ pub struct Entry {
     pub what: What,
     /// The reason given.
     pub why: Why,
+    /// The room in which another box let the student in, and when, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_room: Option<(String, i64)>,
     /// The proctor who did it, if one did.
     pub by: Option<String>,
     /// What they wrote.

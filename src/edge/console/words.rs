@@ -42,6 +42,7 @@ fn whatever_the_box_says_has_words() {
     let grounds = [Verdict::Admit, Verdict::AdmitByHand, Verdict::Refuse].into_iter().flat_map(Verdict::grounds);
     keys.extend(grounds.map(|ground| serde_json::to_value(Why::Ground(*ground)).expect("a code")));
     keys.push(serde_json::to_value(Why::Match).expect("a code"));
+    keys.extend([serde_json::to_value(Why::OtherRoom).expect("a code"), "next.other_room".into()]);
     let happened = [
         What::Admitted,
         What::NotAdmitted,

@@ -6,17 +6,26 @@ use tokio::sync::mpsc;
 
 /// A subscriber: which topics it wants, and where its messages go.
 pub(super) struct Subscription {
-    /// MQTT topic filters; `+` may stand for the last level.
+    /// MQTT topic filters; `+` may stand for a level.
     pub(super) filters: Vec<String>,
     pub(super) to: mpsc::Sender<Arrived>,
 }
 
 impl Subscription {
     pub(super) fn wants(&self, topic: &str) -> bool {
-        self.filters.iter().any(|filter| match filter.strip_suffix('+') {
-            Some(start) => topic.strip_prefix(start).is_some_and(|last| !last.contains('/')),
-            None => filter == topic,
-        })
+        self.filters.iter().any(|filter| matches(filter, topic))
+    }
+}
+
+/// Whether `topic` is one that an MQTT filter means; `+` may stand for a level.
+pub(super) fn matches(filter: &str, topic: &str) -> bool {
+    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (filter.next(), topic.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(level)) if wanted == "+" || wanted == level => {}
+            (Some(_), _) | (None, Some(_)) => return false,
+        }
     }
 }
 
@@ -70,6 +79,14 @@ mod tests {
             [("a/desired", true), ("a/chunk/1", true), ("a/chunk/1/2", false), ("a/chunk", false), ("a/receipt", false)]
         {
             assert_eq!(subscription.wants(topic), wanted, "{topic}");
+        }
+        for (topic, wanted) in [
+            ("exam/M/admitted/d/1", true),
+            ("exam/B/admitted/d/1", false),
+            ("exam/M/admitted/d", false),
+            ("exam/M/admitted/d/1/2", false),
+        ] {
+            assert_eq!(matches("exam/M/admitted/+/+", topic), wanted, "{topic}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! There is no fake: tests run the real mosquitto.
 
 mod arrival;
+mod followed;
 mod polling;
 mod probe;
 
@@ -24,7 +25,7 @@ pub use crate::mqtt::{LinkFault, Patience, TrustError as UplinkError};
 use crate::{
     domain::{DeviceId, MonoTime, Seq},
     edge::clock::Clock,
-    mqtt::packet::PublishProperties,
+    mqtt::packet::{PubAckReason, PublishProperties},
     wire::{state::DeviceState, topic::DeviceTopic},
 };
 
@@ -97,6 +98,24 @@ pub enum BrokerAnswer {
     Refused(&'static str),
 }
 
+/// What a PUBACK says.
+fn answer(reason: PubAckReason) -> BrokerAnswer {
+    match reason {
+        PubAckReason::Success => BrokerAnswer::Taken,
+        PubAckReason::NoMatchingSubscribers => BrokerAnswer::NobodyListens,
+        PubAckReason::NotAuthorized => BrokerAnswer::Refused(
+            "not authorised: check the broker's ACL, and that the certificate's common name is the device id",
+        ),
+        PubAckReason::QuotaExceeded => BrokerAnswer::Refused("the broker's quota is used up"),
+        PubAckReason::TopicNameInvalid => BrokerAnswer::Refused("the broker does not accept the topic"),
+        PubAckReason::PayloadFormatInvalid => BrokerAnswer::Refused("the broker does not accept the payload"),
+        PubAckReason::PacketIdentifierInUse => BrokerAnswer::Refused("the broker lost count of the packets"),
+        PubAckReason::UnspecifiedError | PubAckReason::ImplementationSpecificError => {
+            BrokerAnswer::Refused("the broker gave no reason; see its log")
+        }
+    }
+}
+
 /// The broker's answer to one event sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acked {
@@ -161,6 +180,23 @@ impl Line {
     /// When the connection has ended, or takes nothing for now.
     pub fn try_retain(&self, topic: String, payload: Vec<u8>) -> Result<(), LineGone> {
         self.hand.try_send(Handed::retained(topic, payload)).map_err(|_| LineGone)
+    }
+
+    /// Hands over what is to be retained for so long on a topic that this box may write to, without waiting, and only while the places of
+    /// events stay free. Nobody tells whether the broker took it.
+    ///
+    /// # Errors
+    /// When the connection has ended, or takes nothing for now.
+    pub fn try_retain_for(&self, topic: String, payload: Vec<u8>, lasts: Duration) -> Result<(), LineGone> {
+        if self.hand.capacity() <= WINDOW as usize {
+            return Err(LineGone);
+        }
+        let properties = PublishProperties {
+            message_expiry_interval: u32::try_from(lasts.as_secs()).ok(),
+            ..PublishProperties::default()
+        };
+        let said = Handed { properties: Some(properties), ..Handed::retained(topic, payload) };
+        self.hand.try_send(said).map_err(|_| LineGone)
     }
 
     /// Hands over an answer for a `topic` of this box, without waiting: not retained, and kept for a reader for so long only.

@@ -15,15 +15,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Acked, Arrived, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW, arrival::Subscription};
+use super::{
+    Acked, Arrived, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW, answer,
+    arrival::Subscription,
+    followed::{Followed, Following, GIVEN_UP},
+};
 use crate::{
     domain::{MonoTime, Seq, WithSources},
     edge::clock::Clock,
     mqtt::{
         Authorities, Connection, Greeting, LinkFault, Session, Welcome, connector,
-        packet::{
-            Filter, LastWill, Packet, PubAck, PubAckReason, Publish, QoS, SubAck, Subscribe, SubscribeReasonCode,
-        },
+        packet::{Filter, LastWill, Packet, PubAck, Publish, QoS, SubAck, Subscribe, SubscribeReasonCode},
     },
     wire::{state::Status, topic::DeviceTopic},
 };
@@ -49,6 +51,7 @@ pub struct UplinkLoop {
     link: watch::Sender<Link>,
     acks: mpsc::Sender<Acked>,
     subscriptions: Vec<Subscription>,
+    followed: Option<Followed>,
 }
 
 /// How one connection ended.
@@ -80,7 +83,7 @@ impl Unanswered {
     /// A packet id that nothing unanswered has. There are far more than `most`.
     fn place(&mut self, seq: Option<Seq>) -> u16 {
         loop {
-            self.last = if self.last + 1 == SUBSCRIPTION { 1 } else { self.last + 1 };
+            self.last = if self.last + 1 == GIVEN_UP { 1 } else { self.last + 1 };
             if !self.sent.contains_key(&self.last) {
                 self.sent.insert(self.last, (seq, Instant::now()));
                 return self.last;
@@ -107,7 +110,7 @@ impl UplinkLoop {
         acks: mpsc::Sender<Acked>,
     ) -> Result<Self, UplinkError> {
         let connector = tls(&settings)?;
-        Ok(Self { settings, connector, clock, link, acks, subscriptions: Vec::new() })
+        Ok(Self { settings, connector, clock, link, acks, subscriptions: Vec::new(), followed: None })
     }
 
     /// Subscribes to more topics, on every connection. At most `most` messages wait; overflow is dropped, so the sender must
@@ -115,6 +118,14 @@ impl UplinkLoop {
     pub fn subscribe(&mut self, filters: Vec<String>, most: usize) -> mpsc::Receiver<Arrived> {
         let (to, from) = mpsc::channel(most);
         self.subscriptions.push(Subscription { filters, to });
+        from
+    }
+
+    /// Subscribes to what `filters` names at the time, on every connection, and anew whenever it is set, also to the same: retained messages
+    /// come again then. A broker that refuses it is told of and used for all else. At most `most` messages wait; overflow is dropped.
+    pub fn follow(&mut self, filters: watch::Receiver<Vec<String>>, most: usize) -> mpsc::Receiver<Arrived> {
+        let (to, from) = mpsc::channel(most);
+        self.followed = Some(Followed { filters, to });
         from
     }
 
@@ -193,6 +204,7 @@ impl UplinkLoop {
         let (line, mut handed) = self.line(number);
         let mut unanswered = Unanswered::new(&welcome);
         let (dealt_with, mut to_acknowledge) = mpsc::unbounded_channel();
+        let mut following = Following::new(self.followed.as_ref());
         let asked = Instant::now();
         loop {
             let due =
@@ -209,12 +221,16 @@ impl UplinkLoop {
                         self.arrived(message, &dealt_with);
                         Ok(())
                     }
+                    Ok(packet) if following.is_answered_by(&packet) => Ok(()),
                     Ok(packet) => self.incoming(&mut connection, packet, &line, &mut unanswered, up_since),
                     Err(fault) => Err(fault),
                 },
                 // The line holds a sender itself, so there is always somebody who may hand something over.
                 Some(message) = handed.recv(), if unanswered.has_room() => {
                     send(&mut connection, &mut unanswered, message)
+                }
+                packets = following.changed(), if up_since.is_some() => {
+                    packets.iter().try_for_each(|packet| connection.queue(packet))
                 }
                 // This holds a sender itself, too.
                 Some(packet) = to_acknowledge.recv() => connection.queue(&Packet::PubAck(PubAck::new(packet, None))),
@@ -246,13 +262,14 @@ impl UplinkLoop {
     fn arrived(&self, message: Publish, dealt_with: &mpsc::UnboundedSender<u16>) {
         let answer = (message.qos == QoS::AtLeastOnce).then(|| (message.pkid, dealt_with.clone()));
         let topic = String::from_utf8_lossy(&message.topic).into_owned();
-        let to = self.subscriptions.iter().find(|subscription| subscription.wants(&topic));
+        let to = self.subscriptions.iter().find(|subscription| subscription.wants(&topic)).map(|known| &known.to);
+        let to = to.or_else(|| self.followed.as_ref().filter(|followed| followed.wants(&topic)).map(|known| &known.to));
         let correlation = message.properties.and_then(|said| said.correlation_data).map(|data| data.to_vec());
         let arrived = Arrived::new(topic, message.payload.to_vec(), answer).with_correlation(correlation);
         match to {
             None => tracing::debug!("a message that was not asked for was dropped"),
-            Some(subscription) => {
-                if subscription.to.try_send(arrived).is_err() {
+            Some(to) => {
+                if to.try_send(arrived).is_err() {
                     tracing::debug!("a message was dropped: they come faster than they are read");
                 }
             }
@@ -344,27 +361,10 @@ fn send(connection: &mut Connection, unanswered: &mut Unanswered, message: Hande
     connection.queue(&Packet::Publish(publish))
 }
 
-/// What a PUBACK says.
-pub(super) fn answer(reason: PubAckReason) -> BrokerAnswer {
-    match reason {
-        PubAckReason::Success => BrokerAnswer::Taken,
-        PubAckReason::NoMatchingSubscribers => BrokerAnswer::NobodyListens,
-        PubAckReason::NotAuthorized => BrokerAnswer::Refused(
-            "not authorised: check the broker's ACL, and that the certificate's common name is the device id",
-        ),
-        PubAckReason::QuotaExceeded => BrokerAnswer::Refused("the broker's quota is used up"),
-        PubAckReason::TopicNameInvalid => BrokerAnswer::Refused("the broker does not accept the topic"),
-        PubAckReason::PayloadFormatInvalid => BrokerAnswer::Refused("the broker does not accept the payload"),
-        PubAckReason::PacketIdentifierInUse => BrokerAnswer::Refused("the broker lost count of the packets"),
-        PubAckReason::UnspecifiedError | PubAckReason::ImplementationSpecificError => {
-            BrokerAnswer::Refused("the broker gave no reason; see its log")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mqtt::packet::PubAckReason;
 
     #[test]
     fn only_reasons_below_0x80_are_no_fault() {
@@ -377,10 +377,10 @@ mod tests {
 
     #[test]
     fn packet_ids_go_round_without_meeting_what_is_unanswered() {
-        let mut unanswered = Unanswered { sent: HashMap::new(), most: 3, last: SUBSCRIPTION - 3 };
+        let mut unanswered = Unanswered { sent: HashMap::new(), most: 3, last: GIVEN_UP - 3 };
         let ids: Vec<u16> = (0..4).map(|_| unanswered.place(None)).collect();
-        assert_eq!(ids, [SUBSCRIPTION - 2, SUBSCRIPTION - 1, 1, 2]);
-        unanswered.last = SUBSCRIPTION - 1;
+        assert_eq!(ids, [GIVEN_UP - 2, GIVEN_UP - 1, 1, 2]);
+        unanswered.last = GIVEN_UP - 1;
         assert_eq!(unanswered.place(None), 3, "1 and 2 are not answered");
         assert!(!unanswered.has_room());
     }

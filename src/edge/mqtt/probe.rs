@@ -9,8 +9,8 @@
 use tokio::time::timeout;
 
 use super::{
-    BrokerAnswer, LinkFault, Settings, UplinkError,
-    polling::{GOODBYE, answer, tls},
+    BrokerAnswer, LinkFault, Settings, UplinkError, answer,
+    polling::{GOODBYE, tls},
 };
 use crate::{
     mqtt::{

@@ -134,6 +134,7 @@ impl Disk {
             proctors: &proctors,
             pepper: bundle.pepper,
             bundle: *wanted.whole.as_bytes(),
+            peers: bundle.peers.as_ref(),
         };
         self.write(&pushed).map_err(NotApplied::Refused)
     }

@@ -14,12 +14,16 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{
-        ArtifactId, Card, CardStanding, ClockTrust, CredentialProfile, Decision, Embedding, Epoch, EventKind, ExamId,
-        ExamWindow, MonoTime, PepperCheck, Proctor, ProctorId, Reason, RoomId, Roster, RosterEntry, RosterVersion,
-        Student, StudentId, Timestamp, sample::verified,
+        ArtifactId, Card, CardStanding, ClockTrust, CredentialProfile, Decision, DeviceId, Embedding, Epoch, EventKind,
+        ExamId, ExamWindow, MonoTime, Peer, PeerKey, Peers, PepperCheck, Proctor, ProctorId, Reason, RoomId, Roster,
+        RosterEntry, RosterVersion, Student, StudentId, Timestamp, sample::verified,
     },
     flow::Shelf,
     store::{Key, KeyFolder, KeyName, Layout, Limits, Pin, RosterStore},
+    wire::{
+        admitted::{AdmittedPage, AdmittedRow},
+        keys::SigningKey,
+    },
 };
 
 /// A clock that a test sets.
@@ -50,6 +54,8 @@ struct Office {
     doors: watch::Receiver<Doors>,
     queries: SyncSender<LookupRequest>,
     lost: watch::Sender<Arc<BTreeSet<CardPseudonym>>>,
+    gathered: watch::Receiver<Option<Arc<Gathering>>>,
+    rooms: watch::Sender<OtherRooms>,
     happened: Receiver<Happened>,
 }
 
@@ -112,6 +118,8 @@ impl Office {
         assert!(rosters.refresh(clock.wall(), clock.trust()));
         let (doors, told) = watch::channel(Doors::NothingHeld);
         let (lost, view) = watch::channel(Arc::default());
+        let ((gathering, gathered), (rooms, other_rooms)) =
+            (watch::channel(None), watch::channel(OtherRooms::default()));
         let events =
             || EventStore::open(&folder.path().join("e.db"), &key, &door, Epoch(Uuid::from_u128(1)), limits).unwrap();
         let lookup = TapLookup {
@@ -121,13 +129,15 @@ impl Office {
             events: events(),
             space: EmbeddingSpaceId::new("in use"),
             lost: view,
+            gathering,
+            other_rooms,
             console: true,
         };
         let events = events();
         let (queries, asked) = sync_channel(1);
         let (tell, happened) = sync_channel(4);
         std::thread::spawn(move || lookup.run(&asked, &tell, || ()));
-        Self { _folder: folder, shelf, clock, roster, events, doors: told, queries, lost, happened }
+        Self { _folder: folder, shelf, clock, roster, events, doors: told, queries, lost, gathered, rooms, happened }
     }
 
     fn look_up(&self, n: u8) -> LookedUp {
@@ -220,6 +230,37 @@ fn attempts_count_for_all_cards_of_a_student_together() {
     assert_eq!(failed(&office), [3, 3, 1]);
     tapped(&mut office, 9, 5, Decision::Admit);
     assert_eq!(failed(&office), [0, 0, 1], "an admission with one card ends the pauses of all");
+}
+
+#[test]
+fn who_was_let_in_at_another_box_is_found_by_number_and_by_card_and_the_other_boxes_are_told_of() {
+    let mut office = Office::new();
+    let key = SigningKey::from_seed(&[7; 32]);
+    let (device, room) = (DeviceId::new("door-2").unwrap(), RoomId::new("S301").unwrap());
+    let peer = Peer { device: device.clone(), room: room.clone(), students: 10, signs_with: *key.public().as_bytes() };
+    let peers = Peers { key: PeerKey::from_bytes([3; 32]), boxes: vec![peer] };
+    office.roster.set_peers(&peers).unwrap();
+    while office.gathered.borrow().is_none() {
+        let happened = office.happened.recv_timeout(Duration::from_millis(10));
+        assert!(happened.is_err(), "no edition has changed");
+    }
+    let gathering = office.gathered.borrow().clone().expect("told of");
+    assert_eq!((gathering.exam.id.as_str(), &gathering.peers), ("A", &peers));
+
+    // Of student 1 the number is known there, of card 9, which is on no roster here, the card, and of card 8 as well.
+    let at = Timestamp::from_second(90).unwrap();
+    let who = [peers.key.student(&StudentId::new("N1").unwrap()), peers.key.card(&card(9)), peers.key.card(&card(8))];
+    let row = |who| AdmittedRow { at: Some(at), who: vec![who] };
+    let page = AdmittedPage { exam: gathering.exam.id.clone(), device, page: 0, made: at, rows: who.map(row).into() };
+    office.rooms.send_replace(OtherRooms::told(&gathering, &page.encode(&key)));
+    let elsewhere = Some(OtherRoom { room, at });
+    let found = office.look_up(1);
+    assert_eq!(found.other_room, elsewhere);
+    assert!(matches!(found.lookup, Lookup::Enrolled(_)));
+    office.lost.send_replace(Arc::new([card(8)].into()));
+    let found = [9, 8, 7].map(|n| office.look_up(n));
+    assert!(found.iter().all(|found| matches!(found.lookup, Lookup::Unknown)));
+    assert_eq!(found.map(|found| found.other_room), [elsewhere, None, None], "a lost card is nobody's");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     domain::{
-        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, Passage, Proctor, ProctorId,
-        Ruling, Seq, StudentId, Timestamp, UNDO_WITHIN, Undo, Verdict, Whereabouts,
+        Access, AccessStep, Decision, Event, EventId, EventKind, ExamId, Ground, Note, OtherRoom, Passage, Proctor,
+        ProctorId, Ruling, Seq, StudentId, Timestamp, UNDO_WITHIN, Undo, Verdict, Whereabouts,
     },
     edge::console::{Entry, EntryStyle, Person, Undoable, Visit, What as Happened, Why, WrongPins},
     store::{EventError, EventStore},
@@ -39,8 +39,14 @@ struct Done {
 }
 
 enum What {
-    Answer(Decision),
-    Ruling { by: ProctorId, verdict: Verdict, why: Ground, note: Option<Note> },
+    /// With the room where another box let the student in.
+    Answer(Decision, Option<OtherRoom>),
+    Ruling {
+        by: ProctorId,
+        verdict: Verdict,
+        why: Ground,
+        note: Option<Note>,
+    },
 }
 
 impl History {
@@ -62,7 +68,7 @@ impl History {
                 if let (Decision::Admit, Some(student)) = (verification.decision, &verification.student) {
                     self.passages.entry(student.clone()).or_default().push(Passage::AdmittedByBox);
                 }
-                let what = What::Answer(verification.decision);
+                let what = What::Answer(verification.decision, verification.other_room);
                 self.done.push(Done { id, at, student: verification.student, what });
             }
             EventKind::Ruling(Ruling { student, proctor: by, verdict, ground: why, note, .. }) => {
@@ -103,18 +109,22 @@ impl History {
                 look: EntryStyle::Admitted,
                 what: Happened::Admitted,
                 why: Why::Match,
+                other_room: None,
                 by: None,
                 note: None,
                 undo: None,
             };
             match &done.what {
-                What::Answer(Decision::Admit) => {}
-                What::Answer(Decision::Deny(why)) => {
+                What::Answer(Decision::Admit, _) => {}
+                What::Answer(Decision::Deny(why), _) => {
                     (entry.look, entry.what, entry.why) =
                         (EntryStyle::Denied, Happened::NotAdmitted, Why::Reason(*why));
                 }
-                What::Answer(Decision::Refer(why)) => {
-                    (entry.look, entry.what, entry.why) = (EntryStyle::Referred, Happened::ForYou, Why::Reason(*why));
+                What::Answer(Decision::Refer(why), other_room) => {
+                    let why = if other_room.is_some() { Why::OtherRoom } else { Why::Reason(*why) };
+                    (entry.look, entry.what, entry.why) = (EntryStyle::Referred, Happened::ForYou, why);
+                    entry.other_room =
+                        other_room.as_ref().map(|there| (there.room.to_string(), there.at.as_millisecond()));
                 }
                 What::Ruling { by, verdict, why, note } => {
                     (entry.look, entry.what) = match verdict {
@@ -147,10 +157,10 @@ impl History {
             AccessStep::SignedIn | AccessStep::SignedOut => 0,
         });
         vec![
-            ("taps_answered", count(|what| matches!(what, What::Answer(_)))),
-            ("admitted_by_box", count(|what| matches!(what, What::Answer(Decision::Admit)))),
-            ("denied_by_box", count(|what| matches!(what, What::Answer(Decision::Deny(_))))),
-            ("left_to_proctor", count(|what| matches!(what, What::Answer(Decision::Refer(_))))),
+            ("taps_answered", count(|what| matches!(what, What::Answer(..)))),
+            ("admitted_by_box", count(|what| matches!(what, What::Answer(Decision::Admit, _)))),
+            ("denied_by_box", count(|what| matches!(what, What::Answer(Decision::Deny(_), _)))),
+            ("left_to_proctor", count(|what| matches!(what, What::Answer(Decision::Refer(_), _)))),
             ("rulings", count(|what| matches!(what, What::Ruling { .. }))),
             ("undone", self.undone.len() as u64),
             ("sign_ins_refused", refusals.sum()),

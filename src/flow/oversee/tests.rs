@@ -13,8 +13,8 @@ use super::*;
 use crate::{
     domain::{
         AccessStep, CardPseudonym, ClockTrust, Decision, DeviceId, Epoch, ExamId, ExamWindow, Ground, MonoTime,
-        NotUndoable, PepperCheck, Reason, Roster, RosterVersion, Seat, Seq, Student, StudentId, Timestamp, Unfounded,
-        Verdict, sample::verified,
+        NotUndoable, OtherRoom, PepperCheck, Reason, Roster, RosterVersion, Seat, Seq, Student, StudentId, Timestamp,
+        Unfounded, Verdict, sample::verified,
     },
     edge::console::{EntryStyle, What, Why},
     flow::{Happened, Record},
@@ -128,13 +128,21 @@ impl Morning {
 
     /// The box answers somebody's tap.
     fn tap(&self, n: u32, decision: Decision) -> EventId {
+        self.tap_after(n, decision, None)
+    }
+
+    /// The box answers the tap of somebody whom another box let in.
+    fn tap_after(&self, n: u32, decision: Decision, other_room: Option<OtherRoom>) -> EventId {
         let student = (n > 0).then(|| u8::try_from(n).unwrap());
-        let event = Event {
+        let mut event = Event {
             id: new_event_id(&*self.clock),
             at: self.clock.wall(),
             room: self.oversee.room.clone(),
             ..verified(0, self.exam.as_str(), student, decision)
         };
+        if let EventKind::Verification(verification) = &mut event.kind {
+            verification.other_room = other_room;
+        }
         let name = event.id;
         self.submit.send(Submitted { event, by: By::Session }).unwrap();
         assert!(matches!(self.happened.recv().unwrap(), Happened::Recorded(recorded) if recorded == name));
@@ -235,6 +243,32 @@ fn what_makes_no_sense_is_not_recorded() {
     assert!(matches!(refused, Err(OfficeError::NoStudent)), "{refused:?}");
     assert!(morning.list().is_empty());
     assert!(morning.oversee.records().unwrap().events.ends().unwrap().last == Seq(0));
+    morning.end();
+}
+
+#[test]
+fn a_proctor_reads_in_which_room_a_student_was_let_in_and_when_and_may_admit_them() {
+    let morning = Morning::new();
+    let already = Decision::Refer(Reason::AlreadyAdmitted);
+    let (room, at) = (RoomId::new("S301").unwrap(), Timestamp::from_second(1_799_999_940).unwrap());
+    morning.tap_after(1, already, Some(OtherRoom { room: room.clone(), at }));
+    morning.tap_after(0, already, Some(OtherRoom { room, at }));
+    let told: Vec<_> = morning
+        .oversee
+        .board()
+        .unwrap()
+        .entries
+        .into_iter()
+        .map(|entry| (entry.what, entry.why, entry.other_room, entry.who.is_some()))
+        .collect();
+    let there = || Some(("S301".to_owned(), 1_799_999_940_000));
+    let of = |is_known| (What::ForYou, Why::OtherRoom, there(), is_known);
+    assert_eq!(told, [of(false), of(true)], "also of a card that is on no roster here");
+    morning.tap(2, already);
+    let entry = morning.oversee.board().unwrap().entries.swap_remove(0);
+    assert_eq!((entry.why, entry.other_room), (Why::Reason(Reason::AlreadyAdmitted), None), "let in here");
+    morning.oversee.rule(&okafor(), call(1, Verdict::Admit)).unwrap();
+    assert_eq!(morning.people(), [("Ada".into(), Whereabouts::Outside), ("Zoë".into(), Whereabouts::Inside)]);
     morning.end();
 }
 

@@ -109,7 +109,13 @@ fn a_whole_life() -> Vec<Shown> {
     let event = |n| EventId(uuid::Uuid::from_u128(n));
     let credential = Ok(Credential { pseudonym: CardPseudonym::from_bytes([9; 32]), profile: CredentialProfile::Uid });
     let tap = |n, lookup| {
-        Input::CardTapped(Tap { event: event(n), credential: credential.clone(), lookup, history: History::default() })
+        Input::CardTapped(Tap {
+            event: event(n),
+            credential: credential.clone(),
+            lookup,
+            history: History::default(),
+            other_room: None,
+        })
     };
     let mono = |millis| MonoTime::from_start(Duration::from_millis(millis));
     let seen = |millis, similarity, faces| {

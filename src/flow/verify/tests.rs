@@ -59,6 +59,7 @@ fn found(exam: Exam) -> Box<LookedUp> {
         lookup: Lookup::Enrolled(Enrolled { entry, templates: TemplateStock::Usable, whereabouts }),
         history: History::default(),
         templates: vec![Template { space, artifact: ArtifactId::from_bytes([1; 32]), embedding }],
+        other_room: None,
     })
 }
 

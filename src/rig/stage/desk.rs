@@ -139,7 +139,7 @@ impl Stage {
         self.keeper = None;
     }
 
-    fn run(&self, failed: &str, command: &mut Command) -> Result<String> {
+    pub(super) fn run(&self, failed: &str, command: &mut Command) -> Result<String> {
         let output = command.output().context("examgate-fleet cannot be started")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {

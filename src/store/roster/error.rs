@@ -86,6 +86,9 @@ pub enum RosterError {
         /// The student.
         student: StudentId,
     },
+    /// A key cannot be made.
+    #[error("the operating system gives no random numbers")]
+    Randomness(#[source] getrandom::Error),
     /// What is stored does not make sense.
     #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]
     Nonsense {

@@ -6,6 +6,7 @@
 mod content;
 mod error;
 mod listing;
+mod peers;
 mod pepper;
 mod places;
 mod proctors;
@@ -46,6 +47,7 @@ const ROSTER: Kind = Kind {
         Migration { name: "bundle", sql: include_str!("roster_5.sql") },
         Migration { name: "further cards, preferred names, seats, opting out", sql: include_str!("roster_6.sql") },
         Migration { name: "look-alikes", sql: include_str!("roster_7.sql") },
+        Migration { name: "the other boxes of the exam", sql: include_str!("roster_8.sql") },
     ],
 };
 

@@ -4,9 +4,9 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Replaced, RosterError, RosterStore, pepper::note};
+use super::{Replaced, RosterError, RosterStore, peers, pepper::note};
 use crate::{
-    domain::{Exam, PepperCheck, Proctor, RosterEntry, Template},
+    domain::{Exam, Peers, PepperCheck, Proctor, RosterEntry, Template},
     store::PinHash,
 };
 
@@ -22,6 +22,8 @@ pub struct Pushed<'a> {
     pub pepper: PepperCheck,
     /// SHA-256 of the sealed bundle.
     pub bundle: [u8; 32],
+    /// The other boxes of the exam.
+    pub peers: Option<&'a Peers>,
 }
 
 impl RosterStore {
@@ -58,6 +60,7 @@ fn write_beside(transaction: &Transaction<'_>, pushed: &Pushed<'_>) -> rusqlite:
             (proctor.id.as_str(), &proctor.name, proctor.card.as_bytes(), &pin.0),
         )?;
     }
+    peers::write(transaction, pushed.peers)?;
     note(transaction, &pushed.pepper)?;
     transaction.execute(
         "INSERT OR REPLACE INTO bundle (only, content, digest) SELECT 1, content, ?1 FROM exam",
@@ -91,7 +94,7 @@ mod tests {
         let (one, two) = (exam(1), exam(2));
         let entries = vec![entry(1, 2), entry(2, 1)];
         let proctors = vec![(proctor(1), pin.clone())];
-        let first = Pushed { exam: &one, entries: &entries, proctors: &proctors, pepper, bundle: [9; 32] };
+        let first = Pushed { exam: &one, entries: &entries, proctors: &proctors, pepper, bundle: [9; 32], peers: None };
         assert_eq!(store.replace_pushed(&first).unwrap(), Replaced::Applied);
         let mut editions = Editions::open(&bench.path, KEY).unwrap();
         assert_eq!((store.bundle().unwrap(), store.pepper().unwrap()), (Some([9; 32]), Some(pepper)));

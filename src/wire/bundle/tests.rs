@@ -3,12 +3,17 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{
-    ArtifactId, Card, CardPseudonym, CardStanding, Embedding, Language, ProctorId, Seat, Student, StudentId,
+use crate::{
+    domain::{
+        ArtifactId, Card, CardPseudonym, CardStanding, DeviceId, Embedding, Language, Peer, PeerKey, ProctorId, Seat,
+        Student, StudentId,
+    },
+    wire::keys::SigningKey,
 };
 
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/bundle-v1.cbor");
 const GOLDEN_2: &[u8] = include_bytes!("../../../tests/golden/bundle-v2.cbor");
+const GOLDEN_3: &[u8] = include_bytes!("../../../tests/golden/bundle-v3.cbor");
 
 fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
     let mut card = [0; 32];
@@ -74,7 +79,19 @@ fn bundle(students: u32) -> Bundle {
         pepper: PepperCheck::from_bytes([5; 16]),
         entries: (1..=students).map(|n| entry(n, n % 3)).collect(),
         proctors: vec![proctor(200), proctor(201)],
+        peers: None,
     }
+}
+
+/// With two other boxes of the exam.
+fn with_peers(bundle: Bundle) -> Bundle {
+    let peer = |n: u8| Peer {
+        device: DeviceId::new(format!("door-{n}")).expect("valid"),
+        room: RoomId::new(format!("R-{n}")).expect("valid"),
+        students: 30,
+        signs_with: *SigningKey::from_seed(&[n; 32]).public().as_bytes(),
+    };
+    Bundle { peers: Some(Peers { key: PeerKey::from_bytes([3; 32]), boxes: vec![peer(2), peer(3)] }), ..bundle }
 }
 
 #[test]
@@ -87,6 +104,13 @@ fn golden_bundle() {
 fn golden_bundle_of_version_2() {
     assert_eq!(more(bundle(3)).encode().expect("it fits").as_slice(), GOLDEN_2);
     assert!(Bundle::decode(GOLDEN_2) == Ok(more(bundle(3))));
+}
+
+#[test]
+fn golden_bundle_of_version_3() {
+    let whole = with_peers(more(bundle(3)));
+    assert_eq!(hex::encode(whole.encode().expect("it fits")), hex::encode(GOLDEN_3));
+    assert!(Bundle::decode(GOLDEN_3) == Ok(whole));
 }
 
 #[test]
@@ -107,9 +131,18 @@ fn the_lowest_version_that_holds_it_is_written_and_only_that_one_is_read() {
         assert_eq!((bytes[3], version(&bytes)), (2, Some(2)), "{name}");
         assert!(Bundle::decode(&bytes) == Ok(one), "{name}");
     }
-    // Version 2 for what version 1 holds.
-    let needless = bundle(3).written::<StudentRow2>(2);
-    assert!(Bundle::decode(&needless) == Err(BundleError::Malformed));
+    for one in [with_peers(bundle(2)), with_peers(more(bundle(2)))] {
+        let bytes = one.encode().expect("it fits");
+        assert_eq!(version(&bytes), Some(3), "other boxes");
+        assert!(Bundle::decode(&bytes) == Ok(one));
+    }
+    // Version 2 for what version 1 holds, and version 3 for what either does.
+    for needless in [bundle(3).written::<StudentRow2>(2), more(bundle(3)).written::<StudentRow2>(3)] {
+        assert!(Bundle::decode(&needless) == Err(BundleError::Malformed));
+    }
+    // Other boxes in a bundle of a version that has none.
+    let hidden = with_peers(more(bundle(3))).written::<StudentRow2>(2);
+    assert!(Bundle::decode(&hidden) == Err(BundleError::Malformed));
 }
 
 #[test]
@@ -117,7 +150,8 @@ fn a_newer_version_is_told_apart_from_nonsense() {
     for (version, error) in [
         (0, BundleError::Malformed),
         (2, BundleError::Malformed),
-        (3, BundleError::Newer { version: 3 }),
+        (3, BundleError::Malformed),
+        (4, BundleError::Newer { version: 4 }),
         (23, BundleError::Newer { version: 23 }),
         (24, BundleError::Malformed),
         (255, BundleError::Malformed),
@@ -132,8 +166,12 @@ fn a_newer_version_is_told_apart_from_nonsense() {
 
 #[test]
 fn what_contradicts_itself_or_is_too_much_is_refused() {
+    fn boxes(bundle: &mut Bundle) -> &mut Vec<Peer> {
+        &mut bundle.peers.as_mut().expect("it has").boxes
+    }
+    assert!(with_peers(bundle(3)).encode().is_ok());
     type Harm<'a> = &'a dyn Fn(&mut Bundle);
-    let harms: [(&str, Harm<'_>); 19] = [
+    let harms: [(&str, Harm<'_>); 24] = [
         ("no students", &|b| b.entries.clear()),
         ("closes first", &|b| b.exam.window.closes = b.exam.window.opens),
         ("a student twice", &|b| b.entries.push(entry(1, 0))),
@@ -156,10 +194,15 @@ fn what_contradicts_itself_or_is_too_much_is_refused() {
         ("one's own look-alike", &|b| b.entries[0].0.look_alikes = vec![b.entries[0].0.student.id.clone()]),
         ("a template of who opted out", &|b| b.entries[0].0.matching = Matching::None),
         ("many templates", &|b| b.entries[0].1 = entry(1, 257).1),
+        ("a key without boxes", &|b| boxes(b).clear()),
+        ("a box twice", &|b| boxes(b)[0].device = DeviceId::new("door-3").expect("valid")),
+        ("boxes out of order", &|b| boxes(b).swap(0, 1)),
+        ("a box without students", &|b| boxes(b)[0].students = 0),
+        ("a box without a key", &|b| boxes(b)[0].signs_with = [0; 32]),
         ("many proctors", &|b| b.proctors = (0..=255).map(proctor).chain([proctor(1)]).collect()),
     ];
     for (name, harm) in harms {
-        let mut harmed = bundle(3);
+        let mut harmed = with_peers(bundle(3));
         harm(&mut harmed);
         assert!(harmed.encode().is_err(), "{name}");
     }
@@ -182,7 +225,7 @@ fn only_one_form_is_read() {
 proptest! {
     #[test]
     fn a_bundle_comes_back(students in 1u32..40) {
-        for bundle in [bundle(students), more(bundle(students))] {
+        for bundle in [bundle(students), more(bundle(students)), with_peers(more(bundle(students)))] {
             let bytes = bundle.encode().expect("it fits");
             prop_assert!(Bundle::decode(&bytes) == Ok(bundle));
         }
@@ -194,8 +237,8 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_bundle_is_survived(at in any::<prop::sample::Index>(), byte in any::<u8>(), second in any::<bool>()) {
-        let mut bytes = if second { GOLDEN_2 } else { GOLDEN }.to_vec();
+    fn a_damaged_bundle_is_survived(at in any::<prop::sample::Index>(), byte in any::<u8>(), version in 1_usize..=3) {
+        let mut bytes = [GOLDEN, GOLDEN_2, GOLDEN_3][version - 1].to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= byte.max(1);
         // The manifest's digest catches what still makes sense.

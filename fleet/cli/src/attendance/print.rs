@@ -7,7 +7,7 @@ use examgate_fleet_core::attendance::{Attendance, Attendee, Happening};
 use jiff::tz::TimeZone;
 
 /// The columns of the CSV.
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "student_id",
     "whereabouts",
     "first_admitted_at",
@@ -17,6 +17,7 @@ const COLUMNS: [&str; 9] = [
     "rulings",
     "refusals",
     "disputed",
+    "also_admitted",
 ];
 
 const fn whereabouts(attendee: &Attendee) -> &'static str {
@@ -60,6 +61,12 @@ fn told(happening: &Happening, zone: &TimeZone) -> String {
     words
 }
 
+/// Admissions at further boxes, which stand beside the first one.
+fn also_admitted<'a>(attendee: &'a Attendee, zone: &'a TimeZone) -> impl Iterator<Item = String> + 'a {
+    let further = attendee.standing_admissions().into_iter().skip(1);
+    further.map(|one| format!("{} {} by {}", time(one.at, zone), one.room, one.device))
+}
+
 fn rulings<'a>(attendee: &'a Attendee, zone: &'a TimeZone) -> impl Iterator<Item = String> + 'a {
     attendee.happenings.iter().filter(|one| one.is_ruling()).map(|one| told(one, zone))
 }
@@ -80,7 +87,8 @@ pub(super) fn table(attendance: &Attendance, zone: &TimeZone) -> String {
         let by = first.map_or_else(|| "-".into(), admitted_by);
         let student = attendee.student.as_str();
         let _ = writeln!(out, "{student:width$}  {:12}  {at:28}  {room:10}  {by}", whereabouts(attendee));
-        for line in rulings(attendee, zone).chain(refusals(attendee, zone)) {
+        let also = also_admitted(attendee, zone).map(|place| format!("also admitted {place}"));
+        for line in also.chain(rulings(attendee, zone)).chain(refusals(attendee, zone)) {
             let _ = writeln!(out, "{:width$}    {line}", "");
         }
     }
@@ -112,6 +120,7 @@ pub(super) fn csv(attendance: &Attendance, zone: &TimeZone) -> anyhow::Result<St
             rulings(attendee, zone).collect::<Vec<_>>().join("; "),
             refusals(attendee, zone).collect::<Vec<_>>().join("; "),
             if attendee.is_disputed() { "yes" } else { "no" }.to_owned(),
+            also_admitted(attendee, zone).collect::<Vec<_>>().join("; "),
         ];
         out.write_record(cells.map(harmless))?;
     }
@@ -123,8 +132,15 @@ pub(super) fn remarks(attendance: &Attendance) -> impl Iterator<Item = String> {
     let cards = attendance.unknown_cards;
     let unreadable = attendance.unreadable;
     let none = attendance.students.is_empty();
+    let twice = attendance.students.iter().filter(|one| one.standing_admissions().len() > 1).count();
     [
         none.then(|| format!("no door has decided about anybody of {}: is the exam's name right?", attendance.exam)),
+        (twice > 0).then(|| {
+            format!(
+                "{twice} students were admitted by two boxes: `examgate-fleet incidents --exam {}` names them",
+                attendance.exam
+            )
+        }),
         (cards > 0).then(|| {
             format!("{cards} taps were of cards that are on no roster, or could not be read; they are in `events`")
         }),

@@ -3,6 +3,8 @@
 //!
 //! It talks to no broker. It never writes a manifest before all its chunks are there.
 
+mod together;
+
 use std::{
     io::{self, Write as _},
     path::PathBuf,
@@ -16,6 +18,7 @@ use examgate::{
     exit::Refusal,
     store::{KeyName, Layout, RosterStore, read_secret},
     wire::{
+        bundle::Bundle,
         chunk,
         desired::Desired,
         digest::Digest,
@@ -30,6 +33,7 @@ use examgate_fleet_core::{
     stock::Stock,
 };
 
+use self::together::Together;
 use crate::keys::KeyArgs;
 
 /// How long after the doors close a box still holds a roster. By then every late student has been let in or turned away.
@@ -69,8 +73,10 @@ pub(crate) struct Desk {
 
 /// Sends an exam's roster to the boxes of its rooms, encrypted to each box.
 ///
-/// A box gets only the students, templates and proctors of its own room. A box that is off gets them when it
-/// is back online. Import the roster first. A version that was already pushed to a box is not sent again.
+/// A box gets only the students, templates and proctors of its own room, and the names and public keys of the
+/// other boxes of the exam, so that a student admitted in one room is known in the others. A box that is off gets
+/// them when it is back online. Import the roster first. A version that was already pushed to a box is not sent again.
+/// Name all boxes of the exam at once: a box that is added later is known to the others from their next version on.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -98,6 +104,10 @@ pub(crate) struct Args {
     /// Encrypts and sends this version again, for instance after a box was reinstalled.
     #[arg(long)]
     again: bool,
+    /// Does not tell the boxes of each other, so that a student admitted in one room is not known in the others. For boxes whose software
+    /// is older: they refuse a roster that names other boxes.
+    #[arg(long)]
+    apart: bool,
 }
 
 /// Tells boxes to erase an exam's roster and its key.
@@ -180,11 +190,16 @@ pub(super) fn report(stock: &Stock, device: &DeviceId, key: &PublicKey) -> Resul
     Ok(Some(Reported::decode(&bytes, device, key).with_context(|| format!("the report of {device} in the stock"))?))
 }
 
+fn opened(args: &Args) -> Result<RosterStore> {
+    let missing = || Refusal::Usage(format!("the roster of {} cannot be opened: import it first", args.exam));
+    let key = args.keys.folder()?.read(KeyName::Exam(&args.exam)).with_context(missing)?;
+    RosterStore::open(&Layout::new(&args.store).exam(&args.exam), &key).with_context(missing)
+}
+
 /// Reads the imported roster.
 fn imported(args: &Args) -> Result<Imported> {
     let missing = || Refusal::Usage(format!("the roster of {} cannot be opened: import it first", args.exam));
-    let key = args.keys.folder()?.read(KeyName::Exam(&args.exam)).with_context(missing)?;
-    let store = RosterStore::open(&Layout::new(&args.store).exam(&args.exam), &key).with_context(missing)?;
+    let store = opened(args)?;
     let exam = store.exam()?.with_context(missing)?;
     let Some(pepper) = store.pepper()? else {
         bail!(Refusal::Usage(format!(
@@ -219,6 +234,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         )));
     }
     let mut out = io::stdout().lock();
+    let together = if args.apart { None } else { Some(Together::gather(args, &signing, &imported)?) };
+    let mut served = Vec::new();
     for Posted { device, room } in &args.device {
         let before = signing.manifest(device)?;
         let same = before.as_ref().and_then(|before| {
@@ -244,7 +261,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .recipient
             .parse()
             .with_context(|| format!("{device} reports no recipient that bundles can be sealed to"))?;
-        let bundle = imported.bundle(room, &reported.space)?;
+        let peers = together.as_ref().and_then(|together| together.peers_of(device));
+        let bundle = Bundle { peers, ..imported.bundle(room, &reported.space)? };
         warn_of_templates(&mut out, device, &imported, room, &reported.space)?;
         let (wanted, cut) = seal(&bundle, &recipient, expires)?;
         signing.stock.add_chunks(device, &cut.chunks)?;
@@ -259,8 +277,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             cut.chunks.len(),
             desired.serial
         )?;
+        served.push(device);
     }
-    Ok(())
+    together.map_or(Ok(()), |together| together.settle(&mut out, &served))
 }
 
 /// Says how many students of the room the box cannot compare with anything, for want of a template of its space.

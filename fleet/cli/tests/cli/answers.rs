@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use examgate::{
-    domain::{Decision, DeviceId, Reason, Timestamp, sample::verified},
+    domain::{Decision, DeviceId, Reason, RoomId, Timestamp, sample::verified},
     store::Key,
     wire::state::{DeviceState, Status, Versions},
 };
@@ -105,4 +105,43 @@ fn incidents_are_a_table_with_what_to_do_and_can_be_narrowed() {
     // The words of before still work.
     let lines = run(here, "events --ledger ledger.db --ledger-key ledger.key --incidents").expect(0).stdout;
     assert!(lines.contains("door-1") && lines.contains("restored"), "{lines}");
+}
+
+#[test]
+fn a_student_admitted_by_two_boxes_is_an_incident_with_both_places_and_the_list_shows_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let first = [verified(1, EXAM, Some(1), Decision::Admit), verified(2, EXAM, Some(2), Decision::Admit)];
+    let mut again = verified(65, EXAM, Some(1), Decision::Admit);
+    again.room = RoomId::new("room-2").unwrap();
+    ledger(here, &[("door-1", &first), ("door-2", &[again])]);
+    let line = "incidents --ledger ledger.db --ledger-key ledger.key";
+    let table = run(here, line).expect(0).stdout;
+    let places = "room-1 by door-1 2027-01-15 08:00:01 UTC, room-2 by door-2 2027-01-15 08:01:05 UTC";
+    assert!(table.contains(&format!("N1       admitted_twice  {EXAM}  {places}")), "{table}");
+    assert!(!table.contains("N2") && table.contains("\nadmitted_twice: two boxes of one exam"), "{table}");
+    let json = run(here, &format!("{line} --json --open --exam {EXAM}")).expect(0).json();
+    let one = &json[0];
+    assert_eq!(json.as_array().unwrap().len(), 1, "{json}");
+    assert_eq!(
+        (&one["incident"], &one["student"], &one["exam"]),
+        (&"admitted_twice".into(), &"N1".into(), &EXAM.into())
+    );
+    let places =
+        [0, 1].map(|n| ["room", "device", "at"].map(|field| one["places"][n][field].as_str().unwrap().to_owned()));
+    let wanted = [["room-1", "door-1", "2027-01-15T08:00:01Z"], ["room-2", "door-2", "2027-01-15T08:01:05Z"]];
+    assert_eq!(places, wanted.map(|place| place.map(str::to_owned)));
+    assert!(run(here, &format!("{line} --exam other")).expect(0).stdout.contains("nobody was admitted by two boxes"));
+
+    let list =
+        format!("attendance --exam {EXAM} --ledger ledger.db --ledger-key ledger.key --time-zone America/New_York");
+    let table = run(here, &list).expect(0).says(&["1 students were admitted by two boxes"]).stdout;
+    assert!(table.contains("also admitted 2027-01-15 03:01:05 EST room-2 by door-2"), "{table}");
+    let csv = run(here, &format!("{list} --csv")).expect(0).stdout;
+    assert!(
+        csv.contains(
+            "N1,present,2027-01-15 03:00:01 EST,room-1,door-1,box,,,no,2027-01-15 03:01:05 EST room-2 by door-2"
+        ),
+        "{csv}"
+    );
 }

@@ -114,7 +114,8 @@ function row(entry, latest) {
   const { who } = entry;
   const name = who ? `${called(who)} · ${who.student}${seat(who)}` : say("unknown"), title = say(`what.${entry.what}`);
   const [kind, reason] = entry.why.split("."), next = kind === "reason" && say(`next.${reason}`);
-  const text = make("p", { className: "text" }, say(entry.why), who && latest ? alike(who) : "", entry.by ? ` · ${entry.by}` : "", entry.note ? ` · “${entry.note}”` : "");
+  const [room, at] = entry.other_room ?? [];
+  const text = make("p", { className: "text" }, say(entry.why, room && { room, time: clock(at) }), who && latest ? alike(who) : "", entry.by ? ` · ${entry.by}` : "", entry.note ? ` · “${entry.note}”` : "");
   // Only the newest entry about somebody asks for something, and only while it is open.
   const open = latest && (!who || who.whereabouts === "outside");
   if (next && open) text.append(document.documentElement.lang === "zh-Hans" ? "。" : ". ", make("span", { className: "next" }, next));

@@ -1,0 +1,58 @@
+//! Boxes of one exam that learn of each other by what is pushed.
+
+use super::*;
+
+/// The other boxes that a box holds, by id, room and students, with the exam's key.
+fn peers(door: &Door) -> Option<(PeerKey, Vec<(String, String, u32)>)> {
+    let key = KeyFolder::new(door.disk.path().join("keys"), None).read(KeyName::Exam(&exam_id())).expect("its key");
+    let store = RosterStore::look(&Layout::new(door.disk.path().join("state")).exam(&exam_id()), &key).expect("held");
+    let Peers { key, boxes } = store.peers().expect("readable")?;
+    let is_its_own = |peer: &Peer| peer.signs_with == *device_key(peer.device.as_str()).public().as_bytes();
+    assert!(boxes.iter().all(is_its_own), "the key that the box is enrolled with");
+    let told = |peer: Peer| (peer.device.to_string(), peer.room.to_string(), peer.students);
+    Some((key, boxes.into_iter().map(told).collect()))
+}
+
+fn told(device: &str, room: &str, students: u32) -> Vec<(String, String, u32)> {
+    vec![(device.into(), room.into(), students)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn boxes_of_one_exam_learn_of_each_other_and_whoever_does_not_know_is_named() {
+    let world = World::new();
+    let _keeper = world.keep();
+    let (mut one, mut two) = (world.introduce("door-1", "R-1").await, world.introduce("door-2", "R-2").await);
+    world.import(1, 60);
+    let said = world.push(&["door-1:R-1"], &[]);
+    assert!(!said.contains("know"), "{said}");
+    one.holds(1).await;
+    assert_eq!(peers(&one), None, "there is no other box");
+    let said = world.push(&["door-2:R-2"], &[]);
+    assert!(said.contains("door-1: does not know of door-2: import the roster again"), "{said}");
+    two.holds(1).await;
+    let (key, of_two) = peers(&two).expect("it knows of the first");
+    assert_eq!(of_two, told("door-1", "R-1", 60));
+
+    world.import(2, 61);
+    world.push(&["door-1:R-1", "door-2:R-2"], &[]);
+    tokio::join!(one.holds(2), two.holds(2));
+    let known = [peers(&one), peers(&two)];
+    assert_eq!(known, [Some((key.clone(), told("door-2", "R-2", 3))), Some((key.clone(), told("door-1", "R-1", 61)))]);
+
+    // The exam is withdrawn from a box: the others are to forget it with their next version.
+    let files = [("--stock", "stock"), ("--roster-key", "roster.key"), ("--devices", "devices.toml")];
+    let output = world.roster(&["withdraw", "--exam", EXAM, "--device", "door-2"], &files);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = world.push(&["door-1:R-1"], &[]);
+    assert!(said.contains("door-1: still believes door-2"), "{said}");
+    world.import(3, 62);
+    world.push(&["door-1:R-1"], &[]);
+    one.holds(3).await;
+    assert_eq!(peers(&one), None);
+
+    // For boxes of an older version.
+    world.import(4, 63);
+    world.push(&["door-1:R-1", "door-2:R-2"], &["--apart"]);
+    tokio::join!(one.holds(4), two.holds(4));
+    assert_eq!((peers(&one), peers(&two)), (None, None));
+}
