@@ -13,6 +13,7 @@ mod office;
 mod outbox;
 pub mod provision;
 mod pulse;
+pub mod renewal;
 mod screen;
 pub mod settings;
 mod signals;
@@ -142,7 +143,8 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     let keys = environment.keys(config);
     let edges = Edges::set(config, &keys)?;
     let (follow, lost) = fleet::lost_cards(config, &keys)?;
-    let stores = Stores::open(config, &keys, &models, (lost, Arc::clone(&edges.clock)))?;
+    let mut stores = Stores::open(config, &keys, &models, (lost, Arc::clone(&edges.clock)))?;
+    renewal::go_over(&config.device, &keys, &mut stores.outbox, edges.clock.wall())?;
     if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
         tracing::error!("{shortage}");
     }

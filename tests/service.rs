@@ -214,3 +214,24 @@ fn a_command_is_run_with_the_credentials_of_the_unit() {
     assert_eq!(run("[Service]\nUser=examgate", &["echo", "as it is"]), (Some(0), "as it is\n".into()));
     assert_eq!(run(unit, &[]).0, Some(64));
 }
+
+#[test]
+fn a_changed_list_of_revoked_certificates_reaches_the_broker_by_units_that_systemd_accepts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    for name in ["examgate-revoked.path", "examgate-revoked.service"] {
+        // What it starts is not installed here.
+        fs::write(path(name), systemd(name).replace("/usr/bin/examgate-revoked ", "/bin/true ")).expect("writable");
+    }
+    let verified = Command::new("systemd-analyze").arg("verify").arg(path("examgate-revoked.path")).output();
+    let verified = verified.expect("systemd is there");
+    let said = String::from_utf8_lossy(&[verified.stdout, verified.stderr].concat()).into_owned();
+    assert_eq!((verified.status.success(), said), (true, String::new()));
+    let watched = unit::values("examgate-revoked.path", "PathChanged").concat();
+    let command = unit::values("examgate-revoked.service", "ExecStart").concat();
+    assert_eq!(
+        command,
+        format!("/usr/bin/examgate-revoked {watched} mosquitto.service"),
+        "what is watched is what is read"
+    );
+}

@@ -15,15 +15,12 @@ use super::{
     commands::{self, Acting, Commands},
     fleet, limit,
     pulse::Parts,
+    renewal::{self, Held, Renewals},
 };
 use crate::{
     config::{self, Config},
-    domain::{Exam, Seq},
-    edge::{
-        clock::Clock,
-        mqtt::{self, Tls},
-        system::BootId,
-    },
+    domain::{Exam, Seq, WithSources},
+    edge::{clock::Clock, mqtt, system::BootId},
     flow::{
         deliver::{Deliver, Delivery, Pace as DeliveryPace, Parties},
         fetch::Fetch,
@@ -31,7 +28,7 @@ use crate::{
         lost::{self, FollowLost},
     },
     mqtt::Authorities,
-    store::{EventStore, KeyFolder, Secret},
+    store::{EventStore, KeyFolder},
     vision::VerifiedModels,
     wire::{
         keys::SigningKey,
@@ -49,18 +46,19 @@ pub(super) struct Broker {
     commands: Option<Commands>,
     lost: Option<(FollowLost, mpsc::Receiver<mqtt::Arrived>)>,
     gossip: Option<(gossip::Party, gossip::Connected)>,
+    renewals: Option<Renewals>,
     clock: Arc<dyn Clock>,
 }
 
 impl Broker {
-    /// Where and as whom to connect.
+    /// Where and as whom to connect, with the newest certificate of all that the box may use.
     pub(super) fn settings(
         config: &Config,
         keys: &KeyFolder,
         uplink: &config::Uplink,
         exam: Option<&Exam>,
         models: &VerifiedModels,
-    ) -> Result<mqtt::Settings> {
+    ) -> Result<(mqtt::Settings, Vec<Held>)> {
         let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
         let versions = Versions {
             software: env!("CARGO_PKG_VERSION").into(),
@@ -70,14 +68,17 @@ impl Broker {
         let authority = read(&uplink.ca)?;
         Authorities::read(&authority).with_context(|| format!("uplink.ca {} cannot be used", uplink.ca.display()))?;
         let boot = BootId::read().context("this boot has no name")?;
-        Ok(mqtt::Settings {
+        let held = renewal::held(keys, uplink)?;
+        let newest = held.first().context("the box has no certificate for the broker")?;
+        let settings = mqtt::Settings {
             host: uplink.host.clone(),
             port: uplink.port,
             device: config.device.clone(),
-            tls: Tls { authority, certificate: read(&uplink.certificate)?, key: keys.text(Secret::Tls)? },
+            tls: renewal::tls(&authority, &newest.pair),
             state: DeviceState::new(Status::Online, boot.0, versions),
             patience: mqtt::Patience::default(),
-        })
+        };
+        Ok((settings, held))
     }
 
     pub(super) fn prepare(
@@ -88,16 +89,25 @@ impl Broker {
         models: &VerifiedModels,
         (lost, clock): (Option<FollowLost>, Arc<dyn Clock>),
     ) -> Result<Self> {
-        let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
+        let seed = keys.signing_seed().context("the box's signing key cannot be read")?;
         let parties = Parties {
             device: config.device.clone(),
             key: SigningKey::from_seed(&seed),
             collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
             receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
         };
-        let settings = Self::settings(config, keys, uplink, exam, models)?;
+        let (settings, held) = Self::settings(config, keys, uplink, exam, models)?;
+        let authority = settings.tls.authority.clone();
         let (line, mut polling) =
             mqtt::uplink(settings, Arc::clone(&clock)).context("the uplink cannot be prepared")?;
+        for older in held.iter().skip(1) {
+            if let Err(error) = polling.fall_back(&renewal::tls(&authority, &older.pair)) {
+                tracing::warn!(error = %WithSources(&error), "a certificate of before cannot be used");
+            }
+        }
+        let (own, of) = ((&config.device, parties.key.clone()), (&authority[..], &held[..]));
+        let renewing = renewal::prepare(own, uplink, keys, of, &mut polling, Arc::clone(&clock))?;
+        let (renewals, renew) = renewing.unzip();
         let (mut fetch, mut commands, mut gossip) = (None, None, None);
         if let Some(fleet) = &config.fleet {
             let connected = (line.link.clone(), &mut polling);
@@ -109,13 +119,14 @@ impl Broker {
             };
             if commands::are_wanted(config) {
                 let connected = (line.link.clone(), &mut polling);
-                commands = Some(Commands::prepare(config, fleet, keys, connected, rotate, Arc::clone(&clock))?);
+                commands =
+                    Some(Commands::prepare(config, fleet, keys, connected, (rotate, renew), Arc::clone(&clock))?);
             }
             fetch = Some(rosters);
             gossip = Some(fleet::gossip(config, keys, (line.link.clone(), &mut polling))?);
         }
         let lost = lost.map(|follow| (follow, polling.subscribe(vec![LOST_CARDS.into()], lost::WAITING)));
-        Ok(Self { line, polling, parties, fetch, commands, lost, gossip, clock })
+        Ok(Self { line, polling, parties, fetch, commands, lost, gossip, renewals, clock })
     }
 
     /// Starts polling and delivering, until `stop`. Commands act on `acting`; the other boxes of an exam hear of the newest events in `ends`.
@@ -131,8 +142,9 @@ impl Broker {
         acting: Option<Acting>,
         (ends, newest): (Option<gossip::Ends>, watch::Receiver<Seq>),
     ) -> Result<(JoinSet<()>, watch::Receiver<Delivery>)> {
+        let outbox = Arc::new(Mutex::new(outbox));
         let (deliver, mut stands) = Deliver::new(
-            Arc::new(Mutex::new(outbox)),
+            Arc::clone(&outbox),
             self.parties,
             self.line,
             recorded,
@@ -141,6 +153,7 @@ impl Broker {
         )
         .context("the outbox cannot be read")?;
         let delivery = stands.clone();
+        let restart = acting.as_ref().map(|acting| Arc::clone(&acting.restart));
         let mut tasks = JoinSet::new();
         let polling = self.polling.run(async move { stop.notified().await });
         parts.task(&mut tasks, "the line to the broker", limit::TASKS, polling);
@@ -157,6 +170,14 @@ impl Broker {
         if let (Some((party, connected)), Some(ends)) = (self.gossip, ends) {
             let gossip = Gossip::new(party, ends, newest, connected, self.clock);
             parts.task(&mut tasks, "the word of the other boxes", limit::TASKS, gossip.run());
+        }
+        if let Some(Renewals { renew, orders }) = self.renewals {
+            let leave = move || {
+                if let Some(restart) = &restart {
+                    restart.notify_one();
+                }
+            };
+            parts.task(&mut tasks, "the renewals", limit::TASKS, renew.run(orders, outbox, leave));
         }
         parts.task(&mut tasks, "the delivery's log", limit::TASKS, async move {
             while stands.changed().await.is_ok() {

@@ -1,6 +1,6 @@
 //! The fleet's commands: whose count, and what they act on.
 
-use std::sync::{Arc, Mutex, mpsc::SyncSender};
+use std::sync::{Arc, Mutex, atomic::AtomicBool, mpsc::SyncSender};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -18,8 +18,9 @@ use crate::{
         deliver::Delivery,
         fetch::Rotation,
         obey::{self, Commander, Connected, Deeds, Obey, Party},
+        renew::Order,
     },
-    store::{DrainMark, EventStore, KeyFolder, Layout, Secret},
+    store::{DrainMark, EventStore, KeyFolder, Layout},
     wire::{
         command::MAX_DETAIL,
         keys::{PublicKey, SigningKey},
@@ -35,6 +36,7 @@ pub(super) struct Commands {
     party: Party,
     connected: Connected,
     rotate: mpsc::Sender<Rotation>,
+    renew: Option<mpsc::Sender<Order>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -87,14 +89,14 @@ impl Commands {
         fleet: &config::Fleet,
         keys: &KeyFolder,
         (link, polling): (watch::Receiver<mqtt::Link>, &mut mqtt::UplinkLoop),
-        rotate: mpsc::Sender<Rotation>,
+        (rotate, renew): (mpsc::Sender<Rotation>, Option<mpsc::Sender<Order>>),
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let commander = |entry: &config::CommandKey| {
             let key: PublicKey = entry.key.parse().context("fleet.command_keys")?;
             Ok(Commander { key, name: entry.name.clone(), may: entry.may.clone() })
         };
-        let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
+        let seed = keys.signing_seed().context("the box's signing key cannot be read")?;
         let party = Party {
             device: config.device.clone(),
             room: config.room.clone(),
@@ -103,7 +105,7 @@ impl Commands {
         };
         let filters = vec![DeviceTopic::Command.of(&config.device)];
         let connected = Connected { link, arrivals: polling.subscribe(filters, obey::WAITING) };
-        Ok(Self { party, connected, rotate, clock })
+        Ok(Self { party, connected, rotate, renew, clock })
     }
 
     /// Obeys as one of the box's `tasks`.
@@ -123,6 +125,8 @@ impl Commands {
             rehearse: Arc::new(move || rehearsed.as_deref().map_or(Ok(()), rehearse)),
             restart,
             rotate: self.rotate,
+            renew: self.renew,
+            leaves: AtomicBool::new(false),
         };
         let obey = Obey::new(self.party, self.connected, self.clock, events, deeds);
         parts.task(tasks, "the commands", limit::TASKS, obey.run(closing));

@@ -77,6 +77,7 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
         Some(models) => broker::look(config, &keys, models, clock.wall(), &mut findings),
         None => findings.push(finding("broker", State::Impaired, "not looked at: mend the models first")),
     }
+    broker::certificate(config, &keys, clock.wall(), &mut findings);
     disk(&config.state, &mut findings);
     pages::console(config, &keys, clock.wall(), &mut findings);
     pages::screen(config, &mut findings);
@@ -100,6 +101,7 @@ pub(super) fn examine_running(
     keys::look(config, &keys, &mut findings);
     roster::look(config, &keys, Some(space), now, &mut findings);
     events::collector(config, &keys, &mut findings);
+    broker::certificate(config, &keys, now, &mut findings);
     pages::console(config, &keys, now, &mut findings);
     findings
 }

@@ -38,7 +38,7 @@ pub(super) fn prepare(
         space: models.manifest().embedder.space.clone(),
         recipient: prekeys.recipient().context("the key that rosters are sealed to")?,
     };
-    let seed = keys.secret(Secret::Device).context("the box's signing key cannot be read")?;
+    let seed = keys.signing_seed().context("the box's signing key cannot be read")?;
     layout.make().context("the state folder cannot be made")?;
     let disk = Disk {
         incoming: Incoming::open(layout.incoming()).context("there is no folder for what the fleet sends")?,

@@ -85,7 +85,8 @@ pub fn change_id(config: &Config, environment: &Environment, from: &DeviceId) ->
     let mut events =
         EventStore::open(&path, &key, from, fresh, limits(config)).context("the event store cannot be used")?;
     let clock = SystemClock::with_holdover(config.state.join("clock-floor"), config.clock.holdover());
-    let waiting = events.begin_epoch(fresh, to, Cause::NewId, clock.wall()).context("the new epoch cannot begin")?;
+    let waiting =
+        events.begin_epoch(fresh, to, Cause::NewIdentity, clock.wall()).context("the new epoch cannot begin")?;
     Ok(format!(
         "{from} is {to} now: epoch {fresh} begins; {waiting} events that wait for a receipt travel under the new id. The \
          broker and the collector must know {to}: its certificate, and its entry in the list of devices"

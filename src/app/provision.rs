@@ -100,10 +100,13 @@ pub fn provision(url: &str, code: &str, root: Option<PublicKey>, places: &Places
             }
             text
         });
-    let lines = lines(&answer, &document, places, now)?;
+    let lines = lines(&answer, &document, (url, places), now)?;
     write(&places.root(), format!("{}\n", answer.root).as_bytes())?;
     write(&places.trust(), &answer.trust)?;
     write(&places.authorities(), authorities.as_bytes())?;
+    keys.reset_signing().context("signing keys of before cannot be erased")?;
+    // Of an earlier enrolment: they would go before the one that came now.
+    keys.erase_renewed().context("renewed certificates of before cannot be erased")?;
     write(&places.certificate(), answer.certificate.as_bytes())?;
     Ok(lines)
 }
@@ -133,7 +136,7 @@ fn believed(answer: &Answer, root: Option<PublicKey>, tls: &[u8], places: &Place
 }
 
 /// The lines of the configuration that follow from the answer.
-fn lines(answer: &Answer, document: &TrustDocument, places: &Places, now: Timestamp) -> Result<String> {
+fn lines(answer: &Answer, document: &TrustDocument, (url, places): (&str, &Places), now: Timestamp) -> Result<String> {
     // A new box may not know the time yet; the document was signed in the past.
     let now = now.max(Timestamp::from_second(document.issued).unwrap_or(now));
     let key = |purpose: Purpose| {
@@ -158,6 +161,7 @@ fn lines(answer: &Answer, document: &TrustDocument, places: &Places, now: Timest
     line("port", i64::from(answer.port).into());
     line("ca", absolute(places.authorities()).into());
     line("certificate", absolute(places.certificate()).into());
+    line("enrolment", url.into());
     text += "\n[uplink.collector]\n";
     writeln!(text, "recipient = \"{recipient}\"\nreceipt_key = \"{receipt_key}\"")?;
     // The newest one signs, and while a key is replaced the one before may still have signed what waits at the broker.

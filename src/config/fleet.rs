@@ -19,8 +19,10 @@ pub struct Uplink {
     pub port: u16,
     /// PEM file with the certificate authority that signed the broker's certificate.
     pub ca: PathBuf,
-    /// PEM file with this box's certificate.
+    /// PEM file with the certificate that this box was enrolled with.
     pub certificate: PathBuf,
+    /// The fleet's enrolment endpoint, `https://HOST:PORT`, where the box renews its certificate. Without it nothing is renewed.
+    pub enrolment: Option<String>,
     /// The collector's public keys.
     pub collector: Collector,
 }
@@ -32,6 +34,13 @@ impl Uplink {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         within("uplink.port", self.port, 1, u16::MAX, "1 to 65535")?;
+        if let Some(url) = self.enrolment.as_ref().filter(|url| !url.starts_with("https://")) {
+            return Err(value(
+                "uplink.enrolment",
+                url,
+                "the fleet's enrolment endpoint, https://HOST or https://HOST:PORT",
+            ));
+        }
         let Collector { recipient, receipt_key } = &self.collector;
         if !is_key(receipt_key) {
             return Err(value("uplink.collector.receipt_key", receipt_key, "an Ed25519 public key, 64 hex digits"));

@@ -19,6 +19,7 @@ pub mod obey;
 mod observe;
 mod oversee;
 mod record;
+pub mod renew;
 mod rosters;
 mod show;
 mod verify;

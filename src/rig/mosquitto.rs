@@ -123,6 +123,15 @@ impl Mosquitto {
         Ok(())
     }
 
+    /// Lets it read its lists again, as a reload by systemd does (SIGHUP).
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn reload(&self) -> io::Result<()> {
+        let sent = Command::new("kill").args(["-s", "HUP", &self.child.id().to_string()]).status()?;
+        if sent.success() { Ok(()) } else { Err(io::Error::other("kill (procps) failed")) }
+    }
+
     /// Presents another certificate after the next restart.
     ///
     /// # Errors

@@ -22,7 +22,10 @@ pub use events::{
     Recorded, Row,
 };
 pub use incoming::{Incoming, IncomingError};
-pub use key::{Credentials, Key, KeyError, KeyFolder, KeyName, Prekey, Secret, Source, read_secret, write_secret};
+pub use key::{
+    Credentials, HandOverNote, Key, KeyError, KeyFolder, KeyName, Prekey, Renewed, Secret, Source, read_secret,
+    write_secret,
+};
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};
 pub use roster::{Editions, Found, Pushed, Replaced, RosterError, RosterStore, RosterView, Seats, proctor_mark};

@@ -36,7 +36,7 @@ pub const MAX_ANSWER: usize = MAX_TRUST + 16 * 1024;
 pub const MAX_PREKEYS: usize = 16;
 
 /// Longest PEM text, bytes.
-const LONGEST_PEM: usize = 8 * 1024;
+pub const LONGEST_PEM: usize = 8 * 1024;
 
 /// Crockford's base 32: no letter is taken for a digit.
 const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

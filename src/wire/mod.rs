@@ -25,6 +25,7 @@ pub mod list;
 pub mod lost;
 pub mod receipt;
 pub mod refusal;
+pub mod renewal;
 pub mod reported;
 pub mod seal;
 pub mod state;

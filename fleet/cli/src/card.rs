@@ -148,9 +148,9 @@ struct Signing {
 fn holds(stock: &Stock, devices: &Devices) -> Result<Vec<(DeviceId, Option<u64>)>> {
     let mut holds = Vec::new();
     for device in devices.ids() {
-        let report = stock.report(device)?.zip(devices.key(device));
-        let reported = report.and_then(|(bytes, key)| Reported::decode(&bytes, device, key).ok());
-        holds.push((device.clone(), reported.and_then(|reported| reported.lost_cards)));
+        let report = stock.report(&device)?.zip(devices.key(&device));
+        let reported = report.and_then(|(bytes, key)| Reported::decode(&bytes, &device, &key).ok());
+        holds.push((device, reported.and_then(|reported| reported.lost_cards)));
     }
     Ok(holds)
 }

@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let statement = Statement { device: device.clone(), id, issued, expires, word: command.word().into() };
     let payload = statement.encode(&key)?;
     let line = broker.line()?;
-    let asking = Asking { device, id, key: answers, payload, valid, wait: *wait };
+    let asking = Asking { device, id, key: &answers, payload, valid, wait: *wait };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let heard = runtime.block_on(line.ask(&asking));
     // A resolver that hangs holds nobody up.

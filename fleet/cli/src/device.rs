@@ -1,4 +1,4 @@
-//! `examgate-fleet device`: registers, lists and revokes the boxes of a fleet.
+//! `examgate-fleet device`: registers, lists and revokes the boxes of a fleet, and allows them other signing keys.
 
 mod live;
 
@@ -18,7 +18,7 @@ use examgate::{
 };
 use examgate_fleet_core::{
     folder::Folder,
-    registry::{Certificate, Device, Registry, RegistryError, State},
+    registry::{Certificate, Device, FormerKey, Registry, RegistryError, State},
 };
 use serde_json::{Value, json};
 
@@ -30,6 +30,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// So long before its end a certificate is remarked upon.
 const RENEW: Duration = DAY.saturating_mul(30);
+
+/// How long a box may go over to another signing key.
+const ALLOWED: Duration = DAY.saturating_mul(7);
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -76,9 +79,20 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revokes a box: its code and certificates become invalid. Then give revoked.pem to the broker and restart it.
+    /// Allows a box another signing key, once, within seven days. The command `rotate` lets the box do it.
     #[command(
-        after_help = "Example, for a stolen box:\n  examgate-fleet device revoke --folder /var/lib/examgate-fleet door-1\n  cp /var/lib/examgate-fleet/revoked.pem /etc/mosquitto/certs/ && systemctl restart mosquitto\n\nThe restart closes the connection of the box if it is connected. Restart `examgate-fleetd collect` too."
+        after_help = "Example:\n  examgate-fleet device rotate --folder /var/lib/examgate-fleet door-1\n\nThen `examgate-fleet command rotate door-1 ...`: the box makes new keys, hands over to them and starts again. Not during an exam: it takes no taps for some seconds."
+    )]
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+        /// The box's id.
+        #[arg(value_parser = |text: &str| DeviceId::new(text))]
+        id: DeviceId,
+    },
+    /// Revokes a box: its code and certificates become invalid, and the broker closes its connection once it reads the new revoked.pem.
+    #[command(
+        after_help = "Example, for a stolen box:\n  examgate-fleet device revoke --folder /var/lib/examgate-fleet door-1\n\nWith examgate-revoked.path on the broker's machine that is all: it restarts the broker when revoked.pem changes, which closes every connection; only the revoked box cannot come back. Without it, copy revoked.pem to the broker (crlfile) and restart it. Collector and keeper read devices.toml by themselves."
     )]
     Revoke {
         #[command(flatten)]
@@ -112,7 +126,9 @@ impl Place {
 /// A box that is not there, or that is, is the fault of who typed.
 fn typed(error: RegistryError) -> anyhow::Error {
     match error {
-        RegistryError::NoDevice { .. } | RegistryError::Enrolled { .. } => Refusal::Usage(error.to_string()).into(),
+        RegistryError::NoDevice { .. } | RegistryError::NotEnrolled { .. } | RegistryError::Enrolled { .. } => {
+            Refusal::Usage(error.to_string()).into()
+        }
         RegistryError::Database(_) => error.into(),
     }
 }
@@ -146,8 +162,11 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             }
         }
         Command::Show { place, id, json } => {
-            let (device, certificates) = place.open()?.1.device(id).map_err(typed)?;
+            let registry = place.open()?.1;
+            let (device, certificates) = registry.device(id).map_err(typed)?;
+            let former = registry.former_keys(id)?;
             let mut said = as_json(&device);
+            said["former_keys"] = former.iter().map(former_as_json).collect();
             said["certificates"] = certificates.iter().map(certificate_as_json).collect();
             if *json {
                 writeln!(out, "{said}")?;
@@ -157,6 +176,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             if let Some(key) = device.signing_key {
                 writeln!(out, "signing key  {key}")?;
             }
+            for FormerKey { key, ended, .. } in &former {
+                writeln!(out, "former key   {key}  ended {}", ended.strftime("%F"))?;
+            }
             for one in &certificates {
                 let state = one.revoked_at.map_or_else(
                     || format!("until {}", one.not_after.strftime("%F")),
@@ -165,6 +187,16 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
                 writeln!(out, "certificate  {}  {state}", hex::encode(&one.serial))?;
             }
         }
+        Command::Rotate { place, id } => {
+            let (_, mut registry) = place.open()?;
+            let until = now + ALLOWED;
+            registry.allow_hand_over(id, until).map_err(typed)?;
+            writeln!(
+                out,
+                "{id} may go over to another signing key once, until {}: give it the command `rotate` (`examgate-fleet command rotate`)",
+                until.strftime("%F %H:%M UTC")
+            )?;
+        }
         Command::Revoke { place, id } => {
             let (folder, mut registry) = place.open()?;
             registry.revoke(id, now).map_err(typed)?;
@@ -172,7 +204,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             folder.write_devices(&registry)?;
             writeln!(
                 out,
-                "{id} is revoked. To shut it out give {} to every broker (crlfile) and restart it, and restart `examgate-fleetd collect`",
+                "{id} is revoked. The broker shuts it out once it was restarted with the new {} (crlfile): examgate-revoked.path does that within seconds",
                 folder.revoked().display()
             )?;
         }
@@ -227,10 +259,14 @@ fn remark(device: &Device, now: Timestamp) -> String {
             None => "code used up: `device add` makes a new one".into(),
         },
         State::Enrolled => match device.certificate_until {
-            Some(until) if until < now => format!("certificate ended {}: revoke and add it again", day(until)),
-            Some(until) if until < now + RENEW => {
-                format!("certificate ends {} soon: revoke and add it again", day(until))
-            }
+            Some(until) if until < now => format!(
+                "certificate ended {}: the box renews it when it reaches the enrolment endpoint; `examgate doctor` on the box says why not",
+                day(until)
+            ),
+            Some(until) if until < now + RENEW => format!(
+                "certificate ends {} already: the box has not renewed it; `examgate doctor` on the box says why",
+                day(until)
+            ),
             Some(until) => format!("certificate until {}", day(until)),
             None => "no certificate".into(),
         },
@@ -247,6 +283,13 @@ fn as_json(device: &Device) -> Value {
     json!({
         "id": device.id, "room": device.room, "state": device.state.name(), "signing_key": device.signing_key,
         "certificate_until": device.certificate_until, "code_until": device.code_until, "prekeys": device.prekeys,
+    })
+}
+
+fn former_as_json(one: &FormerKey) -> Value {
+    json!({
+        "public_key": one.key, "ended": one.ended,
+        "epoch": one.place.map(|place| place.epoch), "last": one.place.map(|place| place.last),
     })
 }
 

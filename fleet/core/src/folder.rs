@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{
     issuer::{Issuer, LIST_LASTS},
-    registry::{Registry, State},
+    registry::{FormerKey, Place, Registry, State},
 };
 
 /// Mode of what the public may see.
@@ -193,9 +193,12 @@ impl Folder {
     /// Writes what follows from the registry: the enrolled boxes for the collector.
     pub fn write_devices(&self, registry: &Registry) -> Result<()> {
         let mut text = String::from("# Written by examgate-fleet and examgate-fleetd; changes are lost.\n");
+        let handed_over = registry.handed_over()?;
         for device in registry.devices()? {
-            if let Some(key) = device.signing_key.filter(|_| device.state == State::Enrolled) {
-                text += &format!("[[device]]\nid = \"{}\"\npublic_key = \"{key}\"\n", device.id);
+            let Some(key) = device.signing_key.filter(|_| device.state == State::Enrolled) else { continue };
+            text += &format!("[[device]]\nid = \"{}\"\npublic_key = \"{key}\"\n", device.id);
+            if let Some(FormerKey { key, place: Some(Place { epoch, last }), .. }) = handed_over.get(&device.id) {
+                text += &format!("former = {{ public_key = \"{key}\", epoch = \"{epoch}\", last = {last} }}\n");
             }
         }
         replace(&self.devices(), text.as_bytes(), PUBLIC)

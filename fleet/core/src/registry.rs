@@ -3,6 +3,9 @@
 //! An encrypted database of its own, beside the ledger. Of a code it keeps what verifies a box and answers it, never what
 //! would enrol one. It reads no clock.
 
+mod list;
+mod renewal;
+
 use std::path::Path;
 
 use examgate::{
@@ -20,12 +23,19 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::T
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+pub use self::{
+    list::RevokedSerial,
+    renewal::{FormerKey, LIMITED_FOR, MOST, Place, Renewed},
+};
 use super::issuer::Issued;
 
 const REGISTRY: Kind = Kind {
     application_id: i32::from_be_bytes(*b"EgRg"),
     name: "a fleet's registry of boxes",
-    migrations: &[Migration { name: "boxes, codes and certificates", sql: include_str!("registry.sql") }],
+    migrations: &[
+        Migration { name: "boxes, codes and certificates", sql: include_str!("registry.sql") },
+        Migration { name: "former keys", sql: include_str!("registry_2.sql") },
+    ],
 };
 
 /// How often a code may be tried with another box's or another connection's signature.
@@ -41,6 +51,12 @@ pub enum RegistryError {
     #[error("there is no box {device:?}: `examgate-fleet device list` shows those there are")]
     NoDevice {
         /// What was named.
+        device: DeviceId,
+    },
+    /// It is not enrolled.
+    #[error("{device} is not enrolled: it has no key yet, or none that counts any more")]
+    NotEnrolled {
+        /// Which it is.
         device: DeviceId,
     },
     /// A second box of the same name.
@@ -75,9 +91,6 @@ impl State {
         }
     }
 }
-
-/// A revoked certificate: its serial number, and when it was revoked.
-pub type RevokedSerial = (Vec<u8>, Timestamp);
 
 /// One box.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,14 +166,17 @@ fn at(second: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_second(second).map_err(foreign)
 }
 
+fn state(name: &str) -> rusqlite::Result<State> {
+    let known = State::ALL.into_iter().find(|known| known.name() == name);
+    known.ok_or(rusqlite::Error::InvalidColumnType(2, "state".into(), Type::Text))
+}
+
 fn device_of(row: &Row<'_>) -> rusqlite::Result<Device> {
-    let state: String = row.get(2)?;
-    let state = State::ALL.into_iter().find(|known| known.name() == state);
     let key: Option<String> = row.get(3)?;
     Ok(Device {
         id: id(row.get(0)?)?,
         room: id(row.get(1)?)?,
-        state: state.ok_or(rusqlite::Error::InvalidColumnType(2, "state".into(), Type::Text))?,
+        state: state(&row.get::<_, String>(2)?)?,
         signing_key: key.map(id).transpose()?,
         certificate_until: row.get::<_, Option<i64>>(4)?.map(at).transpose()?,
         code_until: row.get::<_, Option<i64>>(5)?.map(at).transpose()?,
@@ -189,16 +205,6 @@ impl Registry {
     /// When the file is there already or cannot be written, or the database fails.
     pub fn copy_to(&self, to: &Path, key: &Key) -> Result<(), Fault> {
         self.0.copy_to(to, key)
-    }
-
-    /// Raises the number of the list of revoked certificates by `leap`: after a restore, so that no number is given twice.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn raise_list_number(&mut self, leap: u32) -> Result<(), Fault> {
-        self.change("raise the number of the list", |rows| {
-            rows.execute("UPDATE list SET number = number + ?", [leap]).map(drop)
-        })
     }
 
     fn change<T>(
@@ -331,31 +337,6 @@ impl Registry {
             Ok(found > 0)
         })?;
         if found { Ok(()) } else { Err(RegistryError::NoDevice { device: device.clone() }) }
-    }
-
-    /// The serial numbers of revoked certificates whose time is not over at `now`, when each was revoked, and the number of the
-    /// next list, which is taken with this.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn next_list(&mut self, now: Timestamp) -> Result<(u64, Vec<RevokedSerial>), Fault> {
-        self.change("take the list of revoked certificates", |rows| {
-            let sql = "UPDATE list SET number = number + 1, issued_at = ? RETURNING number";
-            let number = rows.query_row(sql, [now.as_second()], |row| row.get(0))?;
-            let sql = "SELECT serial, revoked_at FROM certificate WHERE revoked_at IS NOT NULL AND not_after > ? ORDER BY serial";
-            let mut statement = rows.prepare(sql)?;
-            let revoked = statement.query_map([now.as_second()], |row| Ok((row.get(0)?, at(row.get(1)?)?)))?;
-            Ok((number, revoked.collect::<rusqlite::Result<_>>()?))
-        })
-    }
-
-    /// When the last list of revoked certificates was made.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn last_list(&self) -> Result<Timestamp, Fault> {
-        let read = self.0.connection().query_row("SELECT issued_at FROM list", [], |row| at(row.get(0)?));
-        read.map_err(self.0.fault("read when the last list was made"))
     }
 
     /// Every box, by id.

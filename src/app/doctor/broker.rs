@@ -1,11 +1,14 @@
 //! Asks the broker as the box would.
 
+use jiff::SignedDuration;
+
 use super::{PartHealth, State, finding};
 use crate::{
-    app::{Broker, commands},
+    app::{Broker, commands, renewal},
     config::Config,
     domain::{Timestamp, WithSources},
     edge::{
+        enrolment::validity,
         mqtt::{self, Asked, Listeners},
         system::Running,
     },
@@ -28,7 +31,44 @@ pub(super) fn look(
     };
     findings.push(match Broker::settings(config, keys, uplink, None, models) {
         Err(error) => finding("broker", State::Unwell, format!("{error:#}")),
-        Ok(settings) => ask(config, &settings, now),
+        Ok((settings, _)) => ask(config, &settings, now),
+    });
+}
+
+/// So long before its end a certificate that was not renewed is remarked upon.
+const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Looks at how long the newest certificate for the broker counts. Asks nobody.
+pub(super) fn certificate(config: &Config, keys: &KeyFolder, now: Timestamp, findings: &mut Vec<PartHealth>) {
+    let Some(uplink) = &config.uplink else { return };
+    // What cannot be read is said elsewhere: among the keys, and at the broker.
+    let Ok(held) = renewal::held(keys, uplink) else { return };
+    let Some(validity) = held.first().and_then(|newest| validity(&newest.pair.certificate)) else { return };
+    let day = |at: Timestamp| at.strftime("%F").to_string();
+    let (until, renews) = (day(validity.until), uplink.enrolment.as_deref());
+    let advice = renews.map_or_else(
+        || {
+            "`enrolment` under [uplink] is not set, so the box does not renew it: set it, or enrol the box again"
+                .to_owned()
+        },
+        |url| {
+            format!("the box renews it as soon as it reaches {url} with a clock that is believed; its log says why not")
+        },
+    );
+    findings.push(if validity.until <= now {
+        finding(
+            "certificate",
+            State::Unwell,
+            format!("for the broker: ended {until}, so events wait in the outbox; {advice}"),
+        )
+    } else if validity.until.duration_since(now) < SOON {
+        finding("certificate", State::Impaired, format!("for the broker: ends {until} already; {advice}"))
+    } else {
+        let renewed = match renews {
+            Some(_) => format!("the box renews it from {} on", day(validity.renew_at())),
+            None => "nobody renews it: `enrolment` under [uplink] is not set".to_owned(),
+        };
+        finding("certificate", State::Well, format!("for the broker: until {until}; {renewed}"))
     });
 }
 

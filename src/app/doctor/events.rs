@@ -8,9 +8,7 @@ use super::{super::outbox, PartHealth, State, finding};
 use crate::{
     config::Config,
     domain::{Timestamp, WithSources},
-    store::{
-        Began, Cause, EpochInfo, EventError, EventStore, Headroom, KeyFolder, KeyName, Layout, Secret, sealed::Fault,
-    },
+    store::{Began, Cause, EpochInfo, EventError, EventStore, Headroom, KeyFolder, KeyName, Layout, sealed::Fault},
     wire::{
         keys::{PublicKey, SigningKey},
         seal::Recipient,
@@ -158,7 +156,7 @@ pub(super) fn collector(config: &Config, keys: &KeyFolder, findings: &mut Vec<Pa
             "uplink.collector.receipt_key is no Ed25519 public key ({error}): copy the 64 digits of the collector's receipt key"
         ));
     }
-    let signs = match keys.secret(Secret::Device) {
+    let signs = match keys.signing_seed() {
         Ok(seed) => SigningKey::from_seed(&seed).public().to_string(),
         Err(error) => {
             faults.push(format!("events cannot be signed: {}", WithSources(&error)));

@@ -15,8 +15,10 @@ pub(super) fn look(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHea
     for secret in Secret::ALL {
         let (is_needed, is_text) = match secret {
             Secret::Root | Secret::Pepper => (true, false),
-            Secret::Device => (config.uplink.is_some(), false),
-            Secret::Tls => (config.uplink.is_some(), true),
+            // The same: the box went over to another signing key, which is derived from the root key.
+            Secret::Device => (config.uplink.is_some() && keys.signing_number().is_ok_and(|number| number == 0), false),
+            // Erased, once the broker had taken a renewed certificate with a key of its own.
+            Secret::Tls => (config.uplink.is_some() && keys.renewed().is_ok_and(|renewed| renewed.is_empty()), true),
             Secret::Console => (config.console.is_some(), true),
         };
         if !is_needed {

@@ -1,8 +1,11 @@
-//! The fleet's enrolment endpoint, as a new box asks it: one request over TLS, one answer, both made with the one-time code.
+//! The fleet's enrolment endpoint, as boxes ask it: one request over TLS, one answer. A new box has a one-time code; an enrolled one signs
+//! with its own key what it asks: another certificate, or that another signing key counts.
 //!
-//! TLS hides what is said and proves nothing here: any certificate is taken, and what is taken is written into both messages. That
-//! the other side is the fleet is shown by its answer alone. No private key passes through.
+//! TLS hides what is said and proves nothing here: any certificate is taken, and what is taken is written into the messages. That
+//! the other side is the fleet is shown by its answer alone: made with the code, or a certificate for a new key that an authority of the
+//! fleet signed. No private key passes through.
 
+mod pair;
 mod request;
 
 use std::{convert::Infallible, io, pin::Pin, time::Duration};
@@ -21,12 +24,19 @@ use openssl::{
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
+use zeroize::Zeroizing;
+
+pub use pair::{Pair, PairError, Validity, validity};
 pub use request::{is_pair, new_key, request_for};
 
-use crate::wire::{
-    enrolment::{Answer, Code, EnrolmentError, MAX_ANSWER, Request, ServerHash},
-    host::{Host, HostError},
-    keys::SigningKey,
+use crate::{
+    domain::DeviceId,
+    wire::{
+        enrolment::{Answer, Code, EnrolmentError, LONGEST_PEM, MAX_ANSWER, Request, ServerHash},
+        host::{Host, HostError},
+        keys::SigningKey,
+        renewal::{HandOver, Renewal},
+    },
 };
 
 /// How long the whole exchange may take.
@@ -81,7 +91,7 @@ pub enum EnrolmentFault {
         address: String,
     },
     /// The conversation broke off.
-    #[error("the conversation with {address} broke off; ask again with the same code")]
+    #[error("the conversation with {address} broke off; ask again (a code stays good)")]
     Broken {
         /// Host and port.
         address: String,
@@ -89,7 +99,7 @@ pub enum EnrolmentFault {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It took too long.
-    #[error("{address} did not answer within 30 s; ask again with the same code")]
+    #[error("{address} did not answer within 30 s; ask again (a code stays good)")]
     Slow {
         /// Host and port.
         address: String,
@@ -111,6 +121,14 @@ pub enum EnrolmentFault {
         address: String,
         /// Why.
         source: EnrolmentError,
+    },
+    /// The certificate that came is not usable.
+    #[error("the certificate that came from {address} is not taken, and the one before stays")]
+    Certificate {
+        /// Host and port.
+        address: String,
+        /// Why.
+        source: PairError,
     },
 }
 
@@ -152,11 +170,70 @@ impl Endpoint {
     /// # Errors
     /// When the endpoint is not reached, refuses, or does not know the code. The code may be used again by the same keys.
     pub fn enrol(&self, ask: &Request, code: &Code, own: &SigningKey) -> Result<Answer, EnrolmentFault> {
-        let address = self.host.with_port(self.port);
+        let path = format!("/v1/enrolment/{}", code.id());
+        let (body, server) = self.post(&path, |server| ask.encode(code, own, server), MAX_ANSWER)?;
+        Answer::decode(&body, code, ask.nonce, &server)
+            .map_err(|source| EnrolmentFault::Answer { address: self.address(), source })
+    }
+
+    /// Asks for another certificate of `device`, for a key that is made here, signed by its signing key `own`. One of `authorities` (PEM)
+    /// must have issued what comes.
+    ///
+    /// # Errors
+    /// When the endpoint is not reached or refuses, or what comes is no such certificate.
+    pub fn renew(&self, device: &DeviceId, own: &SigningKey, authorities: &[u8]) -> Result<Pair, EnrolmentFault> {
+        self.pair("renewal", (device, authorities), |csr, server| {
+            Renewal { device: device.clone(), csr }.encode(own, server)
+        })
+    }
+
+    /// Hands over from the signing key `old` to `next`, as `what` makes it of a request for a certificate. The certificate that comes, which
+    /// one of `authorities` (PEM) must have issued, shows that the fleet believes `next` alone from now on. To ask again is harmless.
+    ///
+    /// # Errors
+    /// When the endpoint is not reached or refuses, or what comes is no such certificate: the fleet may believe `next` all the same.
+    pub fn hand_over(
+        &self,
+        what: impl FnOnce(String) -> HandOver,
+        device: &DeviceId,
+        (old, next): (&SigningKey, &SigningKey),
+        authorities: &[u8],
+    ) -> Result<Pair, EnrolmentFault> {
+        self.pair("hand-over", (device, authorities), |csr, server| what(csr).encode(old, next, server))
+    }
+
+    fn pair(
+        &self,
+        what: &str,
+        (device, authorities): (&DeviceId, &[u8]),
+        ask: impl FnOnce(String, &ServerHash) -> Vec<u8>,
+    ) -> Result<Pair, EnrolmentFault> {
+        let key: Zeroizing<Vec<u8>> = new_key()?;
+        let csr = request_for(&key)?;
+        let path = format!("/v1/{what}/{device}");
+        let (certificate, _) = self.post(&path, |server| ask(csr, server), LONGEST_PEM)?;
+        let pair = Pair { certificate, key };
+        pair.check(device, authorities)
+            .map_err(|source| EnrolmentFault::Certificate { address: self.address(), source })?;
+        Ok(pair)
+    }
+
+    fn address(&self) -> String {
+        self.host.with_port(self.port)
+    }
+
+    /// Posts what `body` makes of the server's certificate, and gives the answer, at most `most` bytes, with the hash of that certificate.
+    fn post(
+        &self,
+        path: &str,
+        body: impl FnOnce(&ServerHash) -> Vec<u8>,
+        most: usize,
+    ) -> Result<(Vec<u8>, ServerHash), EnrolmentFault> {
+        let address = self.address();
         let unreachable = |source| EnrolmentFault::Unreachable { address: address.clone(), source };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unreachable)?;
         let asked = runtime.block_on(async {
-            tokio::time::timeout(WITHIN, self.exchange(&address, ask, code, own))
+            tokio::time::timeout(WITHIN, self.exchange(&address, path, body, most))
                 .await
                 .unwrap_or_else(|_| Err(EnrolmentFault::Slow { address: address.clone() }))
         });
@@ -168,10 +245,10 @@ impl Endpoint {
     async fn exchange(
         &self,
         address: &str,
-        ask: &Request,
-        code: &Code,
-        own: &SigningKey,
-    ) -> Result<Answer, EnrolmentFault> {
+        path: &str,
+        body: impl FnOnce(&ServerHash) -> Vec<u8>,
+        most: usize,
+    ) -> Result<(Vec<u8>, ServerHash), EnrolmentFault> {
         let (stream, server) = self.connect(address).await?;
         let broken = |source: Box<dyn std::error::Error + Send + Sync>| EnrolmentFault::Broken {
             address: address.into(),
@@ -179,16 +256,16 @@ impl Endpoint {
         };
         let request = HttpRequest::builder()
             .method(Method::POST)
-            .uri(format!("/v1/enrolment/{}", code.id()))
+            .uri(path)
             .header(header::HOST, address)
-            .body(Body::from(ask.encode(code, own, &server)))
+            .body(Body::from(body(&server)))
             .map_err(|error| broken(error.into()))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
         let conversation = async {
             let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
             let status = response.status();
-            let limit = if status == StatusCode::OK { MAX_ANSWER } else { LONGEST_REASON };
+            let limit = if status == StatusCode::OK { most } else { LONGEST_REASON };
             let body = to_bytes(Body::new(response.into_body()), limit).await.map_err(|error| broken(error.into()))?;
             Ok::<_, EnrolmentFault>((status, body))
         };
@@ -206,8 +283,7 @@ impl Endpoint {
             let reason = body.iter().filter(plain).map(|b| char::from(*b)).collect();
             return Err(EnrolmentFault::Refused { address: address.into(), status: status.as_u16(), reason });
         }
-        Answer::decode(&body, code, ask.nonce, &server)
-            .map_err(|source| EnrolmentFault::Answer { address: address.into(), source })
+        Ok((body.to_vec(), server))
     }
 
     async fn connect(&self, address: &str) -> Result<(SslStream<TcpStream>, ServerHash), EnrolmentFault> {

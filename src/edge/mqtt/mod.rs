@@ -10,6 +10,8 @@ mod arrival;
 mod followed;
 mod polling;
 mod probe;
+mod unanswered;
+mod ways;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -235,6 +237,14 @@ pub struct Uplink {
     pub acks: mpsc::Receiver<Acked>,
     /// What came on the receipt topic, unverified. Overflow is dropped: receipts are repeated.
     pub receipts: mpsc::Receiver<Arrived>,
+}
+
+/// The near end for another certificate of this box.
+pub struct Renewing {
+    /// Certificates and keys to connect with from now on: at once, and as the first choice.
+    pub to: mpsc::Sender<Tls>,
+    /// The certificate (PEM) of the connection that is up, or was last.
+    pub used: watch::Receiver<Option<Arc<[u8]>>>,
 }
 
 /// Prepares the uplink; nothing is connected until the loop runs.

@@ -4,7 +4,6 @@
 //! the broker does ends in a [`LinkFault`] and another attempt.
 
 use std::{
-    collections::HashMap,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
@@ -16,15 +15,17 @@ use tokio::{
 };
 
 use super::{
-    Acked, Arrived, BrokerAnswer, Handed, Line, Link, Settings, UplinkError, WINDOW, answer,
+    Acked, Arrived, BrokerAnswer, Handed, Line, Link, Renewing, Settings, Tls, UplinkError, WINDOW, answer,
     arrival::Subscription,
-    followed::{Followed, Following, GIVEN_UP},
+    followed::{Followed, Following},
+    unanswered::{SUBSCRIPTION, Unanswered},
+    ways::{Way, Ways},
 };
 use crate::{
-    domain::{MonoTime, Seq, WithSources},
+    domain::{MonoTime, WithSources},
     edge::clock::Clock,
     mqtt::{
-        Authorities, Connection, Greeting, LinkFault, Session, Welcome, connector,
+        Connection, Greeting, LinkFault, Session,
         packet::{Filter, LastWill, Packet, PubAck, Publish, QoS, SubAck, Subscribe, SubscribeReasonCode},
     },
     wire::{state::Status, topic::DeviceTopic},
@@ -40,13 +41,10 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 /// Most messages that the broker may send without acknowledgement: at most 2 MiB wait here for the disk.
 const UNACKNOWLEDGED: u16 = 64;
 
-/// The packet id of the subscription; messages have others.
-const SUBSCRIPTION: u16 = u16::MAX;
-
 /// Polls the connection and reconnects. Its own task; see [`super::uplink`].
 pub struct UplinkLoop {
     settings: Settings,
-    connector: native_tls::TlsConnector,
+    ways: Ways,
     clock: Arc<dyn Clock>,
     link: watch::Sender<Link>,
     acks: mpsc::Sender<Acked>,
@@ -58,48 +56,12 @@ pub struct UplinkLoop {
 enum Ended {
     Stopped,
     Fault(LinkFault),
-}
-
-/// What was sent on this connection and is not answered.
-struct Unanswered {
-    /// By packet id: the event, or `None` for anything else, and when it was sent.
-    sent: HashMap<u16, (Option<Seq>, Instant)>,
-    /// Most of them at a time.
-    most: usize,
-    last: u16,
-}
-
-impl Unanswered {
-    fn new(welcome: &Welcome) -> Self {
-        // The state needs its place beside a window full of events.
-        let most = usize::from(welcome.receive_maximum).min(WINDOW as usize + 2);
-        Self { sent: HashMap::new(), most, last: 0 }
-    }
-
-    fn has_room(&self) -> bool {
-        self.sent.len() < self.most
-    }
-
-    /// A packet id that nothing unanswered has. There are far more than `most`.
-    fn place(&mut self, seq: Option<Seq>) -> u16 {
-        loop {
-            self.last = if self.last + 1 == GIVEN_UP { 1 } else { self.last + 1 };
-            if !self.sent.contains_key(&self.last) {
-                self.sent.insert(self.last, (seq, Instant::now()));
-                return self.last;
-            }
-        }
-    }
-
-    /// When the oldest must have been answered.
-    fn due(&self, patience: Duration) -> Option<Instant> {
-        self.sent.values().map(|&(_, sent)| sent + patience).min()
-    }
+    /// The box has another certificate.
+    Renewed(Tls),
 }
 
 pub(super) fn tls(settings: &Settings) -> Result<native_tls::TlsConnector, UplinkError> {
-    let authorities = Authorities::read(&settings.tls.authority).map_err(crate::mqtt::TrustError::from)?;
-    connector(&authorities, &settings.tls.certificate, &settings.tls.key)
+    Ok(Way::new(&settings.tls)?.connector)
 }
 
 impl UplinkLoop {
@@ -109,8 +71,21 @@ impl UplinkLoop {
         link: watch::Sender<Link>,
         acks: mpsc::Sender<Acked>,
     ) -> Result<Self, UplinkError> {
-        let connector = tls(&settings)?;
-        Ok(Self { settings, connector, clock, link, acks, subscriptions: Vec::new(), followed: None })
+        let ways = Ways::new(&settings.tls)?;
+        Ok(Self { settings, ways, clock, link, acks, subscriptions: Vec::new(), followed: None })
+    }
+
+    /// Takes an older certificate for when no connection comes up with the ones before it.
+    ///
+    /// # Errors
+    /// When certificate or key cannot be used.
+    pub fn fall_back(&mut self, older: &Tls) -> Result<(), UplinkError> {
+        self.ways.fall_back(older)
+    }
+
+    /// Lets the box change its certificate. Asked again, the near end before is of no use any more.
+    pub fn renewing(&mut self) -> Renewing {
+        self.ways.renewing()
     }
 
     /// Subscribes to more topics, on every connection. At most `most` messages wait; overflow is dropped, so the sender must
@@ -130,17 +105,23 @@ impl UplinkLoop {
     }
 
     /// Keeps the link up until `stop`, then says goodbye.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
         let mut pause = PAUSES.0;
         let mut after = None;
         let mut down_since = None;
+        let mut ways = std::mem::take(&mut self.ways);
         for connection in 1.. {
             self.link.send_replace(Link::Connecting { after: after.take() });
             let mut up_since = None;
-            let fault = match self.connection(connection, &mut up_since, stop.as_mut()).await {
+            let ended = self.connection(connection, &mut ways, &mut up_since, stop.as_mut()).await;
+            let fault = match ended {
                 Ended::Stopped => break,
                 Ended::Fault(fault) => Arc::new(fault),
+                Ended::Renewed(tls) => {
+                    ways.prefer(&tls);
+                    continue;
+                }
             };
             if let Some(up_since) = up_since {
                 down_since = None;
@@ -148,6 +129,8 @@ impl UplinkLoop {
                 if up_since.elapsed() > pause {
                     pause = PAUSES.0;
                 }
+            } else {
+                ways.failed();
             }
             let since: MonoTime = *down_since.get_or_insert_with(|| self.clock.mono());
             self.link.send_replace(Link::Down { cause: Arc::clone(&fault), since });
@@ -155,6 +138,7 @@ impl UplinkLoop {
             tokio::select! {
                 () = stop.as_mut() => break,
                 () = tokio::time::sleep(pause) => {}
+                tls = ways.renewed() => ways.prefer(&tls),
             }
             pause = PAUSES.1.min(pause * 2);
             after = Some(fault);
@@ -178,12 +162,14 @@ impl UplinkLoop {
     async fn connection(
         &self,
         number: u64,
+        ways: &mut Ways,
         up_since: &mut Option<Instant>,
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Ended {
         let Settings { host, port, device, patience, .. } = &self.settings;
+        let Some(way) = ways.choice() else { return Ended::Stopped };
         let opened = tokio::select! {
-            opened = Connection::open(host, *port, &self.connector, self.greeting()) => opened,
+            opened = Connection::open(host, *port, &way.connector, self.greeting()) => opened,
             () = stop.as_mut() => return Ended::Stopped,
         };
         let (mut connection, welcome) = match opened {
@@ -205,7 +191,7 @@ impl UplinkLoop {
         let mut unanswered = Unanswered::new(&welcome);
         let (dealt_with, mut to_acknowledge) = mpsc::unbounded_channel();
         let mut following = Following::new(self.followed.as_ref());
-        let asked = Instant::now();
+        let (asked, mut told) = (Instant::now(), false);
         loop {
             let due =
                 if up_since.is_some() { unanswered.due(patience.answer) } else { Some(asked + patience.greeting) };
@@ -244,9 +230,18 @@ impl UplinkLoop {
                     }
                     return Ended::Stopped;
                 }
+                tls = ways.renewed() => {
+                    // In order, so no last will: the box is there again in a moment. What is not answered is sent again.
+                    connection.close(GOODBYE).await;
+                    return Ended::Renewed(tls);
+                }
             };
             if let Err(fault) = turn {
                 return Ended::Fault(fault);
+            }
+            if up_since.is_some() && !told {
+                told = true;
+                ways.up(&way);
             }
         }
     }
@@ -373,15 +368,5 @@ mod tests {
         for reason in [PubAckReason::NotAuthorized, PubAckReason::QuotaExceeded, PubAckReason::UnspecifiedError] {
             assert!(matches!(answer(reason), BrokerAnswer::Refused(_)), "{reason:?}");
         }
-    }
-
-    #[test]
-    fn packet_ids_go_round_without_meeting_what_is_unanswered() {
-        let mut unanswered = Unanswered { sent: HashMap::new(), most: 3, last: GIVEN_UP - 3 };
-        let ids: Vec<u16> = (0..4).map(|_| unanswered.place(None)).collect();
-        assert_eq!(ids, [GIVEN_UP - 2, GIVEN_UP - 1, 1, 2]);
-        unanswered.last = GIVEN_UP - 1;
-        assert_eq!(unanswered.place(None), 3, "1 and 2 are not answered");
-        assert!(!unanswered.has_room());
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
     time::Duration,
@@ -16,7 +17,11 @@ use tokio::{
 
 use crate::{
     domain::{Command, DeviceId, WithSources},
-    flow::{Happened, fetch::Rotation},
+    flow::{
+        Happened,
+        fetch::Rotation,
+        renew::{Order, Renewed},
+    },
     store::DrainMark,
 };
 
@@ -60,6 +65,10 @@ pub struct Deeds {
     pub restart: Arc<Notify>,
     /// Makes prekeys.
     pub rotate: mpsc::Sender<Rotation>,
+    /// Gets a new certificate; `None`: the configuration names no endpoint.
+    pub renew: Option<mpsc::Sender<Order>>,
+    /// Set once a command made the box ready to start again.
+    pub leaves: AtomicBool,
 }
 
 impl Deeds {
@@ -89,17 +98,50 @@ impl Deeds {
                 let rehearse = Arc::clone(&self.rehearse);
                 blocking(move || rehearse()).await?;
                 // The rest follows once this is answered.
-                Ok(json!({ "restarts": true, "verifying": self.tell(ToDoor::Drain).await? }).to_string())
+                let verifying = self.tell(ToDoor::Drain).await?;
+                self.leaves.store(true, Ordering::Relaxed);
+                Ok(json!({ "restarts": true, "verifying": verifying }).to_string())
             }
             Command::Rotate => {
-                let (told, made) = oneshot::channel();
-                self.rotate.try_send(told).map_err(|_| "the driver of rosters takes nothing now".to_owned())?;
-                match timeout(WITHIN, made).await {
-                    Ok(Ok(Ok(recipient))) => Ok(json!({ "recipient": recipient }).to_string()),
-                    Ok(Ok(Err(error))) => Err(WithSources(&error).to_string()),
-                    Ok(Err(_)) | Err(_) => Err("the driver of rosters does not answer".into()),
-                }
+                let recipient = self.rotate_prekey().await?;
+                let said = match self.renew_keys().await {
+                    Err(why) => json!({ "recipient": recipient, "certificate_kept": why }),
+                    Ok(Renewed { until, signing: Err(why) }) => json!({
+                        "recipient": recipient, "certificate_until": until, "signing_key_kept": WithSources(&why).to_string(),
+                    }),
+                    Ok(Renewed { until, signing: Ok(next) }) => {
+                        // It signs from the next start on, which follows once this is answered.
+                        self.leaves.store(true, Ordering::Relaxed);
+                        let verifying = self.tell(ToDoor::Drain).await.unwrap_or_default();
+                        json!({ "recipient": recipient, "certificate_until": until, "signing_key": next,
+                            "restarts": true, "verifying": verifying })
+                    }
+                };
+                Ok(said.to_string())
             }
+        }
+    }
+
+    /// Whom bundles are to be sealed to from now on.
+    async fn rotate_prekey(&self) -> Result<String, String> {
+        let (told, made) = oneshot::channel();
+        self.rotate.try_send(told).map_err(|_| "the driver of rosters takes nothing now".to_owned())?;
+        match timeout(WITHIN, made).await {
+            Ok(Ok(Ok(recipient))) => Ok(recipient),
+            Ok(Ok(Err(error))) => Err(WithSources(&error).to_string()),
+            Ok(Err(_)) | Err(_) => Err("the driver of rosters does not answer".into()),
+        }
+    }
+
+    /// What came of new keys, or why there is no new certificate.
+    async fn renew_keys(&self) -> Result<Renewed, String> {
+        let Some(renew) = &self.renew else { return Err("`enrolment` under [uplink] is not set".into()) };
+        let (told, made) = oneshot::channel();
+        renew.try_send(told).map_err(|_| "another renewal is under way".to_owned())?;
+        match timeout(WITHIN, made).await {
+            Ok(Ok(Ok(renewed))) => Ok(renewed),
+            Ok(Ok(Err(fault))) => Err(WithSources(&fault).to_string()),
+            Ok(Err(_)) | Err(_) => Err("the fleet's enrolment endpoint does not answer in time".into()),
         }
     }
 

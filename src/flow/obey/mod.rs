@@ -12,7 +12,7 @@ mod deeds;
 mod judge;
 
 use std::{
-    sync::{Arc, mpsc::SyncSender},
+    sync::{Arc, atomic::Ordering, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -23,8 +23,8 @@ use self::judge::{Flood, judge};
 use super::{By, Submitted, verify::new_event_id};
 use crate::{
     domain::{
-        Command, CommandId, CommandOutcome, CommandRefusal, Commanded, DeviceId, Event, EventId, EventKind, Right,
-        RoomId, WithSources,
+        CommandId, CommandOutcome, CommandRefusal, Commanded, DeviceId, Event, EventId, EventKind, Right, RoomId,
+        WithSources,
     },
     edge::{
         clock::Clock,
@@ -132,9 +132,8 @@ impl Obey {
     async fn arrived(&mut self, arrived: &Arrived) {
         let Some(given) = self.believed(&arrived.payload, arrived.correlation.clone()) else { return };
         let reply = self.obey(&given).await;
-        let leaves = given.statement.word == Command::Reload.word() && matches!(reply, Reply::Done(_));
         self.answer(&given, reply);
-        if leaves {
+        if self.deeds.leaves.load(Ordering::Relaxed) {
             self.deeds.leave().await;
         }
     }

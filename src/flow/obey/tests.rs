@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::sync_channel,
     },
     thread,
@@ -113,6 +113,8 @@ impl World {
             rehearse: Arc::new(|| Err("camera.width = 0 is not allowed".into())),
             restart: Arc::new(Notify::new()),
             rotate: mpsc::channel(1).0,
+            renew: None,
+            leaves: AtomicBool::new(false),
         };
         let connected =
             Connected { link: watch::channel(Link::Connecting { after: None }).1, arrivals: mpsc::channel(1).1 };

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{EventError, EventStore};
+use super::{Ends, EventError, EventStore, tables::ends};
 use crate::{
     domain::{DeviceId, Epoch, EventHash, Seq, Timestamp, chain_hash},
     store::sealed::Sealed,
@@ -24,20 +24,20 @@ pub enum Cause {
     /// The collector's history of the epoch before was another one: the store was set back to an older state, or the disk
     /// lost its last writes.
     SetBack,
-    /// The box got another id.
-    NewId,
+    /// The box got another id, or another signing key.
+    NewIdentity,
 }
 
 impl Cause {
     const fn name(self) -> &'static str {
         match self {
             Self::SetBack => "set_back",
-            Self::NewId => "new_id",
+            Self::NewIdentity => "new_id",
         }
     }
 
     fn read(name: &str) -> Option<Self> {
-        [Self::SetBack, Self::NewId].into_iter().find(|cause| cause.name() == name)
+        [Self::SetBack, Self::NewIdentity].into_iter().find(|cause| cause.name() == name)
     }
 }
 
@@ -150,6 +150,19 @@ impl EventStore {
     /// When the database fails.
     pub fn epoch(&self) -> Result<Epoch, EventError> {
         Ok(Current::of(self.sealed.connection()).map_err(self.sealed.fault("read the epoch"))?.epoch)
+    }
+
+    /// The current epoch, and its newest event by the number and the link that it travels with; number 0 when it has none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn place(&self) -> Result<(Epoch, Seq, EventHash), EventError> {
+        let read = |connection| {
+            let current = Current::of(connection)?;
+            let Ends { last, head } = ends(connection, &current)?;
+            Ok((current.epoch, current.number(last), head))
+        };
+        Ok(read(self.sealed.connection()).map_err(self.sealed.fault("read the newest event"))?)
     }
 
     /// All epochs, the current one last.

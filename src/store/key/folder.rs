@@ -24,6 +24,8 @@ pub enum KeyName<'a> {
     Events,
     /// One exam's roster.
     Exam(&'a ExamId),
+    /// What the box signs with, once it went over from the key that it was enrolled with; from 1.
+    Signing(u32),
 }
 
 impl KeyName<'_> {
@@ -31,6 +33,7 @@ impl KeyName<'_> {
         match self {
             Self::Events => "events.key".into(),
             Self::Exam(exam) => format!("exam-{exam}.key"),
+            Self::Signing(number) => format!("signing-{number}.key"),
         }
     }
 }
@@ -213,6 +216,17 @@ impl KeyFolder {
         Ok(self.folder.join(secret.name()).exists().then_some(Source::Folder))
     }
 
+    /// What locks a file of this box for `purpose`: 64 hexadecimal digits, derived from the root key.
+    ///
+    /// # Errors
+    /// The root key is not at hand, or another one.
+    pub fn passphrase(&self, purpose: &str) -> Result<Zeroizing<String>, KeyError> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.root()?.0).expect("HMAC takes keys of any length");
+        mac.update(b"examgate/store/passphrase\0");
+        mac.update(purpose.as_bytes());
+        Ok(Zeroizing::new(hex::encode(mac.finalize().into_bytes())))
+    }
+
     fn bytes(&self, secret: Secret) -> Result<(Zeroizing<Vec<u8>>, PathBuf), KeyError> {
         if let (Some(bytes), Some(path)) = (self.credentials.read(secret)?, self.credentials.path(secret)) {
             return Ok((bytes, path));
@@ -263,8 +277,9 @@ pub(super) fn erase_file(path: &Path) -> Result<bool, KeyError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        // As long as the file is, or longer: a share may be written as 64 digits, an age identity has 74.
-        file.write_all(&[0; 128])?;
+        // As long as the file is, or longer.
+        let length = file.metadata()?.len().clamp(128, LARGEST);
+        file.write_all(&vec![0; usize::try_from(length).unwrap_or(128)])?;
         file.sync_all()?;
         fs::remove_file(path)?;
         sync_folder_of(path)?;

@@ -5,7 +5,9 @@
 
 mod folder;
 mod prekeys;
+mod renewed;
 mod secret;
+mod signing;
 
 use std::{
     fmt,
@@ -17,7 +19,9 @@ use std::{
 
 pub use folder::{KeyFolder, KeyName};
 pub use prekeys::Prekey;
+pub use renewed::Renewed;
 pub use secret::{Credentials, Secret, Source};
+pub use signing::HandOverNote;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::owner::{hand_over, sync_folder_of};

@@ -46,10 +46,22 @@ pub(super) fn done(command: Command, device: &DeviceId, detail: &str) -> String 
             format!("{device} takes no more taps until `resume`{rest}")
         }
         Command::Resume => format!("{device} takes taps again"),
-        Command::Rotate => format!(
-            "rosters for {device} are sealed to {} from now on; the key before is destroyed in ten minutes",
-            detail["recipient"].as_str().unwrap_or("a new key")
-        ),
+        Command::Rotate => {
+            let text = |field: &str| detail[field].as_str();
+            let recipient = text("recipient").unwrap_or("a new key");
+            let certificate = text("certificate_until").map_or_else(
+                || format!("the certificate stays: {}", text("certificate_kept").unwrap_or("the box does not say why")),
+                |until| format!("the new certificate ends {until}"),
+            );
+            let signing = match (text("signing_key"), text("signing_key_kept")) {
+                (Some(key), _) => format!("\n{device} starts again{first} and signs with {key} from then on"),
+                (None, Some(why)) => format!("\nthe signing key stays: {why}"),
+                (None, None) => String::new(),
+            };
+            format!(
+                "rosters for {device} are sealed to {recipient} from now on; the key before is destroyed in ten minutes\n{certificate}{signing}"
+            )
+        }
     }
 }
 
@@ -75,6 +87,21 @@ mod tests {
         for (command, detail, says) in [
             (Command::Identify, r#"{"seconds":15,"verifying":false}"#, "for 15 s"),
             (Command::Identify, r#"{"seconds":15,"verifying":true}"#, "goes first"),
+            (
+                Command::Rotate,
+                r#"{"recipient":"age1x","certificate_kept":"no line"}"#,
+                "the certificate stays: no line",
+            ),
+            (
+                Command::Rotate,
+                r#"{"recipient":"age1x","certificate_until":"2028-01-01T00:00:00Z","signing_key_kept":"nobody allowed it"}"#,
+                "ends 2028-01-01T00:00:00Z\nthe signing key stays: nobody allowed it",
+            ),
+            (
+                Command::Rotate,
+                r#"{"recipient":"age1x","certificate_until":"2028-01-01T00:00:00Z","signing_key":"ab12","verifying":false}"#,
+                "door-1 starts again and signs with ab12",
+            ),
             (Command::Drain, r#"{"verifying":true}"#, "answered first"),
             (Command::Resume, "{}", "takes taps again"),
             (Command::Reload, r#"{"restarts":true,"verifying":true}"#, "once the student"),

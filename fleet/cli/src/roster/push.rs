@@ -160,7 +160,7 @@ impl Signing {
                  `examgate-fleetd keep` run until the box has reported, then try again"
             )));
         }
-        report(&self.stock, device, enrolled(&self.devices, device)?)
+        report(&self.stock, device, &enrolled(&self.devices, device)?)
     }
 
     /// Puts a manifest in force, and removes chunks that no exam of it needs.
@@ -180,7 +180,7 @@ impl Signing {
 }
 
 /// The key of an enrolled box.
-fn enrolled<'a>(devices: &'a Devices, device: &DeviceId) -> Result<&'a PublicKey> {
+fn enrolled(devices: &Devices, device: &DeviceId) -> Result<PublicKey> {
     devices.key(device).with_context(|| Refusal::Usage(format!("{device} is not among --devices: enrol it first")))
 }
 

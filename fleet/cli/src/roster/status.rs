@@ -46,13 +46,13 @@ struct Standing {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (stock, devices) = (Stock::open(&args.stock)?, Devices::read(&args.devices)?);
     let mut out = io::stdout().lock();
-    for device in devices.ids() {
+    for device in &devices.ids() {
         let Some(key) = devices.key(device) else { continue };
         let desired = match stock.manifest(device)? {
             Some(bytes) => Some(Desired::decode(&bytes, device, &args.roster_public_key)?),
             None => None,
         };
-        let reported = report(&stock, device, key)?;
+        let reported = report(&stock, device, &key)?;
         for standing in standings(desired.as_ref(), reported.as_ref()) {
             write(&mut out, args.json, device, reported.as_ref(), &standing)?;
         }

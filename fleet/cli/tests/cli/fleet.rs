@@ -64,6 +64,7 @@ fn a_box_is_expected_listed_and_shut_out() {
     assert_ne!(first, second, "a code was given out twice");
     let listed = run(here, "device list --folder fleet --json").expect(0).json();
     assert_eq!((&listed[0]["id"], &listed[0]["state"]), (&"door-1".into(), &"added".into()));
+    run(here, "device rotate --folder fleet door-1").expect(64).says(&["door-1 is not enrolled"]);
     run(here, "issue --folder fleet --name door-1 --out door").expect(64).says(&["door-1 is a box"]);
     run(here, "issue --folder fleet --name broker --host localhost --out broker").expect(0);
     assert!(here.join("broker.pem").exists() && here.join("broker.key").exists());

@@ -1,6 +1,10 @@
 //! The life of a box in the registry: expected, enrolled, revoked, expected again.
 
-use examgate::wire::{enrolment::Code, keys::SigningKey, seal::Identity};
+use examgate::{
+    domain::{Epoch, EventHash, Seq},
+    wire::{enrolment::Code, keys::SigningKey, renewal::HandOver, seal::Identity},
+};
+use uuid::Uuid;
 
 use super::*;
 
@@ -113,4 +117,74 @@ fn what_is_kept_of_a_code_is_not_the_code() {
     drop(registry);
     let bytes = std::fs::read(folder.path().join("fleet.db")).unwrap();
     assert!(!bytes.windows(6).any(|window| window == b"door-1"), "the registry is not encrypted");
+}
+
+fn enrolled() -> (tempfile::TempDir, Registry, SigningKey) {
+    let (folder, mut registry) = registry();
+    registry.add(&door(), &room(), &code(1).kept(), second(100), second(0)).unwrap();
+    assert!(registry.enrol(code(1).id(), &request(1), &issued(1), second(1)).unwrap());
+    (folder, registry, SigningKey::from_seed(&[1; 32]))
+}
+
+fn hand_over(seed: u8) -> HandOver {
+    HandOver {
+        device: door(),
+        next: SigningKey::from_seed(&[seed; 32]).public(),
+        ends: Epoch(Uuid::from_u128(1)),
+        last: Seq(12),
+        hash: EventHash::START,
+        begins: Epoch(Uuid::from_u128(2)),
+        csr: String::new(),
+    }
+}
+
+#[test]
+fn a_certificate_is_renewed_for_the_key_of_an_enrolled_box_and_not_without_end() {
+    let (_folder, mut registry, key) = enrolled();
+    let stranger = SigningKey::from_seed(&[9; 32]).public();
+    assert_eq!(registry.signer(&door()).unwrap(), Some((key.public(), State::Enrolled)));
+    assert_eq!(registry.renew(&door(), &stranger, &issued(2), second(2)).unwrap(), Renewed::Not);
+    for serial in 2..=u8::try_from(MOST).unwrap() {
+        assert_eq!(registry.renew(&door(), &key.public(), &issued(serial), second(2)).unwrap(), Renewed::Recorded);
+    }
+    assert_eq!(registry.renew(&door(), &key.public(), &issued(90), second(3)).unwrap(), Renewed::TooOften);
+    let later = i64::try_from(LIMITED_FOR.as_secs()).unwrap() + 10;
+    assert_eq!(registry.renew(&door(), &key.public(), &issued(90), second(later)).unwrap(), Renewed::Recorded);
+    registry.revoke(&door(), second(later)).unwrap();
+    assert_eq!(registry.renew(&door(), &key.public(), &issued(91), second(later)).unwrap(), Renewed::Not);
+    assert_eq!(registry.signer(&door()).unwrap(), Some((key.public(), State::Revoked)));
+}
+
+#[test]
+fn a_key_is_handed_over_once_where_that_is_allowed_and_its_place_is_kept() {
+    let (_folder, mut registry, key) = enrolled();
+    let old = key.public();
+    let take = |registry: &mut Registry, seed, old: &PublicKey, serial, at| {
+        registry.hand_over(&hand_over(seed), old, &issued(serial), second(at)).unwrap()
+    };
+    assert_eq!(take(&mut registry, 2, &old, 2, 2), Renewed::NotAllowed);
+    registry.allow_hand_over(&door(), second(10)).unwrap();
+    assert_eq!(take(&mut registry, 2, &old, 2, 10), Renewed::NotAllowed, "too late");
+    registry.allow_hand_over(&door(), second(10)).unwrap();
+    assert_eq!(take(&mut registry, 2, &old, 2, 3), Renewed::Recorded);
+    let now = registry.device(&door()).unwrap();
+    assert_eq!(now.0.signing_key, Some(hand_over(2).next));
+    let counts: Vec<_> = now.1.iter().filter(|one| one.revoked_at.is_none()).map(|one| one.serial[0]).collect();
+    assert_eq!(counts, [2], "certificates of before are revoked");
+    let place = Some(Place { epoch: hand_over(2).ends, last: Seq(12) });
+    let former = FormerKey { key: old, ended: second(3), place };
+    assert_eq!(registry.former_keys(&door()).unwrap(), [former.clone()]);
+    assert_eq!(registry.handed_over().unwrap(), [(door(), former)].into());
+    // Its answer was lost; a thief of the old key comes too late.
+    assert_eq!(take(&mut registry, 2, &old, 3, 4), Renewed::Recorded);
+    assert_eq!(take(&mut registry, 3, &old, 4, 4), Renewed::Not);
+    assert_eq!(take(&mut registry, 3, &hand_over(2).next, 4, 4), Renewed::NotAllowed, "once");
+
+    // Enrolled anew, nothing of the hand-over counts any more; the history stays.
+    registry.revoke(&door(), second(5)).unwrap();
+    assert!(matches!(registry.allow_hand_over(&door(), second(99)), Err(RegistryError::NotEnrolled { .. })));
+    registry.add(&door(), &room(), &code(2).kept(), second(100), second(6)).unwrap();
+    assert!(registry.enrol(code(2).id(), &request(4), &issued(5), second(7)).unwrap());
+    assert!(registry.handed_over().unwrap().is_empty());
+    assert_eq!(registry.former_keys(&door()).unwrap().len(), 2);
 }

@@ -13,7 +13,7 @@ use examgate::{
     domain::{DeviceId, Seq},
     wire::{
         envelope::{EnvelopeError, EventEnvelope},
-        keys::SigningKey,
+        keys::{PublicKey, SigningKey},
         receipt::Receipt,
         seal::Identity,
         topic::DeviceTopic,
@@ -51,6 +51,10 @@ enum Refusal {
     Topic,
     #[error("the box is not enrolled: add it to the list of devices")]
     Unknown,
+    #[error(
+        "signed by a key that does not count there: the box handed over to another one. It sends such events again"
+    )]
+    HandedOver,
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     #[error("the ledger cannot hold event {seq} of this box ({why}): the box must be examined; others are not touched")]
@@ -76,6 +80,8 @@ pub(super) struct Intake {
     receipts: SigningKey,
     gap_after: Duration,
     refused: HashMap<RefusalKind, u64>,
+    /// Why the list of boxes could not be read again.
+    list_fault: Option<String>,
     answers: UnboundedSender<Answer>,
     metrics: Metrics,
 }
@@ -90,7 +96,7 @@ impl Intake {
         answers: UnboundedSender<Answer>,
         metrics: Metrics,
     ) -> Self {
-        Self { devices, identity, receipts, gap_after, refused: HashMap::new(), answers, metrics }
+        Self { devices, identity, receipts, gap_after, refused: HashMap::new(), list_fault: None, answers, metrics }
     }
 
     /// Takes messages into `ledger` until `waiting` is closed and empty, or the lease is over.
@@ -114,7 +120,31 @@ impl Intake {
         Ok(Served::All)
     }
 
+    /// Reads the list of boxes again if it was replaced. One that cannot be read leaves the one before, and is said once.
+    fn refresh(&mut self) {
+        match self.devices.refresh() {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!("the list of enrolled boxes was read again");
+                // What was refused by the list before is worth a word again.
+                self.refused.clear();
+                self.list_fault = None;
+            }
+            Err(error) => {
+                let error = Some(format!("{error:#}"));
+                if self.list_fault != error {
+                    tracing::error!(
+                        error,
+                        "the list of enrolled boxes cannot be read again: the one before counts (said once)"
+                    );
+                    self.list_fault = error;
+                }
+            }
+        }
+    }
+
     fn take(&mut self, ledger: &mut Ledger, token: Token, batch: &[Message]) -> Result<(), LedgerFault> {
+        self.refresh();
         let mut events = Vec::with_capacity(batch.len());
         for message in batch {
             match self.read(message) {
@@ -156,14 +186,34 @@ impl Intake {
         let Some(key) = self.devices.key(&device) else {
             return Err((Some(device), Refusal::Unknown));
         };
-        EventEnvelope::decode(&message.payload, &device, key, &self.identity)
-            .map_err(|error| (Some(device), error.into()))
+        let read = |key: &PublicKey| EventEnvelope::decode(&message.payload, &device, key, &self.identity);
+        let Some(former) = self.devices.former(&device) else {
+            return read(&key).map_err(|error| (Some(device.clone()), error.into()));
+        };
+        // The former key signs what was sent before the hand-over, its successor everything else: no event counts by either.
+        let (event, may_sign) = match read(&key) {
+            Err(EnvelopeError::NotSigned) => {
+                let event = read(&former.public_key);
+                let in_its_place = |event: &EventEnvelope| event.epoch == former.epoch && event.seq <= former.last;
+                let may_sign = event.as_ref().is_ok_and(in_its_place);
+                (event, may_sign)
+            }
+            event => {
+                let may_sign = event.as_ref().is_ok_and(|event| event.epoch != former.epoch);
+                (event, may_sign)
+            }
+        };
+        match event {
+            Err(error) => Err((Some(device), error.into())),
+            Ok(event) if may_sign => Ok(event),
+            Ok(_) => Err((Some(device), Refusal::HandedOver)),
+        }
     }
 
     fn refuse(&mut self, device: Option<DeviceId>, refusal: Refusal) {
         self.metrics.refused.inc();
         let cause = match &refusal {
-            Refusal::Topic | Refusal::Unknown | Refusal::Unusable { .. } => None,
+            Refusal::Topic | Refusal::Unknown | Refusal::HandedOver | Refusal::Unusable { .. } => None,
             Refusal::Envelope(error) => Some(mem::discriminant(error)),
         };
         let kind = (device, mem::discriminant(&refusal), cause);

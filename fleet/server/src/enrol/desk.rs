@@ -1,8 +1,12 @@
-//! Who is enrolled: one request with one code to one certificate, or a refusal that says how to mend it.
+//! Who is enrolled: one request with one code to one certificate, or a refusal that says how to mend it. `renewal` serves boxes that are enrolled.
 //!
 //! The registry knows of an enrolment before the box does. A box whose answer was lost asks again with the same keys and is served.
 
+mod renewal;
+
 use std::{
+    fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,16 +21,17 @@ use axum::{
     routing::post,
 };
 use examgate::{
-    domain::Timestamp,
+    domain::{DeviceId, Timestamp},
     serve::Peer,
     wire::{
         enrolment::{Answer, CodeId, EnrolmentError, MAX_REQUEST, Request, ServerHash},
         host::Host,
+        renewal::MAX_RENEWAL,
     },
 };
 use examgate_fleet_core::{
     folder::Folder,
-    issuer::{Issuer, IssuerError},
+    issuer::{Issuer, IssuerError, LIST_LASTS},
     registry::{Registry, who},
 };
 use tokio::time::Instant;
@@ -92,10 +97,16 @@ impl Desk {
         let kept = self.folder.list_is_old(&registry, now).and_then(|is_old| {
             if is_old {
                 self.folder.write_list(&mut registry, now)?;
-                tracing::warn!("revoked.pem was made anew: give it to the broker and restart it");
+                tracing::warn!(
+                    "revoked.pem was made anew: the broker must read it (examgate-revoked.path restarts it; elsewhere copy the file and restart it)"
+                );
             }
             Ok(())
         });
+        if let Ok(made) = registry.last_list() {
+            let until = made.as_second().saturating_add(i64::try_from(LIST_LASTS.as_secs()).unwrap_or(i64::MAX));
+            self.metrics.list_until.set(until);
+        }
         match kept {
             Ok(()) => self.board.well("revoked.pem"),
             Err(error) => {
@@ -153,34 +164,75 @@ impl Desk {
     }
 }
 
-/// The one thing that can be asked.
+/// What can be asked.
+#[derive(Clone, Copy)]
+enum Asked {
+    Enrolment,
+    Renewal,
+}
+
+/// What can be asked: to be enrolled with a code, another certificate, and to go over to another signing key.
 pub(super) fn router(desk: Arc<Desk>, within: Duration) -> Router {
     let enrol = move |State(desk): State<Arc<Desk>>,
                       Extension(Peer(peer)): Extension<Peer>,
                       Path(code): Path<String>,
-                      body: Body| async move {
-        if let Some(wait) = desk.throttle.lock().unwrap_or_else(PoisonError::into_inner).wait(peer, Instant::now()) {
-            let text = format!("too many tries from this address: wait {} seconds", wait.as_secs() + 1);
-            return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
-        }
-        let Ok(Ok(message)) = tokio::time::timeout(within, to_bytes(body, MAX_REQUEST)).await else {
-            return (StatusCode::BAD_REQUEST, "the request is too long or too slow").into_response();
-        };
-        let desk_too = Arc::clone(&desk);
-        let served = tokio::task::spawn_blocking(move || match code.parse() {
-            Ok(code) => desk_too.serve(code, &message, now()),
+                      body: Body| {
+        let serve = move |desk: &Desk, message: &[u8]| match code.parse() {
+            Ok(code) => desk.serve(code, message, now()),
             Err(_) => Ok(Err(Refused::Unknown)),
-        })
-        .await;
-        answer(&desk, peer, served.unwrap_or_else(|panicked| Err(panicked.into())))
+        };
+        answer(desk, (peer, Asked::Enrolment), body, (MAX_REQUEST, within), serve)
     };
-    Router::new().route("/v1/enrolment/{code}", post(enrol)).with_state(desk)
+    let renew = move |State(desk): State<Arc<Desk>>,
+                      Extension(Peer(peer)): Extension<Peer>,
+                      Path(device): Path<String>,
+                      body: Body| {
+        let serve = move |desk: &Desk, message: &[u8]| match DeviceId::new(device) {
+            Ok(device) => desk.renew(&device, message, now()),
+            Err(_) => Ok(Err(renewal::Refused::Unknown)),
+        };
+        answer(desk, (peer, Asked::Renewal), body, (MAX_RENEWAL, within), serve)
+    };
+    let hand_over = move |State(desk): State<Arc<Desk>>,
+                          Extension(Peer(peer)): Extension<Peer>,
+                          Path(device): Path<String>,
+                          body: Body| {
+        let serve = move |desk: &Desk, message: &[u8]| match DeviceId::new(device) {
+            Ok(device) => desk.hand_over(&device, message, now()),
+            Err(_) => Ok(Err(renewal::Refused::Unknown)),
+        };
+        answer(desk, (peer, Asked::Renewal), body, (MAX_RENEWAL, within), serve)
+    };
+    Router::new()
+        .route("/v1/enrolment/{code}", post(enrol))
+        .route("/v1/renewal/{device}", post(renew))
+        .route("/v1/hand-over/{device}", post(hand_over))
+        .with_state(desk)
 }
 
-fn answer(desk: &Desk, peer: std::net::IpAddr, served: Result<Result<Vec<u8>, Refused>>) -> Response {
-    match served {
+/// Reads a request of at most so many bytes within so long, and serves it where it may block.
+async fn answer<R: fmt::Display + Send + 'static>(
+    desk: Arc<Desk>,
+    (peer, asked): (IpAddr, Asked),
+    body: Body,
+    (most, within): (usize, Duration),
+    serve: impl FnOnce(&Desk, &[u8]) -> Result<Result<Vec<u8>, R>> + Send + 'static,
+) -> Response {
+    if let Some(wait) = desk.throttle.lock().unwrap_or_else(PoisonError::into_inner).wait(peer, Instant::now()) {
+        let text = format!("too many tries from this address: wait {} seconds", wait.as_secs() + 1);
+        return (StatusCode::TOO_MANY_REQUESTS, text).into_response();
+    }
+    let Ok(Ok(message)) = tokio::time::timeout(within, to_bytes(body, most)).await else {
+        return (StatusCode::BAD_REQUEST, "the request is too long or too slow").into_response();
+    };
+    let desk_too = Arc::clone(&desk);
+    let served = tokio::task::spawn_blocking(move || serve(&desk_too, &message)).await;
+    match served.unwrap_or_else(|panicked| Err(panicked.into())) {
         Ok(Ok(bytes)) => {
-            desk.metrics.enrolled.inc();
+            match asked {
+                Asked::Enrolment => desk.metrics.enrolled.inc(),
+                Asked::Renewal => desk.metrics.renewed.inc(),
+            };
             desk.board.well("enrolment");
             bytes.into_response()
         }
@@ -193,9 +245,13 @@ fn answer(desk: &Desk, peer: std::net::IpAddr, served: Result<Result<Vec<u8>, Re
         Err(error) => {
             desk.metrics.failed.inc();
             let error = format!("{error:#}");
-            tracing::error!(error, "a box could not be enrolled");
-            desk.board.trouble("enrolment", format!("the last box could not be enrolled: {error}"));
-            let text = "the fleet failed, not the box: look into its log, then ask again with the same code";
+            tracing::error!(error, "a box could not be served");
+            let what = match asked {
+                Asked::Enrolment => "enrolled",
+                Asked::Renewal => "given another certificate",
+            };
+            desk.board.trouble("enrolment", format!("the last box could not be {what}: {error}"));
+            let text = "the fleet failed, not the box: look into its log, then ask again (a code stays good)";
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
         }
     }

@@ -1,4 +1,4 @@
-//! The enrolment endpoint: new boxes, by one-time codes, over TLS. It issues their certificates.
+//! The enrolment endpoint: new boxes, by one-time codes, over TLS. It issues their certificates, and renews them for boxes that are enrolled.
 //!
 //! Its own certificate is made at each start and vouched for by nobody: codes do that. It needs the issuer's key and the registry,
 //! and nothing else of the fleet's secrets.

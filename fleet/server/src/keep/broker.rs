@@ -199,6 +199,12 @@ impl Keeper {
 
     /// Finds what is not published as it is: lost cards, manifests.
     fn look(&self, way: &mut UnderWay) -> Result<()> {
+        // A list that cannot be read leaves the one before, and rosters go on.
+        match self.enrolled.refresh() {
+            Ok(false) => self.board.well("devices"),
+            Ok(true) => tracing::info!("the list of enrolled boxes was read again"),
+            Err(error) => self.board.trouble("devices", format!("{error:#}")),
+        }
         if way.noted.is_none_or(|noted| noted.elapsed() > NOTE_EVERY) {
             self.stock.set_heard(now())?;
             way.noted = Some(Instant::now());
@@ -248,7 +254,7 @@ impl Keeper {
         }
         // Reported before this connection.
         let (report, key) = (self.stock.report(device)?, self.enrolled.key(device));
-        let reported = report.zip(key).and_then(|(bytes, key)| Reported::decode(&bytes, device, key).ok());
+        let reported = report.zip(key).and_then(|(bytes, key)| Reported::decode(&bytes, device, &key).ok());
         let found = reported.as_ref().and_then(holds);
         way.holds.insert(device.clone(), found);
         Ok(found)

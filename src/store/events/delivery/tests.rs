@@ -194,13 +194,13 @@ fn another_id_is_refused_until_it_is_changed_on_purpose() {
         assert!(refused.contains(said), "{said}: {refused}");
     }
     assert_eq!((store.epochs().unwrap().len(), store.outbox_len().unwrap()), (1, 2), "nothing was changed");
-    assert_eq!(store.begin_epoch(SECOND, &door(2), Cause::NewId, at(9)).unwrap(), 2);
+    assert_eq!(store.begin_epoch(SECOND, &door(2), Cause::NewIdentity, at(9)).unwrap(), 2);
     drop(store);
     assert!(matches!(try_open(folder.path(), &door(1)), Err(EventError::OtherDevice { held, .. }) if held == "door-2"));
     let store = try_open(folder.path(), &door(2)).unwrap();
     assert_eq!(travels(&store, 0), [(1, 1), (2, 2)]);
     let last = store.epochs().unwrap().pop().unwrap();
-    assert_eq!((last.device, last.began.unwrap().cause), (door(2), Cause::NewId));
+    assert_eq!((last.device, last.began.unwrap().cause), (door(2), Cause::NewIdentity));
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Keeper {
             return;
         };
         match which {
-            DeviceTopic::Reported => self.report(device, key, &publish.payload, way),
+            DeviceTopic::Reported => self.report(device, &key, &publish.payload, way),
             DeviceTopic::State => self.state(&device, &publish.payload),
             DeviceTopic::Event
             | DeviceTopic::Receipt
