@@ -4,6 +4,7 @@
 //! Never judges and never transforms: it connects.
 
 mod broker;
+pub mod card;
 mod commands;
 pub mod doctor;
 mod fleet;
@@ -43,7 +44,7 @@ pub use outbox::change_id;
 use pulse::Parts;
 #[cfg(feature = "sim")]
 use settings::stream;
-use settings::{camera_settings, light_kind, mono, policy};
+use settings::{camera_settings, card_reads, light_kind, mono, policy};
 use signals::Signals;
 pub use stores::Stores;
 
@@ -182,13 +183,13 @@ struct Edges {
 impl Edges {
     fn set(config: &Config, keys: &KeyFolder) -> Result<Self> {
         let pepper = Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?);
-        let order = config.card.uid_order;
+        let reads = card_reads(&config.card);
         #[cfg(feature = "sim")]
         if let Some(sim) = &config.sim {
-            let puppets = crate::rig::strings::follow(sim, stream(&config.camera), order, pepper.clone())?;
+            let puppets = crate::rig::strings::follow(sim, stream(&config.camera), reads.clone(), pepper.clone())?;
             let card: Box<dyn CardReader> = match puppets.card {
                 Some(reader) => Box::new(reader),
-                None => Box::new(PcscCardReader::open(order, pepper)?),
+                None => Box::new(PcscCardReader::open(reads, pepper)?),
             };
             let (clock, camera) = (puppets.clock, puppets.camera);
             return Ok(Self { clock, note: Arc::new(|| {}), camera, card, _followed: Some(puppets.followed) });
@@ -206,7 +207,7 @@ impl Edges {
             clock,
             note,
             camera,
-            card: Box::new(PcscCardReader::open(order, pepper).context("the card reader cannot be watched")?),
+            card: Box::new(PcscCardReader::open(reads, pepper).context("the card reader cannot be watched")?),
             #[cfg(feature = "sim")]
             _followed: None,
         })

@@ -2,11 +2,13 @@
 //!
 //! Reads no file and no device: the caller reads the text and passes it in.
 
+mod card;
 mod fleet;
 mod pages;
 
 use std::{path::PathBuf, time::Duration};
 
+pub use card::{Card, Pacs};
 pub use fleet::{Collector, CommandKey, Fleet, Uplink};
 pub use pages::{Console, Screen};
 
@@ -14,10 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     domain::{CredentialProfile, DeviceId, ExamId, RoomId},
-    wire::{
-        host::{Host, HostError},
-        uid::ReaderOrder,
-    },
+    wire::host::{Host, HostError},
 };
 
 /// Why a text is not a configuration.
@@ -115,15 +114,6 @@ pub struct Sim {
     pub strings: PathBuf,
     /// Whether the card follows a file too. Otherwise the reader is real.
     pub card: bool,
-}
-
-/// The card reader.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Card {
-    /// In which order the reader gives a card's identifier: `as-sent` or, as some readers do, `reversed`.
-    #[serde(default)]
-    pub uid_order: ReaderOrder,
 }
 
 /// The camera.
@@ -308,6 +298,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        self.card.check()?;
         within("camera.width", self.camera.width, 320, 1920, "320 to 1920 pixels")?;
         within("camera.height", self.camera.height, 240, 1080, "240 to 1080 pixels")?;
         within("camera.fps", self.camera.fps, 5, 60, "5 to 60 frames a second")?;

@@ -5,13 +5,14 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use examgate::{
     app::{
-        self, Environment, doctor,
+        self, Environment, card, doctor,
         provision::{Places, provision},
         tune,
     },
@@ -67,6 +68,18 @@ enum Command {
         /// timings vary too much, nothing is written.
         #[arg(long, conflicts_with = "json")]
         tune: bool,
+    },
+    /// Show what a card on the reader says, which profile it reaches, and the value to put into the roster. It prints the card's number.
+    #[command(
+        after_help = "Examples:\n  examgate card\n  examgate card --config /etc/examgate/door.toml --wait 60\n\nA box that runs reads the card too: stop it first, or use another machine's reader."
+    )]
+    Card {
+        /// Read the card as this box reads it (TOML) [default: try every profile and form].
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// How many seconds to wait for a card.
+        #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        wait: u64,
     },
     /// Change the id of the box. Its events are kept; events that wait for a receipt are sent under the new id.
     #[command(
@@ -156,6 +169,14 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             writeln!(std::io::stdout(), "{text}")?;
             Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Card { config, wait } => {
+            let config = config.as_ref().map(read).transpose()?;
+            match card::look(config.as_ref(), Duration::from_secs(wait))? {
+                Some(described) => write!(std::io::stdout(), "{described}")?,
+                None => anyhow::bail!("no card lay on a reader within {wait} seconds"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Command::ChangeId { config, from } => {
             writeln!(std::io::stdout(), "{}", app::change_id(&read(&config)?, &environment(log, &config), &from)?)?;
             Ok(ExitCode::SUCCESS)
@@ -201,7 +222,7 @@ fn environment(log: Tail, configuration: &Path) -> Environment {
 /// is its answer: the log stays silent. Gives the end of the log.
 #[expect(clippy::disallowed_methods, reason = "lines are kept with the time that the log itself shows")]
 fn log(arguments: &Arguments) -> Tail {
-    let silent = matches!(arguments.command, Command::Doctor { .. } | Command::ChangeId { .. });
+    let silent = matches!(arguments.command, Command::Doctor { .. } | Command::Card { .. } | Command::ChangeId { .. });
     let usual = if silent { "off" } else { "info,ort=warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let stderr = std::io::stderr;

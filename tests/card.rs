@@ -14,14 +14,14 @@ use std::{
 };
 
 use examgate::{
-    domain::{CardProblem, Pepper},
-    edge::card::{CardError, CardEvent, CardReader, PcscCardReader, contract},
+    domain::{CardProblem, CredentialProfile, Pepper},
+    edge::card::{CardError, CardEvent, CardReader, CardReads, PacsReads, PcscCardReader, contract},
     rig::{
         pcscd::{self, Pcscd},
         virtual_card::{Behaviour, VirtualCard},
         virtual_reader::VirtualReader,
     },
-    wire::uid::ReaderOrder,
+    wire::pacs::PacsForm,
 };
 
 /// Told to a process that is to run one test, with the socket its pcscd is to serve.
@@ -60,7 +60,23 @@ fn alone_by(way: &[&str], test: &str, run: impl FnOnce(Pcscd)) {
 }
 
 fn open() -> PcscCardReader {
-    PcscCardReader::open(ReaderOrder::AsSent, Pepper::from_bytes([1; 32])).expect("a thread starts")
+    open_with(CardReads::default())
+}
+
+fn open_with(reads: CardReads) -> PcscCardReader {
+    PcscCardReader::open(reads, Pepper::from_bytes([1; 32])).expect("a thread starts")
+}
+
+/// Card numbers out of the reader before identifiers.
+fn with_numbers() -> CardReads {
+    let pacs = PacsReads { forms: vec![PacsForm::H10304], ..PacsReads::default() };
+    let profiles = vec![CredentialProfile::Pacs, CredentialProfile::Uid];
+    CardReads { profiles, pacs, ..CardReads::default() }
+}
+
+/// A Seos card with facility code 587 and card number 50301, of 37 bits.
+fn seos() -> Behaviour {
+    Behaviour::seos([0xA1, 0xA2, 0xA3], 3, &[0x81, 0x25, 0x8C, 0x47, 0xD0])
 }
 
 /// Far more than an event takes.
@@ -86,6 +102,7 @@ cases![
     tap_and_removal,
     every_length_and_order,
     random_identifiers_are_refused,
+    numbers_from_the_reader,
     answers_without_sense,
     answers_in_steps_and_with_warnings,
     a_mute_card,
@@ -194,27 +211,83 @@ fn no_identifier_is_ever_logged() {
             .with_writer(move || writer.clone());
         subscriber.init();
 
-        let mut reader = open();
+        let mut reader = open_with(with_numbers());
         let mut shown = format!("{reader:?} {:?}", reader.next(PATIENCE));
-        // A good card, one whose answer makes no sense, and a phone: none may show its bytes, 0xA1 or more each.
+        // A good card, one whose answer makes no sense, and a made-up number: none may show its bytes, 0xA1 or more each.
         let answers = [
             &[0xA1, 0xA2, 0xA3, 0xA4, 0x90, 0x00][..],
             &[0xA1, 0xA2, 0xA3, 0x90, 0x00],
             &[8, 0xA1, 0xA2, 0xA3, 0x90, 0],
         ];
-        for answer in answers {
-            let card = VirtualCard::insert(pcscd.port(0), Behaviour::Answer(answer.to_vec())).unwrap();
+        let answers = answers.map(|answer| Behaviour::Answer(answer.to_vec()));
+        for behaviour in answers.into_iter().chain([seos()]) {
+            let card = VirtualCard::insert(pcscd.port(0), behaviour).unwrap();
             shown += &format!("{:?}", reader.next(PATIENCE));
             drop(card);
             shown += &format!("{:?}", reader.next(PATIENCE));
         }
         let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert!(logged.contains("card reader attached") && logged.contains("no identifier"), "logging works: {logged}");
-        assert!(shown.contains("Unreadable") && shown.contains("Unstable"), "the cards were read: {shown}");
+        let read = ["Unreadable", "Unstable", "profile: Uid", "profile: Pacs"];
+        assert!(read.iter().all(|how| shown.contains(how)), "the cards were read: {shown}");
         for text in [logged, shown] {
             let text = text.to_lowercase();
-            for trace in ["a1a2", "a1:a2", "a1 a2", "a1, a2", "161, 162", "0xa1", "2711790500", "2762187425"] {
+            for trace in [
+                "a1a2",
+                "a1:a2",
+                "a1 a2",
+                "a1, a2",
+                "161, 162",
+                "0xa1",
+                "2711790500",
+                "2762187425",
+                "50301",
+                "81258c",
+                "129, 37, 140",
+            ] {
                 assert!(!text.contains(trace), "{trace} in {text}");
+            }
+        }
+    });
+}
+
+/// What `examgate card` prints for a card that lies on the reader of this process's pcscd.
+fn at_the_desk(pcscd: &Pcscd, behaviour: Behaviour, arguments: &[&str]) -> String {
+    let _card = VirtualCard::insert(pcscd.port(0), behaviour).unwrap();
+    let shown = Command::new(env!("CARGO_BIN_EXE_examgate"))
+        .args(["card", "--wait", "20"])
+        .args(arguments)
+        .env(pcscd::SOCKET, pcscd.socket())
+        .output()
+        .expect("the program starts");
+    let [told, failed] = [shown.stdout, shown.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(shown.status.success() && failed.is_empty(), "{told}{failed}");
+    told
+}
+
+#[test]
+fn the_desk_sees_what_a_card_says_and_what_to_write_into_the_roster() {
+    alone("the_desk_sees_what_a_card_says_and_what_to_write_into_the_roster", |pcscd| {
+        let iclass = Behaviour::iclass([0x32, 0x96, 0x62, 0x02, 0xF8, 0xFF, 0x12, 0xE0]);
+        let cases: [(Behaviour, &[&str]); 4] = [
+            (iclass, &["iCLASS", "secure element refuses (9E, code 0003)", "profile  uid", "card = 32966202F8FF12E0"]),
+            (
+                seos(),
+                &[
+                    "processor card",
+                    "made up at each tap",
+                    "profile  pacs (reader-authenticated)",
+                    "pacs = h10304:587-50301",
+                ],
+            ),
+            (Behaviour::wallet([1, 2, 3]), &["a pass in a phone's or watch's wallet", "profile  none"]),
+            (Behaviour::Mute, &["it does not answer"]),
+        ];
+        for (behaviour, words) in cases {
+            let told = at_the_desk(&pcscd, behaviour, &[]);
+            assert!(told.starts_with("reader   Examgate Virtual"), "{told}");
+            for word in words {
+                assert!(told.contains(word), "{word}: {told}");
             }
         }
     });

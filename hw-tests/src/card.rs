@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use examgate::{
+    app::settings::card_reads,
     config,
     domain::{Credential, Pepper},
     edge::card::{CardError, CardEvent, CardReader, PcscCardReader, Slot, contract},
@@ -64,7 +65,7 @@ pub(crate) fn virtual_reader(report: &mut Report) -> Result<()> {
 
 /// What one card and a patient hand can show.
 pub(crate) fn by_hand(card: &config::Card, report: &mut Report) -> Result<()> {
-    let mut reader = PcscCardReader::open(card.uid_order, Pepper::from_bytes([0x5A; 32]))?;
+    let mut reader = PcscCardReader::open(card_reads(card), Pepper::from_bytes([0x5A; 32]))?;
     let outcome = match reader.next(HAND) {
         Ok(Some(CardEvent::Ready { .. })) => Outcome::Passed,
         Ok(other) => Outcome::Failed(format!("the first event was {other:?}")),

@@ -21,12 +21,15 @@ pub(super) use self::{
     state::disk,
 };
 
-use super::{Environment, settings::light_kind};
+use super::{
+    Environment,
+    settings::{card_reads, light_kind},
+};
 use crate::{
     config::Config,
     domain::{ClockTrust, EmbeddingSpaceId, Pepper, Timestamp, WithSources},
     edge::{
-        card::{CardError, CardEvent, CardReader, PcscCardReader},
+        card::{self, CardError, CardEvent, CardReader, PcscCardReader, ReaderModel},
         clock::{Clock, SystemClock},
         light::{self, LightKind},
     },
@@ -178,12 +181,18 @@ fn reader(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHealth>) {
             return;
         }
     };
-    let look = || match PcscCardReader::open(config.card.uid_order, pepper)?.next(PATIENCE)? {
-        Some(CardEvent::Ready { slots }) => Ok(format!("{slots} slots are watched")),
+    let look = || match PcscCardReader::open(card_reads(&config.card), pepper)?.next(PATIENCE)? {
+        Some(CardEvent::Ready { slots }) => Ok(format!("{slots} slots are watched: {}", known_readers()?)),
         Some(CardEvent::Tapped { .. } | CardEvent::Removed { .. }) => Ok("a card lies on it".to_owned()),
         None => Err(CardError::Hung { waited: PATIENCE }),
     };
     findings.push(of("reader", look()));
+}
+
+/// Each reader by its name, and what such a reader can do.
+fn known_readers() -> Result<String, CardError> {
+    let said = |name: &String| format!("`{name}`: {}", ReaderModel::of(name));
+    Ok(card::readers()?.iter().map(said).collect::<Vec<_>>().join("; "))
 }
 
 fn light(config: &Config, findings: &mut Vec<PartHealth>) {

@@ -6,6 +6,7 @@ use crate::{
     config,
     edge::{
         camera::{DeviceChoice, MonoClock, PixelFormat, StreamFormat, UsbIdentity, V4lSettings},
+        card::{CardReads, PacsReads},
         clock::Clock,
         light::{LightKind, Pins},
     },
@@ -51,6 +52,17 @@ pub fn light_kind(light: &config::Light) -> LightKind {
             LightKind::RaspberryPi { pins: Pins { red, green, amber, buzzer: buzzer.map(u32::from) } }
         }
     }
+}
+
+/// How the card edge is to read.
+#[must_use]
+pub fn card_reads(card: &config::Card) -> CardReads {
+    let pacs = card.pacs.as_ref().map(|pacs| PacsReads {
+        source: pacs.source,
+        forms: pacs.forms.clone(),
+        commands: pacs.commands(),
+    });
+    CardReads { order: card.uid_order, profiles: card.profiles.clone(), pacs: pacs.unwrap_or_default() }
 }
 
 pub(super) fn policy(overrides: &config::PolicyOverrides, manifest: &Manifest) -> Policy {

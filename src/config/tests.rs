@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use super::*;
+use crate::wire::uid::ReaderOrder;
 
 const GOOD: &str = r#"
 device = "door-7"
@@ -35,6 +36,49 @@ fn a_good_text_is_read() {
     let config = Config::parse(GOOD).expect("valid");
     assert_eq!((config.camera.width, config.camera.fps, config.card.uid_order), (640, 30, ReaderOrder::AsSent));
     assert!(!config.camera.allow_virtual, "a camera fed by software is refused unless it is asked for");
+}
+
+#[test]
+fn profiles_of_cards_are_listed_from_the_strongest_and_pacs_says_how() {
+    let config = |card: &str| Config::parse(&GOOD.replace("[camera]", &format!("{card}\n[camera]")));
+    let good =
+        config("[card]\nprofiles = [\"pacs\", \"uid\"]\n[card.pacs]\nforms = [\"h10301\", \"corporate-1000-35\"]")
+            .expect("valid");
+    let pacs = good.card.pacs.as_ref().expect("there");
+    assert_eq!((good.card.strongest(), pacs.commands().len()), (CredentialProfile::Pacs, 2));
+    let behind = "[card]\nprofiles = [\"pacs\"]\n[card.pacs]\nforms = [\"h10301\"]\nsource = \"get-data\"";
+    assert_eq!(config(behind).expect("valid").card.strongest(), CredentialProfile::Uid);
+    let cases: [(&str, &[&str]); 13] = [
+        ("profiles = []", &["card.profiles", "strongest first"]),
+        ("profiles = [\"uid\", \"pacs\"]", &["card.profiles", "uid, pacs", "strongest first"]),
+        ("profiles = [\"uid\", \"uid\"]", &["card.profiles", "none twice"]),
+        ("profiles = [\"piv\", \"uid\"]", &["card.profiles", "piv", "this version"]),
+        ("profiles = [\"rfid\"]", &["rfid", "pacs"]),
+        ("profiles = [\"pacs\", \"uid\"]", &["card.profiles", "[card.pacs]"]),
+        ("[card.pacs]\nforms = [\"h10301\"]", &["card.profiles", "add \"pacs\""]),
+        ("profiles = [\"pacs\"]\n[card.pacs]\nforms = []", &["card.pacs.forms"]),
+        ("profiles = [\"pacs\"]\n[card.pacs]\nforms = [\"h10302\", \"h10304\"]", &["card.pacs.forms", "37 bits"]),
+        ("profiles = [\"pacs\"]\n[card.pacs]\nforms = [\"w26\"]", &["w26", "h10301"]),
+        (
+            "profiles = [\"pacs\", \"uid\"]\n[card.pacs]\nforms = [\"h10301\"]\nsource = \"get-data\"",
+            &["card.profiles", "get-data"],
+        ),
+        (
+            "profiles = [\"pacs\"]\n[card.pacs]\nforms = [\"h10301\"]\ncommands = [\"00A4040000\"]",
+            &["card.pacs.commands", "FF"],
+        ),
+        (
+            "profiles = [\"pacs\"]\n[card.pacs]\nforms = [\"h10301\"]\ncommands = []",
+            &["card.pacs.commands", "one to four"],
+        ),
+    ];
+    for (card, words) in cases {
+        let error = config(&format!("[card]\n{card}")).expect_err(card);
+        let said = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
+        for word in words {
+            assert!(said.contains(word), "{card:?} gave {said:?}, without {word:?}");
+        }
+    }
 }
 
 #[test]

@@ -37,10 +37,45 @@ impl fmt::Debug for CardPseudonym {
 pub enum CredentialProfile {
     /// The card's unprotected identifier: an identifier only, clonable.
     Uid,
+    /// A number that the reader's secure element read out of the card with its keys: authenticated to the reader, whose word is taken
+    /// for it.
+    Pacs,
     /// DESFire mutual authentication with AES.
     DesfireAes,
     /// PIV card authentication.
     Piv,
+}
+
+impl CredentialProfile {
+    /// Every profile, from the weakest up.
+    pub const ALL: [Self; 4] = [Self::Uid, Self::Pacs, Self::DesfireAes, Self::Piv];
+
+    /// The stable name in events, configurations and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uid => "uid",
+            Self::Pacs => "pacs",
+            Self::DesfireAes => "desfire_aes",
+            Self::Piv => "piv",
+        }
+    }
+
+    /// How far a card of this profile is known to be the one it claims to be.
+    #[must_use]
+    pub const fn assurance(self) -> &'static str {
+        match self {
+            Self::Uid => "identifier-only",
+            Self::Pacs => "reader-authenticated",
+            Self::DesfireAes | Self::Piv => "card-authenticated",
+        }
+    }
+}
+
+impl fmt::Display for CredentialProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What a tap proved.
@@ -58,6 +93,23 @@ pub struct Credential {
 pub enum CardProblem {
     /// No usable answer: pulled early, mute, or an answer that makes no sense.
     Unreadable,
-    /// The identifier changes at every tap (ISO/IEC 14443-3 random UID: four bytes starting 08), as phones give.
+    /// The identifier is made up at every tap (ISO/IEC 14443-3 random UID: four bytes starting 08), and no other number could be read. It
+    /// may be a plastic card, such as Seos, or a phone.
     Unstable,
+    /// A phone's or watch's wallet answered: it says so itself.
+    Wallet,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_ordered_and_named_as_they_are_recorded() {
+        assert!(CredentialProfile::ALL.is_sorted());
+        for profile in CredentialProfile::ALL {
+            assert_eq!(serde_json::to_string(&profile).unwrap(), format!("\"{profile}\""));
+        }
+        assert_eq!(CredentialProfile::Pacs.assurance(), "reader-authenticated");
+    }
 }

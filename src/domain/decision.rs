@@ -38,8 +38,12 @@ pub enum Reason {
     CardTooWeak,
     /// The card is a student's and a proctor's of one exam.
     CardShared,
-    /// The card changes its number at every tap, as phones do.
+    /// A card of this student proved itself here in a stronger way than this one does now: it may be a copy.
+    CardDowngraded,
+    /// The card makes up a number at every tap, and the reader reads no other: a plastic card whose number lies deeper, or a phone.
     CardUnstable,
+    /// A pass in a phone's or watch's wallet.
+    WalletPass,
     /// A student, but not of this exam.
     NotOnRoster,
     /// Of this exam, but in another room.
@@ -94,7 +98,9 @@ impl Reason {
             Self::CardUnreadable => "card_unreadable",
             Self::CardTooWeak => "card_too_weak",
             Self::CardShared => "card_shared",
+            Self::CardDowngraded => "card_downgraded",
             Self::CardUnstable => "card_unstable",
+            Self::WalletPass => "wallet_pass",
             Self::NotOnRoster => "not_on_roster",
             Self::WrongRoom => "wrong_room",
             Self::TooEarly => "too_early",

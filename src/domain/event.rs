@@ -131,6 +131,9 @@ pub struct History {
     pub failed_in_a_row: u32,
     /// When the last of them was, by the wall clock.
     pub last_failed_at: Option<Timestamp>,
+    /// The strongest way in which a card of the student that is still good was read here, where they have several.
+    #[serde(default)]
+    pub proven: Option<CredentialProfile>,
 }
 
 /// What was recorded: one variant per kind of event.

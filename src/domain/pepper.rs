@@ -37,13 +37,14 @@ impl Pepper {
         Self(bytes)
     }
 
-    /// HMAC-SHA256 over the profile's tag and `identifier` (a UID in the order the reader gives it).
+    /// HMAC-SHA256 over the profile's tag and `identifier` (a UID in the order the reader gives it, a PACS number with its form).
     ///
     /// The tag keeps a UID and, say, a PIV serial of the same bytes apart.
     #[must_use]
     pub fn pseudonym(&self, profile: CredentialProfile, identifier: &[u8]) -> CardPseudonym {
         let tag: &[u8] = match profile {
             CredentialProfile::Uid => b"examgate/card/uid\0",
+            CredentialProfile::Pacs => b"examgate/card/pacs\0",
             CredentialProfile::DesfireAes => b"examgate/card/desfire-aes\0",
             CredentialProfile::Piv => b"examgate/card/piv\0",
         };

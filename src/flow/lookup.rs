@@ -217,7 +217,10 @@ impl TapLookup {
             history
         } else {
             let cards: Vec<_> = entry.cards().map(|card| card.pseudonym).collect();
-            self.events.history(&cards)?
+            // What proved itself and was then lost or replaced is asked for no more.
+            let good: Vec<_> =
+                entry.cards().filter(|card| card.standing == CardStanding::Active).map(|card| card.pseudonym).collect();
+            History { proven: self.events.proven(&good)?, ..self.events.history(&cards)? }
         };
         let student = &entry.student.id;
         let templates = view.roster().templates_of(student, &self.space)?;

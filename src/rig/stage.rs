@@ -276,7 +276,14 @@ impl Stage {
                 let lying = match behaviour {
                     Behaviour::Uid(uid) => Lying::Card(hex::encode(uid) + "9000"),
                     Behaviour::Answer(answer) => Lying::Card(hex::encode(answer)),
-                    // The stand-in inside the box knows one answer to one command.
+                    Behaviour::Card { atr, answers } => Lying::Answering {
+                        atr: hex::encode(atr),
+                        answers: answers
+                            .iter()
+                            .map(|(command, answer)| (hex::encode(command), hex::encode(answer)))
+                            .collect(),
+                    },
+                    // The stand-in inside the box lets no card be silent.
                     Behaviour::Dialogue(_) | Behaviour::Mute | Behaviour::Pulled => Lying::Pulled,
                 };
                 self.strings.set_card(&lying)?;

@@ -24,10 +24,9 @@ use crate::{
             CameraError, Opener, StreamFormat,
             replay::{ReplayControl, Scene, replay},
         },
-        card::{FakeCardReader, FakeHand, Slot},
+        card::{CardReads, FakeCardReader, FakeHand, Slot},
         clock::{Clock, ScriptedClock},
     },
-    wire::uid::ReaderOrder,
 };
 
 /// How often the files are looked at.
@@ -93,6 +92,13 @@ pub enum Lying {
     Card(String),
     /// A card that is pulled before it answers.
     Pulled,
+    /// A card with this ATR that answers each command with the response beside it, all hexadecimal.
+    Answering {
+        /// As the reader makes it up.
+        atr: String,
+        /// Commands, each with its response.
+        answers: Vec<(String, String)>,
+    },
 }
 
 /// What a script has set the wall clock to, for callers that do not follow changes; `None` if it has not been set.
@@ -209,13 +215,13 @@ pub struct Puppets {
 ///
 /// # Errors
 /// When the files cannot be read at the start, or no thread can be had.
-pub fn follow(sim: &Sim, stream: StreamFormat, order: ReaderOrder, pepper: Pepper) -> Result<Puppets, StringError> {
+pub fn follow(sim: &Sim, stream: StreamFormat, reads: CardReads, pepper: Pepper) -> Result<Puppets, StringError> {
     let folder = sim.strings.clone();
     let clock = Arc::new(ScriptedClock::starting_at(Timestamp::UNIX_EPOCH));
     let mono = Arc::clone(&clock);
     let (camera, control) = replay(stream, Arc::new(move || mono.mono()))?;
     let mut hand = sim.card.then(|| FakeHand::new(1));
-    let card = hand.as_mut().map(|hand| hand.open(order, pepper));
+    let card = hand.as_mut().map(|hand| hand.open(reads, pepper));
     let mut far = Far {
         folder: folder.clone(),
         last: [const { String::new() }; NAMES.len()],
@@ -284,6 +290,12 @@ impl Far {
                     Lying::Pulled => {
                         hand.insert(Slot(0), None);
                         hand.remove(Slot(0));
+                    }
+                    Lying::Answering { atr, answers } => {
+                        let bytes = |text: &String| hex::decode(text).map_err(|source| content(path, source));
+                        let answers = answers.iter().map(|(command, answer)| Ok((bytes(command)?, bytes(answer)?)));
+                        let answers = answers.collect::<Result<Vec<_>, StringError>>()?;
+                        hand.insert_dialogue(Slot(0), &bytes(&atr)?, &answers);
                     }
                     Lying::Card(answer) => {
                         let answer = hex::decode(answer).map_err(|source| content(path, source))?;

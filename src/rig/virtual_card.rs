@@ -11,7 +11,7 @@ use std::{
 
 use rustix::net::sockopt;
 
-use crate::wire::apdu;
+use crate::wire::{apdu, pacs};
 
 /// Control message: give the ATR. The others (0 off, 1 on, 2 reset) want no answer.
 const GET_ATR: u8 = 4;
@@ -34,10 +34,65 @@ pub enum Behaviour {
     Answer(Vec<u8>),
     /// Each command with the response beside it.
     Dialogue(Vec<(Vec<u8>, Vec<u8>)>),
+    /// The same, of a card with this ATR, and of what its reader answers for it.
+    Card {
+        /// As the reader makes it up.
+        atr: Vec<u8>,
+        /// Commands, each with its response.
+        answers: Vec<(Vec<u8>, Vec<u8>)>,
+    },
     /// Not at all, for ever.
     Mute,
     /// It leaves the reader when asked.
     Pulled,
+}
+
+/// ATR of an iCLASS card of 2 kbit behind an OMNIKEY: a PicoPass 2KS of ISO/IEC 15693, by the name of PC/SC part 3.
+const ICLASS: [u8; 20] = [
+    0x3B, 0x8F, 0x80, 0x01, 0x80, 0x4F, 0x0C, 0xA0, 0x00, 0x00, 0x03, 0x06, 0x0A, 0x00, 0x18, 0x00, 0x00, 0x00, 0x00,
+    0x7A,
+];
+
+/// ATR of a Seos card behind an OMNIKEY, as its users report it.
+const SEOS: [u8; 5] = [0x3B, 0x80, 0x80, 0x01, 0x01];
+
+/// Status word of success.
+const DONE: [u8; 2] = [0x90, 0x00];
+
+impl Behaviour {
+    /// An iCLASS card behind an OMNIKEY whose secure element has no key for it: eight bytes of identifier, and a refusal.
+    #[must_use]
+    pub fn iclass(identifier: [u8; 8]) -> Self {
+        let refusal = vec![0x9E, 0x02, 0x00, 0x03, 0x90, 0x00];
+        let mut answers: Vec<_> = pacs::COMMANDS.map(|command| (command.to_vec(), refusal.clone())).into();
+        answers.push((apdu::GET_UID.to_vec(), [&identifier[..], &DONE].concat()));
+        Self::Card { atr: ICLASS.to_vec(), answers }
+    }
+
+    /// A Seos card behind an OMNIKEY: an identifier made up of `tap`, and the Wiegand bits, `unused` of them at the end of `bytes`, by the
+    /// command to the reader's secure element.
+    ///
+    /// # Panics
+    /// When there are more than a hundred bytes.
+    #[must_use]
+    pub fn seos(tap: [u8; 3], unused: u8, bytes: &[u8]) -> Self {
+        let length = u8::try_from(bytes.len() + 1).expect("a card number is short");
+        let bits = [&[0x9D, length + 2, 0x03, length, unused], bytes, &DONE].concat();
+        let answers =
+            vec![(pacs::COMMANDS[0].to_vec(), bits), (apdu::GET_UID.to_vec(), [&[0x08], &tap[..], &DONE].concat())];
+        Self::Card { atr: SEOS.to_vec(), answers }
+    }
+
+    /// A phone: an identifier made up of `tap`, and a wallet that says which one it is.
+    #[must_use]
+    pub fn wallet(tap: [u8; 3]) -> Self {
+        let ask = [&[0x00, 0xA4, 0x04, 0x00, 0x0A], &b"OSE.VAS.01"[..], &[0x00]].concat();
+        let answers = vec![
+            (ask, [&[0x6F, 0x0A, 0x50, 0x08], &b"ApplePay"[..], &DONE].concat()),
+            (apdu::GET_UID.to_vec(), [&[0x08], &tap[..], &DONE].concat()),
+        ];
+        Self::Card { atr: SEOS.to_vec(), answers }
+    }
 }
 
 /// Why there is no virtual card.
@@ -114,12 +169,13 @@ fn serve(mut reader: &TcpStream, behaviour: &Behaviour) -> io::Result<()> {
         let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
         reader.read_exact(&mut message)?;
         match (&*message, behaviour) {
+            ([GET_ATR], Behaviour::Card { atr, .. }) => send(reader, atr)?,
             ([GET_ATR], _) => send(reader, &ATR)?,
             ([] | [_], _) | (_, Behaviour::Mute) => {}
             (_, Behaviour::Pulled) => return Ok(()),
             (apdu, Behaviour::Uid(uid)) if apdu == apdu::GET_UID => send(reader, &[uid, &[0x90, 0x00][..]].concat())?,
             (apdu, Behaviour::Answer(answer)) if apdu == apdu::GET_UID => send(reader, answer)?,
-            (apdu, Behaviour::Dialogue(answers)) => {
+            (apdu, Behaviour::Dialogue(answers) | Behaviour::Card { answers, .. }) => {
                 let known = answers.iter().find(|(command, _)| command == apdu);
                 send(reader, known.map_or(&UNKNOWN_INSTRUCTION[..], |(_, answer)| answer))?;
             }

@@ -11,10 +11,9 @@ use super::{
 use crate::{
     domain::Pepper,
     edge::card::{
-        CardReader, PcscCardReader,
+        CardReader, CardReads, PcscCardReader,
         contract::{Bench, CardAnswer},
     },
-    wire::uid::ReaderOrder,
 };
 
 /// The reader.
@@ -38,8 +37,8 @@ impl Bench for VirtualReader {
         Duration::from_millis(800)
     }
 
-    fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader> {
-        Box::new(PcscCardReader::open(order, pepper).expect("a thread starts"))
+    fn open(&mut self, reads: CardReads, pepper: Pepper) -> Box<dyn CardReader> {
+        Box::new(PcscCardReader::open(reads, pepper).expect("a thread starts"))
     }
 
     fn insert(&mut self, slot: u16, answer: CardAnswer) {
@@ -47,6 +46,7 @@ impl Bench for VirtualReader {
             CardAnswer::Uid(uid) => Behaviour::Uid(uid),
             CardAnswer::Bytes(bytes) => Behaviour::Answer(bytes),
             CardAnswer::Dialogue(answers) => Behaviour::Dialogue(answers),
+            CardAnswer::Card { atr, answers } => Behaviour::Card { atr, answers },
             CardAnswer::Mute => Behaviour::Mute,
             CardAnswer::Pulled => Behaviour::Pulled,
         };

@@ -17,6 +17,7 @@ pub(super) fn refuse(
         Ok(credential) => credential,
         Err(CardProblem::Unreadable) => return Some(Reason::CardUnreadable),
         Err(CardProblem::Unstable) => return Some(Reason::CardUnstable),
+        Err(CardProblem::Wallet) => return Some(Reason::WalletPass),
     };
     let enrolled = match &tap.lookup {
         Lookup::Unavailable => return Some(Reason::StorageFault),
@@ -39,6 +40,10 @@ pub(super) fn refuse(
         Some(CardStanding::Revoked) => return Some(Reason::CardRevoked),
         // It was found by another card than this one.
         None => return Some(Reason::CardUnknown),
+    }
+    // A copied identifier is all that a blank card can offer: the card that proved itself is asked for.
+    if tap.history.proven.is_some_and(|proven| credential.profile < proven) {
+        return Some(Reason::CardDowngraded);
     }
     if enrolled.entry.room != *room {
         return Some(Reason::WrongRoom);
@@ -92,7 +97,7 @@ pub(super) const fn answer_to(reason: Reason) -> Decision {
     match reason {
         Reason::CardUnknown
         | Reason::CardRevoked
-        | Reason::CardUnstable
+        | Reason::WalletPass
         | Reason::NotOnRoster
         | Reason::WrongRoom
         | Reason::TooEarly
@@ -101,6 +106,9 @@ pub(super) const fn answer_to(reason: Reason) -> Decision {
         Reason::CardUnreadable
         | Reason::CardTooWeak
         | Reason::CardShared
+        | Reason::CardDowngraded
+        // It may be the student's own plastic card.
+        | Reason::CardUnstable
         | Reason::AlreadyAdmitted
         | Reason::TurnedAway
         | Reason::NoTemplate

@@ -27,6 +27,8 @@ mod policy;
 mod service;
 
 #[cfg(test)]
+mod cards;
+#[cfg(test)]
 mod editions;
 #[cfg(test)]
 mod place;

@@ -112,7 +112,7 @@ fn who_opted_out_is_referred_also_when_the_camera_is_broken_and_no_capture_begin
     let mut enrolled = enrolled();
     enrolled.entry.matching = Matching::None;
     // Pauses are for those whose face is compared.
-    let history = History { failed_in_a_row: 10, last_failed_at: Some(now(0).wall) };
+    let history = History { failed_in_a_row: 10, last_failed_at: Some(now(0).wall), proven: None };
     let tap = Tap { lookup: Lookup::Enrolled(enrolled), history, ..tap(1) };
     let outputs = session.step(now(1), Input::CardTapped(tap));
     assert!(

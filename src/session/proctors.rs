@@ -48,6 +48,7 @@ fn a_pause_ends_and_a_clock_set_back_does_not_end_it() {
             history: History {
                 failed_in_a_row: 3,
                 last_failed_at: Some(Timestamp::from_second(last_failed_at).expect("in range")),
+                ..History::default()
             },
             ..tap(1)
         };

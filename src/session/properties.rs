@@ -174,7 +174,7 @@ impl World {
                 let mut tapped = tap(self.next_event);
                 tapped.other_room = in_other_room.then(other_room);
                 let last_failed_at = (failures > 0).then(|| self.now().wall);
-                tapped.history = History { failed_in_a_row: failures, last_failed_at };
+                tapped.history = History { failed_in_a_row: failures, last_failed_at, proven: None };
                 let whereabouts = if admitted { Whereabouts::Inside } else { Whereabouts::Outside };
                 tapped.lookup = Lookup::Enrolled(Enrolled { whereabouts, ..enrolled() });
                 if let Some(problem) = problem {

@@ -1,7 +1,7 @@
-//! The APDUs of the `uid` profile, and the judgement of what comes back.
+//! APDUs, and the judgement of what comes back.
 //!
 //! GET DATA is a pseudo-APDU: the reader answers it from its anticollision result, the card does not. Some readers do so in
-//! two steps (`61xx`, `6Cxx`) or with a warning (`6282`), as ISO/IEC 7816-4 allows: [`Exchange`] sends what is then due. What
+//! two steps (`61xx`, `6Cxx`) or with a warning (`6282`), as ISO/IEC 7816-4 allows: [`Transfer`] sends what is then due. What
 //! arrives is outside input, so every response is judged, none is trusted, and the commands are counted.
 
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ pub const GET_UID: [u8; 5] = [0xFF, 0xCA, 0x00, 0x00, 0x00];
 /// answers itself; then in the interindustry class, which it passes on.
 const GET_RESPONSE: [[u8; 4]; 2] = [[0xFF, 0xC0, 0x00, 0x00], [0x00, 0xC0, 0x00, 0x00]];
 
-/// Commands sent for one identifier at most: GET DATA, once more with the length asked for, and GET RESPONSE in two classes or
+/// Commands of one transfer at most: the command, once more with the length asked for, and GET RESPONSE in two classes or
 /// for two parts.
 const MOST_COMMANDS: u8 = 4;
 
@@ -45,30 +45,19 @@ pub enum ApduError {
 
 /// What is due after a response.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Send [`Exchange::command`].
+pub enum Step<T = Uid> {
+    /// Send the command that is due now.
     Send,
     /// The exchange is over.
-    Done(Result<Uid, ApduError>),
+    Done(Result<T, ApduError>),
 }
 
-/// One exchange for an identifier, without I/O: send [`Self::command`], hand the response to [`Self::answered`], until it is
-/// done. It ends after four commands at most, whatever arrives.
-///
-/// ```
-/// use examgate::wire::{apdu::{Exchange, Step}, uid::ReaderOrder};
-///
-/// let mut exchange = Exchange::new(ReaderOrder::AsSent);
-/// assert_eq!(exchange.command(), &[0xFF, 0xCA, 0, 0, 0]);
-/// assert_eq!(exchange.answered(&[0x6C, 0x04]), Step::Send);
-/// assert_eq!(exchange.command(), &[0xFF, 0xCA, 0, 0, 4]);
-/// let Step::Done(Ok(uid)) = exchange.answered(&[0xDE, 0xAD, 0xBE, 0xEF, 0x90, 0x00]) else { panic!() };
-/// assert_eq!(uid.as_bytes(), [0xDE, 0xAD, 0xBE, 0xEF]);
-/// ```
+/// One command with all the responses it takes, without I/O: send [`Self::command`], hand the response to [`Self::answered`], until
+/// it is done. It ends after four commands at most, whatever arrives.
 #[derive(Debug)]
-pub struct Exchange {
-    order: ReaderOrder,
-    command: [u8; 5],
+pub struct Transfer {
+    /// It ends in Le, and may name a card or a key.
+    command: Zeroizing<Vec<u8>>,
     sent: u8,
     /// `6Cxx` was obeyed: a second one for the same command is a refusal.
     corrected: bool,
@@ -78,23 +67,25 @@ pub struct Exchange {
     data: Zeroizing<Vec<u8>>,
 }
 
-impl Exchange {
-    /// An exchange with a reader that gives identifiers in `order`, before its first command.
+impl Transfer {
+    /// A transfer before its first command, which ends in Le.
     #[must_use]
-    pub fn new(order: ReaderOrder) -> Self {
+    pub fn new(command: &[u8]) -> Self {
         // Room for the longest answer: no reallocation leaves an unwiped copy behind.
         let data = Zeroizing::new(Vec::with_capacity(usize::from(MOST_COMMANDS) * 256));
-        Self { order, command: GET_UID, sent: 1, corrected: false, class: 0, data }
+        // What the reader answers itself begins with FF; everything else goes through to the card.
+        let class = usize::from(command.first() != Some(&GET_RESPONSE[0][0]));
+        Self { command: Zeroizing::new(command.to_vec()), sent: 1, corrected: false, class, data }
     }
 
     /// The command to send now.
     #[must_use]
-    pub const fn command(&self) -> &[u8; 5] {
+    pub fn command(&self) -> &[u8] {
         &self.command
     }
 
-    /// Judges the response to [`Self::command`].
-    pub fn answered(&mut self, response: &[u8]) -> Step {
+    /// Judges the response to [`Self::command`]. The data comes whole, without status words.
+    pub fn answered(&mut self, response: &[u8]) -> Step<Zeroizing<Vec<u8>>> {
         let Some((data, &[sw1, sw2])) = response.split_last_chunk::<2>() else {
             return Step::Done(Err(ApduError::TooShort { length: response.len() }));
         };
@@ -105,8 +96,7 @@ impl Exchange {
             // (PC/SC part 3, table 3-9). Every other warning (62xx, 63xx) says that the data may be wrong or missing.
             (0x90, 0x00) | (0x62, 0x82) if !data.is_empty() || !self.data.is_empty() || status == 0x9000 => {
                 self.data.extend_from_slice(data);
-                let read = Uid::from_reader(&self.data, self.order);
-                Step::Done(read.map_err(|_| ApduError::Length { length: self.data.len() }))
+                Step::Done(Ok(std::mem::take(&mut self.data)))
             }
             (0x61, more) => {
                 self.data.extend_from_slice(data);
@@ -114,28 +104,76 @@ impl Exchange {
             }
             (0x6C, length) if !self.corrected => {
                 self.corrected = true;
-                let [cla, ins, p1, p2, _] = self.command;
-                self.resend([cla, ins, p1, p2], length).unwrap_or(refused)
+                if let Some(le) = self.command.last_mut() {
+                    *le = length;
+                }
+                self.count().unwrap_or(refused)
             }
             // Neither the reader's own class, instruction nor function: the card behind it is asked.
-            (0x68 | 0x6A | 0x6D | 0x6E, _) if self.command[..4] == GET_RESPONSE[0] => {
+            (0x68 | 0x6A | 0x6D | 0x6E, _) if self.command.starts_with(&GET_RESPONSE[0]) => {
                 self.class = 1;
-                self.send(GET_RESPONSE[1], self.command[4]).unwrap_or(refused)
+                let length = self.command.last().copied().unwrap_or(0);
+                self.send(GET_RESPONSE[1], length).unwrap_or(refused)
             }
             _ => refused,
         }
     }
 
     /// Another command, which may be corrected anew.
-    fn send(&mut self, header: [u8; 4], length: u8) -> Option<Step> {
+    fn send(&mut self, [cla, ins, p1, p2]: [u8; 4], length: u8) -> Option<Step<Zeroizing<Vec<u8>>>> {
         self.corrected = false;
-        self.resend(header, length)
+        self.command = Zeroizing::new(vec![cla, ins, p1, p2, length]);
+        self.count()
     }
 
-    fn resend(&mut self, [cla, ins, p1, p2]: [u8; 4], length: u8) -> Option<Step> {
+    fn count(&mut self) -> Option<Step<Zeroizing<Vec<u8>>>> {
         self.sent += 1;
-        self.command = [cla, ins, p1, p2, length];
         (self.sent <= MOST_COMMANDS).then_some(Step::Send)
+    }
+}
+
+/// One exchange for an identifier, without I/O: send [`Self::command`], hand the response to [`Self::answered`], until it is
+/// done. It ends after four commands at most, whatever arrives.
+///
+/// ```
+/// use examgate::wire::{apdu::{Exchange, Step}, uid::ReaderOrder};
+///
+/// let mut exchange = Exchange::new(ReaderOrder::AsSent);
+/// assert_eq!(exchange.command(), [0xFF, 0xCA, 0, 0, 0]);
+/// assert_eq!(exchange.answered(&[0x6C, 0x04]), Step::Send);
+/// assert_eq!(exchange.command(), [0xFF, 0xCA, 0, 0, 4]);
+/// let Step::Done(Ok(uid)) = exchange.answered(&[0xDE, 0xAD, 0xBE, 0xEF, 0x90, 0x00]) else { panic!() };
+/// assert_eq!(uid.as_bytes(), [0xDE, 0xAD, 0xBE, 0xEF]);
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    order: ReaderOrder,
+    transfer: Transfer,
+}
+
+impl Exchange {
+    /// An exchange with a reader that gives identifiers in `order`, before its first command.
+    #[must_use]
+    pub fn new(order: ReaderOrder) -> Self {
+        Self { order, transfer: Transfer::new(&GET_UID) }
+    }
+
+    /// The command to send now.
+    #[must_use]
+    pub fn command(&self) -> &[u8] {
+        self.transfer.command()
+    }
+
+    /// Judges the response to [`Self::command`].
+    pub fn answered(&mut self, response: &[u8]) -> Step {
+        match self.transfer.answered(response) {
+            Step::Send => Step::Send,
+            Step::Done(Ok(data)) => {
+                let read = Uid::from_reader(&data, self.order);
+                Step::Done(read.map_err(|_| ApduError::Length { length: data.len() }))
+            }
+            Step::Done(Err(problem)) => Step::Done(Err(problem)),
+        }
     }
 }
 
@@ -234,6 +272,18 @@ mod tests {
                 assert!(commands <= MOST_COMMANDS, "{endless}");
             }
         }
+    }
+
+    #[test]
+    fn a_longer_command_is_corrected_at_its_end_and_a_cards_own_answer_is_fetched_from_the_card() {
+        let select = bytes("00a4040002abcd00");
+        let mut transfer = Transfer::new(&select);
+        assert_eq!(transfer.answered(&bytes("6c03")), Step::Send);
+        assert_eq!(transfer.command(), bytes("00a4040002abcd03"));
+        assert_eq!(transfer.answered(&bytes("6103")), Step::Send);
+        assert_eq!(transfer.command(), bytes("00c0000003"));
+        assert_eq!(transfer.answered(&bytes("0102039000")), Step::Done(Ok(Zeroizing::new(vec![1, 2, 3]))));
+        assert_eq!(Transfer::new(&[]).answered(&bytes("6c03")), Step::Send, "nothing to correct is no reason to panic");
     }
 
     #[test]

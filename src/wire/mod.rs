@@ -9,6 +9,7 @@ mod signed;
 
 pub mod admitted;
 pub mod apdu;
+pub mod atr;
 pub mod backup;
 pub mod bundle;
 pub mod chunk;
@@ -23,6 +24,7 @@ pub mod jpeg;
 pub mod keys;
 pub mod list;
 pub mod lost;
+pub mod pacs;
 pub mod receipt;
 pub mod refusal;
 pub mod renewal;

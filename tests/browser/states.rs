@@ -31,7 +31,7 @@ const HINTS: [Hint; 11] = [
 const DENIALS: [Reason; 8] = [
     Reason::CardUnknown,
     Reason::CardRevoked,
-    Reason::CardUnstable,
+    Reason::WalletPass,
     Reason::NotOnRoster,
     Reason::WrongRoom,
     Reason::TooEarly,
@@ -39,10 +39,12 @@ const DENIALS: [Reason; 8] = [
     Reason::FaceMismatch,
 ];
 
-const REFERRALS: [Reason; 19] = [
+const REFERRALS: [Reason; 21] = [
     Reason::CardUnreadable,
     Reason::CardTooWeak,
     Reason::CardShared,
+    Reason::CardDowngraded,
+    Reason::CardUnstable,
     Reason::AlreadyAdmitted,
     Reason::TurnedAway,
     Reason::NoTemplate,

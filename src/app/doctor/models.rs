@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{CredentialProfile, WithSources},
+    domain::WithSources,
     vision::{Fusion, Manifest, Options, Pipeline, VerifiedModels},
 };
 
@@ -82,12 +82,16 @@ fn thresholds(config: &Config, manifest: &Manifest) -> PartHealth {
     }
 }
 
-/// Whether the cards that readers can tell are strong enough for the policy.
+/// Whether the profiles that are read are strong enough for the policy.
 pub(super) fn cards(config: &Config) -> Option<PartHealth> {
     let weakest = config.policy.weakest_profile?;
-    (weakest > CredentialProfile::Uid).then(|| {
-        let found = "policy.weakest_profile asks for cards that prove themselves, but readers tell no more than a card's identifier (\"uid\"): \
-                     every student would be sent to the proctor; take it out of [policy]";
+    let strongest = config.card.strongest();
+    (weakest > strongest).then(|| {
+        let found = format!(
+            "policy.weakest_profile asks for \"{weakest}\", and card.profiles reads no more than \"{strongest}\" ({}): every student would be sent to \
+             the proctor; add a profile, or take weakest_profile out of [policy]",
+            strongest.assurance(),
+        );
         finding("policy", State::Unwell, found)
     })
 }

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use super::{CardError, CardEvent, CardReader, Slot};
+use super::{CardError, CardEvent, CardReader, CardReads, PacsReads, Slot};
 use crate::{
     domain::{CardProblem, Credential, CredentialProfile, Pepper},
-    wire::uid::ReaderOrder,
+    wire::{
+        pacs::{PacsColumn, PacsForm, PacsNumber},
+        uid::ReaderOrder,
+    },
 };
 
 /// How long an event may take: far more than it does, for loaded machines and slow hands.
@@ -21,6 +24,13 @@ pub enum CardAnswer {
     Bytes(Vec<u8>),
     /// Each command with the response beside it, any other with a refusal.
     Dialogue(Vec<(Vec<u8>, Vec<u8>)>),
+    /// The same, of a card with this ATR.
+    Card {
+        /// As the reader makes it up.
+        atr: Vec<u8>,
+        /// Commands, each with its response.
+        answers: Vec<(Vec<u8>, Vec<u8>)>,
+    },
     /// Nothing, for ever.
     Mute,
     /// It leaves while it is being read.
@@ -33,7 +43,7 @@ pub trait Bench {
     fn quiet(&self) -> Duration;
 
     /// Opens the reader anew.
-    fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader>;
+    fn open(&mut self, reads: CardReads, pepper: Pepper) -> Box<dyn CardReader>;
 
     /// Inserts a card into slot 0 or 1, which is empty.
     fn insert(&mut self, slot: u16, answer: CardAnswer);
@@ -58,10 +68,11 @@ pub trait Bench {
 pub type Case = fn(&mut dyn Bench);
 
 /// Every case by its name, for benches that can run them in a row.
-pub const CASES: [(&str, Case); 12] = [
+pub const CASES: [(&str, Case); 13] = [
     ("tap_and_removal", tap_and_removal),
     ("every_length_and_order", every_length_and_order),
     ("random_identifiers_are_refused", random_identifiers_are_refused),
+    ("numbers_from_the_reader", numbers_from_the_reader),
     ("answers_without_sense", answers_without_sense),
     ("answers_in_steps_and_with_warnings", answers_in_steps_and_with_warnings),
     ("a_mute_card", a_mute_card),
@@ -96,11 +107,11 @@ struct Expecting {
 
 impl Expecting {
     fn open(bench: &mut dyn Bench) -> Self {
-        Self::open_in(bench, ReaderOrder::AsSent)
+        Self::open_with(bench, CardReads::default())
     }
 
-    fn open_in(bench: &mut dyn Bench, order: ReaderOrder) -> Self {
-        let mut reader = Self { reader: bench.open(order, pepper()), quiet: bench.quiet() };
+    fn open_with(bench: &mut dyn Bench, reads: CardReads) -> Self {
+        let mut reader = Self { reader: bench.open(reads, pepper()), quiet: bench.quiet() };
         reader.ready();
         reader
     }
@@ -154,7 +165,7 @@ pub fn tap_and_removal(bench: &mut dyn Bench) {
 /// Identifiers of 4, 7, 8 and 10 bytes, from readers of either order.
 pub fn every_length_and_order(bench: &mut dyn Bench) {
     for order in [ReaderOrder::AsSent, ReaderOrder::Reversed] {
-        let mut reader = Expecting::open_in(bench, order);
+        let mut reader = Expecting::open_with(bench, order.into());
         let felica = [0x01, 0xFE, 0x45, 0x12, 0x34, 0x56, 0x78, 0x9A];
         for canonical in [&[0xDE, 0xAD, 0xBE, 0xEF][..], &CARD, &felica, &[0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9]] {
             let mut given = canonical.to_vec();
@@ -169,13 +180,45 @@ pub fn every_length_and_order(bench: &mut dyn Bench) {
     }
 }
 
-/// What phones give.
+/// What Seos cards and phones give, and nothing that tells which of them it is.
 pub fn random_identifiers_are_refused(bench: &mut dyn Bench) {
     let mut reader = Expecting::open(bench);
     bench.insert(0, uid(&[0x08, 0x11, 0x22, 0x33]));
     reader.tapped(0, Err(CardProblem::Unstable));
     bench.remove(0);
     reader.removed(0);
+}
+
+/// What the reader's secure element knows of a card is taken before its identifier; where it knows nothing, the identifier is.
+pub fn numbers_from_the_reader(bench: &mut dyn Bench) {
+    let pacs = PacsReads { forms: vec![PacsForm::H10301], ..PacsReads::default() };
+    let profiles = vec![CredentialProfile::Pacs, CredentialProfile::Uid];
+    let mut reader = Expecting::open_with(bench, CardReads { profiles, pacs, ..CardReads::default() });
+    let processor = [0x3B, 0x80, 0x80, 0x01, 0x01];
+    let ask = [0xFF, 0x70, 0x07, 0x6B, 0x07, 0xA0, 0x05, 0xA1, 0x03, 0x80, 0x01, 0x04, 0x00];
+    let wallet = [&[0x00, 0xA4, 0x04, 0x00, 0x0A], &b"OSE.VAS.01"[..], &[0x00]].concat();
+    let uid = |uid: &[u8]| (vec![0xFF, 0xCA, 0, 0, 0], [uid, &[0x90, 0x00]].concat());
+    let made_up = || uid(&[0x08, 0x11, 0x22, 0x33]);
+    // Facility 31, card 337, of 26 bits.
+    let bits = [0x9D, 0x07, 0x03, 0x05, 0x06, 0x8F, 0x80, 0xA8, 0xC0, 0x90, 0x00];
+    let number = PacsNumber::parse("h10301:31-337", PacsColumn::default()).expect("a number");
+    let profile = CredentialProfile::Pacs;
+    let by_number = Ok(Credential { pseudonym: pepper().pseudonym(profile, &number.identifier()), profile });
+    let refused = (ask.to_vec(), vec![0x9E, 0x02, 0x00, 0x03, 0x90, 0x00]);
+    for (answers, expected) in [
+        (vec![(ask.to_vec(), bits.to_vec()), made_up()], by_number),
+        (vec![refused, uid(&CARD)], named(&CARD)),
+        (vec![made_up()], Err(CardProblem::Unstable)),
+        (
+            vec![made_up(), (wallet, [&b"\x6F\x0C\x50\x0AAndroidPay"[..], &[0x90, 0x00]].concat())],
+            Err(CardProblem::Wallet),
+        ),
+    ] {
+        bench.insert(0, CardAnswer::Card { atr: processor.to_vec(), answers });
+        reader.tapped(0, expected);
+        bench.remove(0);
+        reader.removed(0);
+    }
 }
 
 /// Refusals, identifiers of impossible length, and nothing but a status word. Then a good card.

@@ -6,19 +6,23 @@ use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    CardError, CardEvent, CardReader, Naming, Slot,
+    CardError, CardEvent, CardReader, CardReads, Slot,
+    asking::Naming,
     queue::{Events, Feed, queue},
 };
 use crate::{
     domain::{CardProblem, Pepper},
-    wire::{apdu, uid::ReaderOrder},
+    wire::apdu,
 };
 
 /// Status word for an instruction the card does not have, ISO/IEC 7816-4.
 const UNKNOWN_INSTRUCTION: [u8; 2] = [0x6D, 0x00];
 
-/// What a card answers to which command; nothing for ever without.
-type Answers = Option<Vec<(Vec<u8>, Vec<u8>)>>;
+/// What a card answers to which command.
+type Answers = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A card: its ATR and what it answers; nothing for ever without.
+type Lying = (Vec<u8>, Option<Answers>);
 
 /// The reader's side.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ pub struct FakeHand {
     reader: Option<(Feed, Naming)>,
     attached: bool,
     hangs: bool,
-    lying: BTreeMap<Slot, Answers>,
+    lying: BTreeMap<Slot, Lying>,
 }
 
 impl FakeHand {
@@ -51,26 +55,27 @@ impl FakeHand {
     }
 
     /// Opens the reader. The one opened before is closed.
-    pub fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> FakeCardReader {
+    pub fn open(&mut self, reads: impl Into<CardReads>, pepper: Pepper) -> FakeCardReader {
         let (feed, events) = queue();
-        self.reader = Some((feed, Naming { order, pepper }));
+        self.reader = Some((feed, Naming { reads: reads.into(), pepper }));
         self.announce();
         FakeCardReader(events)
     }
 
     /// Lays a card on the reader that answers GET DATA with the R-APDU `answer`, or never. It replaces the one there.
     pub fn insert(&mut self, slot: Slot, answer: Option<&[u8]>) {
-        self.lay(slot, answer.map(|answer| vec![(apdu::GET_UID.to_vec(), answer.to_vec())]));
+        let answers = answer.map(|answer| vec![(apdu::GET_UID.to_vec(), answer.to_vec())]);
+        self.lay(slot, (Vec::new(), answers));
     }
 
-    /// Lays a card on the reader that answers each command with the response beside it. It replaces the one there.
-    pub fn insert_dialogue(&mut self, slot: Slot, answers: &[(Vec<u8>, Vec<u8>)]) {
-        self.lay(slot, Some(answers.to_vec()));
+    /// Lays a card on the reader that has this `atr` and answers each command with the response beside it. It replaces the one there.
+    pub fn insert_dialogue(&mut self, slot: Slot, atr: &[u8], answers: &[(Vec<u8>, Vec<u8>)]) {
+        self.lay(slot, (atr.to_vec(), Some(answers.to_vec())));
     }
 
-    fn lay(&mut self, slot: Slot, answers: Answers) {
+    fn lay(&mut self, slot: Slot, card: Lying) {
         self.remove(slot);
-        self.lying.insert(slot, answers);
+        self.lying.insert(slot, card);
         self.tap(slot);
     }
 
@@ -130,13 +135,13 @@ impl FakeHand {
 
     fn tap(&mut self, slot: Slot) {
         let seen = self.attached && !self.hangs;
-        let (Some((_, naming)), Some(answers), true) = (&self.reader, self.lying.get(&slot), seen) else {
+        let (Some((_, naming)), Some((atr, answers)), true) = (&self.reader, self.lying.get(&slot), seen) else {
             return;
         };
         let read = match answers {
             None => Err(CardProblem::Unreadable),
             Some(answers) => {
-                let asked = naming.ask(|command| {
+                let asked = naming.ask(atr, |command| {
                     let known = answers.iter().find(|(of, _)| of == command);
                     Ok(Zeroizing::new(known.map_or(UNKNOWN_INSTRUCTION.to_vec(), |(_, answer)| answer.clone())))
                 });
@@ -175,8 +180,8 @@ mod tests {
             Duration::ZERO
         }
 
-        fn open(&mut self, order: ReaderOrder, pepper: Pepper) -> Box<dyn CardReader> {
-            Box::new(self.0.open(order, pepper))
+        fn open(&mut self, reads: CardReads, pepper: Pepper) -> Box<dyn CardReader> {
+            Box::new(self.0.open(reads, pepper))
         }
 
         fn insert(&mut self, slot: u16, answer: CardAnswer) {
@@ -184,7 +189,8 @@ mod tests {
             match answer {
                 CardAnswer::Uid(uid) => self.0.insert(slot, Some(&[&uid[..], &[0x90, 0x00]].concat())),
                 CardAnswer::Bytes(bytes) => self.0.insert(slot, Some(&bytes)),
-                CardAnswer::Dialogue(answers) => self.0.insert_dialogue(slot, &answers),
+                CardAnswer::Dialogue(answers) => self.0.insert_dialogue(slot, &[], &answers),
+                CardAnswer::Card { atr, answers } => self.0.insert_dialogue(slot, &atr, &answers),
                 CardAnswer::Mute => self.0.insert(slot, None),
                 CardAnswer::Pulled => {
                     self.0.insert(slot, None);

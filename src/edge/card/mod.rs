@@ -2,8 +2,10 @@
 //!
 //! A raw identifier lives between the reader's answer and the HMAC, inside this room, and is wiped; what leaves is a
 //! [`Credential`]. Identifiers and APDUs are never logged. Who a card belongs to is looked up
-//! elsewhere.
+//! elsewhere. The one exception is `pcsc/desk.rs`, which somebody starts by hand to see what a card says.
 
+mod asking;
+mod models;
 mod pcsc;
 mod queue;
 
@@ -14,18 +16,13 @@ mod fake;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+pub use asking::{CardReads, Interview, MadeUp, NoNumber, PacsAnswer, PacsReads, UidAnswer};
 #[cfg(feature = "sim")]
 pub use fake::{FakeCardReader, FakeHand};
-pub use pcsc::PcscCardReader;
-use zeroize::Zeroizing;
+pub use models::ReaderModel;
+pub use pcsc::{Laid, PcscCardReader, readers, wait_for_cards};
 
-use crate::{
-    domain::{CardProblem, Credential, CredentialProfile, Pepper},
-    wire::{
-        apdu::{Exchange, Step},
-        uid::{ReaderOrder, Uid},
-    },
-};
+use crate::domain::{CardProblem, Credential};
 
 /// One place for a card, of one reader or one slot of it. Stays the same for a reader that comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,69 +157,3 @@ pub trait CardReader: Send {
 
 /// Events that wait before new ones are dropped: a few taps, as nobody at the door would wait for more.
 pub const QUEUE: usize = 16;
-
-/// How identifiers become credentials. Shared by the threads that read.
-#[derive(Debug)]
-struct Naming {
-    order: ReaderOrder,
-    pepper: Pepper,
-}
-
-impl Naming {
-    /// Asks a card for its identifier by `transmit`, which sends a command and returns the response.
-    ///
-    /// # Errors
-    /// What `transmit` gave; what the card answered is judged within.
-    fn ask<E>(
-        &self,
-        mut transmit: impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
-    ) -> Result<Result<Credential, CardProblem>, E> {
-        let mut exchange = Exchange::new(self.order);
-        loop {
-            let response = transmit(exchange.command())?;
-            match exchange.answered(&response) {
-                Step::Send => {}
-                Step::Done(Ok(uid)) => return Ok(self.credential(&uid)),
-                Step::Done(Err(problem)) => {
-                    tracing::debug!(%problem, "no identifier in the answer");
-                    return Ok(Err(CardProblem::Unreadable));
-                }
-            }
-        }
-    }
-
-    fn credential(&self, uid: &Uid) -> Result<Credential, CardProblem> {
-        if uid.is_random() {
-            return Err(CardProblem::Unstable);
-        }
-        let profile = CredentialProfile::Uid;
-        Ok(Credential { pseudonym: self.pepper.pseudonym(profile, uid.as_bytes()), profile })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_come_from_stable_identifiers_only() {
-        let naming = |order| Naming { order, pepper: Pepper::from_bytes([7; 32]) };
-        let named = |uid: &[u8]| {
-            let pseudonym = Pepper::from_bytes([7; 32]).pseudonym(CredentialProfile::Uid, uid);
-            Ok(Credential { pseudonym, profile: CredentialProfile::Uid })
-        };
-        let table = [
-            (ReaderOrder::AsSent, "deadbeef9000", named(&[0xDE, 0xAD, 0xBE, 0xEF])),
-            (ReaderOrder::Reversed, "deadbeef9000", named(&[0xEF, 0xBE, 0xAD, 0xDE])),
-            (ReaderOrder::AsSent, "081122339000", Err(CardProblem::Unstable)),
-            (ReaderOrder::Reversed, "332211089000", Err(CardProblem::Unstable)),
-            (ReaderOrder::AsSent, "6a81", Err(CardProblem::Unreadable)),
-            (ReaderOrder::AsSent, "", Err(CardProblem::Unreadable)),
-        ];
-        for (order, response, expected) in table {
-            let response = hex::decode(response).unwrap();
-            let answer = |_: &[u8]| Ok::<_, std::convert::Infallible>(Zeroizing::new(response.clone()));
-            assert_eq!(naming(order).ask(answer), Ok(expected), "{response:02x?} {order:?}");
-        }
-    }
-}

@@ -264,6 +264,24 @@ fn who_was_let_in_at_another_box_is_found_by_number_and_by_card_and_the_other_bo
 }
 
 #[test]
+fn what_proved_itself_is_remembered_until_it_is_lost() {
+    let mut office = Office::new();
+    let mut roster = edition(2, 1);
+    roster.entries[0].0.other_cards = vec![Card::active(card(5))];
+    office.roster.replace(&roster).unwrap();
+    let proven = |office: &Office, n: u8| office.look_up(n).history.proven;
+    assert_eq!(proven(&office, 1), None);
+    let mut event = verified(1, "A", Some(1), Decision::Admit);
+    if let EventKind::Verification(verification) = &mut event.kind {
+        (verification.card, verification.profile) = (Some(card(5)), Some(CredentialProfile::Pacs));
+    }
+    office.events.record(&event).unwrap();
+    assert_eq!(proven(&office, 1), Some(CredentialProfile::Pacs), "a weaker card of the student is known to be one");
+    office.lost.send_replace(Arc::new([card(5)].into()));
+    assert_eq!(proven(&office, 1), None, "the lost card is asked for no more");
+}
+
+#[test]
 fn a_new_edition_is_told_of_also_when_nobody_taps() {
     let mut office = Office::new();
     office.roster.replace(&edition(2, 2)).unwrap();

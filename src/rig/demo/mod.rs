@@ -67,6 +67,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
     if reality.broker {
         stage.open_desk()?;
     }
+    stage.configure(script::CARDS)?;
     stage.enrol(script::OTHER_EXAM, script::OTHER_TITLE, script::OTHER_DOORS, script::OTHERS)?;
     stage.enrol(script::EXAM, script::EXAM_TITLE, script::DOORS, script::STUDENTS)?;
     stage.collect()?;

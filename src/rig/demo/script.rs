@@ -23,6 +23,16 @@ const WOMAN: &str = "04112233445566";
 const PHOTOGRAPHED: &str = "04C0FFEE112233";
 const HELD_UP: &str = "04F00D12345678";
 const ELSEWHERE: &str = "04BADA55AABBCC";
+/// An iCLASS card, by its identifier of eight bytes.
+const ICLASS: [u8; 8] = [0x32, 0x96, 0x62, 0x02, 0xF8, 0xFF, 0x12, 0xE0];
+/// A Seos card, by facility code and card number; below as the reader gives it: unused bits, and bytes.
+const SEOS: &str = "h10304:587-50301";
+const SEOS_BITS: (u8, [u8; 5]) = (3, [0x81, 0x25, 0x8C, 0x47, 0xD0]);
+
+/// How the box reads cards: a number out of the reader's secure element, or else the identifier.
+pub(super) const CARDS: &str = "[card]\nprofiles = [\"pacs\", \"uid\"]\n[card.pacs]\nforms = [\"h10304\"]\n";
+
+const WOMAN_PICTURES: &[&str] = &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"];
 
 /// The students of the exam. Clips are enrolled from frames that are not shown later.
 pub(super) const STUDENTS: &[Enrolled<'static>] = &[
@@ -33,13 +43,16 @@ pub(super) const STUDENTS: &[Enrolled<'static>] = &[
         pictures: &["clips/single_face/0062.jpg", "clips/single_face/0072.jpg"],
         language: None,
     },
+    Enrolled { id: "N10000002", given_name: "Clara", card: WOMAN, pictures: WOMAN_PICTURES, language: None },
+    // The same actress with other cards.
     Enrolled {
-        id: "N10000002",
-        given_name: "Clara",
-        card: WOMAN,
-        pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+        id: "N10000006",
+        given_name: "Iris",
+        card: "32966202F8FF12E0",
+        pictures: WOMAN_PICTURES,
         language: None,
     },
+    Enrolled { id: "N10000007", given_name: "Sofia", card: SEOS, pictures: WOMAN_PICTURES, language: None },
     Enrolled {
         id: "N10000003",
         given_name: "Barack",
@@ -103,9 +116,17 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
         step("nobody in view", uid(WOMAN), Scene::Empty, ("refer", Some("no_face"))),
         step("the right person", uid(WOMAN), woman_looking(), ("admit", None)),
         step("the same person once more", uid(WOMAN), woman_looking(), ("refer", Some("already_admitted"))),
+        step("an iCLASS card, by its eight-byte number", Behaviour::iclass(ICLASS), woman_looking(), ("admit", None)),
+        step(
+            "a Seos card, by the number its reader has",
+            Behaviour::seos([0xA1, 0xB2, 0xC3], SEOS_BITS.0, &SEOS_BITS.1),
+            woman_looking(),
+            ("admit", None),
+        ),
         step("somebody else's card", uid(PHOTOGRAPHED), woman_looking(), ("deny", Some("face_mismatch"))),
         step("a card nobody knows", uid("04DEADBEEF0102"), man(), ("deny", Some("card_unknown"))),
-        step("a phone that makes up a number", uid("08A1B2C3"), man(), ("deny", Some("card_unstable"))),
+        step("a number made up at this tap, and no other", uid("08A1B2C3"), man(), ("refer", Some("card_unstable"))),
+        step("a pass in a phone's wallet", Behaviour::wallet([0x11, 0x22, 0x33]), man(), ("deny", Some("wallet_pass"))),
         step("a student of another exam", uid(ELSEWHERE), man(), ("deny", Some("not_on_roster"))),
         step(
             "a still photo of the right person",

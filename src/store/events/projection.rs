@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{EventError, EventStore};
 use crate::domain::{
-    CardPseudonym, Decision, Event, EventId, EventKind, ExamId, History, Passage, Ruling, StudentId, Verdict,
-    Verification, Whereabouts,
+    CardPseudonym, CredentialProfile, Decision, Event, EventId, EventKind, ExamId, History, Passage, Ruling, StudentId,
+    Verdict, Verification, Whereabouts,
 };
 
 /// What the projections need of one event.
@@ -94,7 +94,34 @@ impl EventStore {
         let (failed_in_a_row, last) = read().map_err(self.sealed.fault("read a card's history"))?;
         let last_failed_at = last.map(|at| at.parse()).transpose();
         let last_failed_at = last_failed_at.map_err(|_| EventError::Nonsense { what: "the time of an event" })?;
-        Ok(History { failed_in_a_row, last_failed_at })
+        Ok(History { failed_in_a_row, last_failed_at, proven: None })
+    }
+
+    /// The strongest way in which any of one student's `cards` was read when a face was looked at with it. It is read from the events, so
+    /// it counts over restarts and exams.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn proven(&self, cards: &[CardPseudonym]) -> Result<Option<CredentialProfile>, EventError> {
+        let read = || {
+            let places: Vec<_> = (1..=cards.len()).map(|n| format!("?{n}")).collect();
+            // An event is JSON in a BLOB, which is another thing to SQLite than JSON in a text.
+            let sql = format!(
+                "SELECT DISTINCT CAST(body AS TEXT) ->> '$.profile' FROM events WHERE card IN ({}) AND effect IS NOT NULL",
+                places.join(", ")
+            );
+            self.sealed
+                .connection()
+                .prepare_cached(&sql)?
+                .query_map(params_from_iter(cards.iter().map(CardPseudonym::as_bytes)), |row| {
+                    row.get::<_, Option<String>>(0)
+                })?
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let names = read().map_err(self.sealed.fault("read how a student's cards were read"))?;
+        let known = |name: &str| CredentialProfile::ALL.into_iter().find(|profile| profile.name() == name);
+        let profiles = names.iter().flatten().map(|name| known(name).ok_or(EventError::Nonsense { what: "a profile" }));
+        Ok(profiles.collect::<Result<Vec<_>, _>>()?.into_iter().max())
     }
 
     /// Where `student` of `exam` is by the events; [`Whereabouts::after`] says what they mean.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::domain::{
-    CardPseudonym, Decision, ExamId, History, Reason, StudentId, Timestamp, Whereabouts, sample::verified,
+    CardPseudonym, CredentialProfile, Decision, ExamId, History, Reason, StudentId, Timestamp, Whereabouts,
+    sample::verified,
 };
 
 const KEY: Key = Key::from_bytes([7; 32]);
@@ -166,9 +167,39 @@ fn the_history_of_a_card_counts_failed_matches_in_a_row() {
     {
         store.record(&event(n as u64 + 1, exam, card_number, decision)).unwrap();
         store = bench.open();
-        let history = History { failed_in_a_row: failed, last_failed_at: last.map(at) };
+        let history = History { failed_in_a_row: failed, last_failed_at: last.map(at), proven: None };
         assert_eq!(store.history(&[card(1)]).unwrap(), history, "after event {}", n + 1);
     }
+}
+
+#[test]
+fn how_a_students_cards_were_read_is_known_over_exams_and_restarts() {
+    use CredentialProfile::{Pacs, Uid};
+    let bench = Bench::new();
+    let mut store = bench.open();
+    let both = [card(1), card(2)];
+    assert_eq!(store.proven(&both).unwrap(), None);
+    for (n, (exam, number, profile, decision, proven)) in [
+        ("A", 1, Some(Uid), Decision::Admit, Some(Uid)),
+        // Nobody looked at the camera: it says nothing of whose the card is.
+        ("A", 2, Some(Pacs), Decision::Refer(Reason::NoFace), Some(Uid)),
+        ("A", 2, None, Decision::Admit, Some(Uid)),
+        ("A", 3, Some(Pacs), Decision::Admit, Some(Uid)),
+        ("B", 2, Some(Pacs), Decision::Admit, Some(Pacs)),
+        ("B", 1, Some(Uid), Decision::Admit, Some(Pacs)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut recorded = event(n as u64 + 1, exam, number, decision);
+        let EventKind::Verification(verification) = &mut recorded.kind else { panic!("{recorded:?}") };
+        verification.profile = profile;
+        store.record(&recorded).unwrap();
+        store = bench.open();
+        assert_eq!(store.proven(&both).unwrap(), proven, "after event {}", n + 1);
+    }
+    assert_eq!(store.proven(&[card(1)]).unwrap(), Some(Uid));
+    assert_eq!(store.proven(&[]).unwrap(), None);
 }
 
 #[test]

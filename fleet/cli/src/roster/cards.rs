@@ -6,20 +6,62 @@ use std::cell::Cell;
 
 use examgate::{
     domain::{CardPseudonym, CredentialProfile, Pepper},
-    wire::uid::UidForm,
+    wire::{
+        pacs::{PacsColumn, PacsForm, PacsNumber},
+        uid::UidForm,
+    },
 };
 
 use examgate_enrol::table::Problem;
 
-/// A card's text to its pseudonym. The identifier itself goes no further.
+use super::columns::PACS_MARK;
+
+/// A card's text to its pseudonym: a number of an access control system where it begins with the number's form, as in `h10301:31-337`, and
+/// an identifier otherwise. Neither goes any further.
 pub(crate) fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym, String> {
+    if PacsNumber::is_meant_by(text) {
+        return number(pepper, PacsColumn::default(), text);
+    }
     let uid = form.parse(text, None).map_err(|e| e.to_string())?;
     if uid.is_random() {
         return Err(
-            "four bytes starting 08 are a number made up at every tap, as phones do: enrol the plastic card".into()
+            "four bytes starting 08 are a number made up at every tap, by a phone or by a card such as Seos: no roster can hold it. Enrol what \
+             `examgate card` shows for the card"
+                .into()
         );
     }
     Ok(pepper.pseudonym(CredentialProfile::Uid, uid.as_bytes()))
+}
+
+/// The same of a cell in the column `pacs`, of which `column` says what the cells do not.
+pub(super) fn number(pepper: &Pepper, column: PacsColumn, text: &str) -> Result<CardPseudonym, String> {
+    let number = PacsNumber::parse(text, column).map_err(|error| error.to_string())?;
+    Ok(pepper.pseudonym(CredentialProfile::Pacs, &number.identifier()))
+}
+
+/// What a table says of its cards, where the cells do not.
+#[derive(clap::Args)]
+pub(crate) struct CardForms {
+    /// Format of the card numbers in `card`, `card_2` and so on: hex, hex-reversed, decimal or decimal-reversed.
+    #[arg(long, value_name = "FORM", default_value = "hex")]
+    pub(super) card_form: UidForm,
+    /// Form of the numbers in the column `pacs`: h10301, h10306, corporate-1000-35, h10302, h10304 or corporate-1000-48 [default: each number
+    /// says it, as in h10301:31-337].
+    #[arg(long, value_name = "FORM")]
+    pacs_form: Option<PacsForm>,
+    /// Facility code of the numbers in the column `pacs` that have none.
+    #[arg(long, value_name = "CODE", requires = "pacs_form")]
+    facility: Option<u32>,
+}
+
+impl CardForms {
+    /// What a cell names: by the column `pacs` if [`PACS_MARK`] is before it.
+    pub(super) fn pseudonym(&self, pepper: &Pepper, text: &str) -> Result<CardPseudonym, String> {
+        match text.strip_prefix(PACS_MARK) {
+            Some(text) => number(pepper, PacsColumn { form: self.pacs_form, facility: self.facility }, text),
+            None => pseudonym(pepper, self.card_form, text),
+        }
+    }
 }
 
 /// Whether cards that are read as hexadecimal look like decimal numbers: then no box would know any of them.
@@ -39,6 +81,9 @@ impl FormDoubt {
     }
 
     pub(super) fn saw(&self, card: &str) {
+        if card.starts_with(PACS_MARK) {
+            return;
+        }
         self.cards.update(|n| n + 1);
         self.without_letters.update(|n| n + usize::from(card.bytes().all(|b| b.is_ascii_digit())));
     }

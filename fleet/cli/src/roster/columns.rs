@@ -1,5 +1,7 @@
 //! Which cell of a row is what: the header's names, as this program, spreadsheets and campus systems spell them.
 
+use std::borrow::Cow;
+
 use examgate::domain::MAX_CARDS;
 use unicode_normalization::UnicodeNormalization;
 
@@ -103,15 +105,26 @@ enum Meaning {
     More { card: usize, standing: bool },
 }
 
-/// How many columns of further cards there may be: `card_2` to `card_8`.
-const MORE: usize = MAX_CARDS - 1;
+/// How many columns of further cards there may be: `card_2` to `card_8`, and `pacs`.
+const MORE: usize = MAX_CARDS;
+
+/// The place of the column `pacs` among them: a number as access control systems have it.
+const PACS: usize = MORE - 1;
+
+/// What stands before a text of the column `pacs`, to tell it from an identifier.
+pub(crate) const PACS_MARK: &str = "pacs:";
 
 /// A column of a further card, such as `card2` or `card3standing`.
 fn more(key: &str) -> Option<Meaning> {
+    match key {
+        "pacs" | "pacsnumber" | "pacsid" => return Some(Meaning::More { card: PACS, standing: false }),
+        "pacsstanding" | "pacsstatus" => return Some(Meaning::More { card: PACS, standing: true }),
+        _ => {}
+    }
     let rest = key.strip_prefix("card")?;
     let rest = rest.strip_prefix("number").unwrap_or(rest);
     let (number, what) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
-    let card = number.parse::<usize>().ok()?.checked_sub(2).filter(|card| *card < MORE)?;
+    let card = number.parse::<usize>().ok()?.checked_sub(2).filter(|card| *card < PACS)?;
     match what {
         "" => Some(Meaning::More { card, standing: false }),
         "standing" | "status" => Some(Meaning::More { card, standing: true }),
@@ -121,7 +134,7 @@ fn more(key: &str) -> Option<Meaning> {
 
 /// The name of a further card's column.
 pub(crate) fn more_name(at: usize) -> String {
-    format!("card_{}", at + 2)
+    if at == PACS { "pacs".into() } else { format!("card_{}", at + 2) }
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
@@ -260,6 +273,8 @@ impl Columns {
         let missing: Vec<_> = required
             .iter()
             .filter(|column| columns.at(**column).is_none())
+            // One of the two names a card.
+            .filter(|column| **column != Column::Card || columns.more[PACS][0].is_none())
             .map(|column| quoted(column.name()))
             .collect();
         if !missing.is_empty() {
@@ -271,7 +286,7 @@ impl Columns {
             problems.push(Problem::at(
                 line,
                 format!(
-                    "unknown {}: remove what a roster does not need; known are {}, and `card_2` to `card_{MAX_CARDS}` with `card_2_standing` to \
+                    "unknown {}: remove what a roster does not need; known are {}, `pacs`, and `card_2` to `card_{MAX_CARDS}` with `card_2_standing` to \
                      `card_{MAX_CARDS}_standing`",
                     plural("column", &unknown),
                     names(&Column::ALL),
@@ -297,11 +312,24 @@ impl Columns {
         self.at(column).and_then(|at| record.cells.get(at)).map_or("", String::as_str)
     }
 
-    /// Further cards of a row: the card's place among them, its cell and that of its standing, for each column that is there.
-    pub(crate) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, &'r str, &'r str)> {
+    /// Further cards of a row: the card's place among them, its cell and that of its standing, for each column that is there. What the
+    /// column `pacs` holds comes after [`PACS_MARK`].
+    pub(crate) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, Cow<'r, str>, &'r str)> {
         let cell = move |at: Option<usize>| at.and_then(|at| record.cells.get(at)).map_or("", String::as_str);
         let there = self.more.into_iter().enumerate().filter(|(_, [at, _])| at.is_some());
-        there.map(move |(card, [at, standing])| (card, cell(at), cell(standing)))
+        there.map(move |(card, [at, standing])| {
+            let text = match cell(at) {
+                text if card == PACS && !text.trim().is_empty() => Cow::Owned(format!("{PACS_MARK}{text}")),
+                text => Cow::Borrowed(text),
+            };
+            (card, text, cell(standing))
+        })
+    }
+
+    /// Whether a row names a card in the column `pacs`.
+    pub(crate) fn has_number(&self, record: &Record) -> bool {
+        let cell = self.more[PACS][0].and_then(|at| record.cells.get(at));
+        cell.is_some_and(|text| !text.trim().is_empty())
     }
 
     /// Number of a filled cell under no column's name, counted from 1.

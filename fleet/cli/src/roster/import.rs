@@ -13,7 +13,6 @@ use examgate::{
     domain::{Exam, ExamId, ExamWindow, Timestamp},
     exit::Refusal,
     store::Replaced,
-    wire::uid::UidForm,
 };
 use examgate_enrol::{
     faces::{PhotoFault, enrol_bytes},
@@ -23,7 +22,7 @@ use examgate_enrol::{
 };
 
 use super::{
-    cards::{FormDoubt, pseudonym},
+    cards::{CardForms, FormDoubt},
     judge::{judge, roster},
     oneroster::{self, OneRoster, Pseudonyms, Taken},
     pepper::PepperFile,
@@ -52,6 +51,10 @@ use crate::keys::{self, KeyArgs};
 ///   card_2 ... card_8   optional: further cards of the student, such as a replacement or the number printed
 ///                  on the card; each opens the same place. card_2_standing and so on say of each
 ///                  what card_standing says of the first
+///   pacs           optional, and in place of card where cards are read by it: the number that the access
+///                  control system has, form, facility code and card number as in h10301:31-337, or
+///                  what of it --pacs-form and --facility do not say; `examgate card` shows it.
+///                  pacs_standing says of it what card_standing says of the first
 ///   seat           optional: the seat, up to 24 characters; the screen shows it after an admission
 ///   matching       optional: none for a student who opted out of face matching: their photos are not
 ///                  opened, no template is made, and the box refers them to the proctor; empty or face
@@ -120,9 +123,8 @@ pub(crate) struct Args {
     /// from --keys; created there if it does not exist].
     #[arg(long, value_name = "FILE")]
     pepper: Option<PathBuf>,
-    /// Format of the card numbers in the CSV: hex, hex-reversed, decimal or decimal-reversed.
-    #[arg(long, value_name = "FORM", default_value = "hex")]
-    card_form: UidForm,
+    #[command(flatten)]
+    forms: CardForms,
     /// The roster's version [default: the version in the store plus one].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
     version: Option<u64>,
@@ -152,10 +154,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let bytes = [args.csv.as_ref(), args.oneroster.cards.as_ref()].into_iter().flatten().next().map(|path| table(path));
     let bytes = bytes.transpose()?;
     let mut shelf = Shelf::find(&args.keys, &args.store, &args.exam)?;
-    let (proctors, form) = (shelf.proctors()?, FormDoubt::new(args.card_form));
+    let (proctors, form) = (shelf.proctors()?, FormDoubt::new(args.forms.card_form));
     let card = |text: &str| {
         form.saw(text);
-        let card = pseudonym(&pepper.pepper(), args.card_form, text)?;
+        let card = args.forms.pseudonym(&pepper.pepper(), text)?;
         match proctors.get(&card) {
             None => Ok(card),
             Some(proctor) => Err(format!(

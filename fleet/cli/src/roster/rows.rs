@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
-use examgate::domain::{Card, CardPseudonym, Matching, RoomId, RosterEntry, Seat, Student};
+use examgate::domain::{Card, CardPseudonym, MAX_CARDS, Matching, RoomId, RosterEntry, Seat, Student};
 use examgate_enrol::table::{Problem, Problems, Record, Table};
 
 use super::{
@@ -70,7 +70,7 @@ pub(crate) fn read(bytes: &[u8], pseudonym: impl Fn(&str) -> Result<CardPseudony
             cells.push((record.line, cells::plain(cell(column))));
         }
         for (card, text, _) in columns.more(record) {
-            more.entry(card).or_default().push((record.line, cells::plain(text)));
+            more.entry(card).or_default().push((record.line, cells::plain(&text)));
         }
         let found = read.problems.len();
         let row = row(record.line, &columns, record, &pseudonym, &mut read.problems);
@@ -106,7 +106,7 @@ fn astray(table: &Table, columns: &Columns, record: &Record) -> Option<String> {
         return Some(format!("cell {cell} stands under no column's name: empty it, or remove its column"));
     }
     let empty = |column| columns.cell(column, record).is_empty();
-    (empty(Column::Card) && empty(Column::Room))
+    (empty(Column::Card) && empty(Column::Room) && !columns.has_number(record))
         .then(|| "neither a card nor a room: fill them in, or remove the line if it is a total or a note".into())
 }
 
@@ -123,7 +123,13 @@ fn row(
     let id = judge.of(Column::StudentId, cells::student(cell(Column::StudentId)));
     let name = if columns.whole_names { cells::name::out_of_whole } else { cells::name::given };
     let given_name = judge.of(Column::GivenName, name(cell(Column::GivenName)));
-    let card = judge.of(Column::Card, cells::card(cell(Column::Card), &pseudonym));
+    // Nothing is missing where another column names the card.
+    let by_number = cells::plain(cell(Column::Card)).is_empty() && columns.has_number(record);
+    let first = if by_number {
+        Some(None)
+    } else {
+        judge.of(Column::Card, cells::card(cell(Column::Card), &pseudonym)).map(Some)
+    };
     let room = judge.of(Column::Room, cells::room(cell(Column::Room)));
     let photos = judge.of(Column::Photos, cells::photos(cell(Column::Photos)));
     let standing = judge.of(Column::Standing, cells::standing(cell(Column::Standing)));
@@ -134,10 +140,12 @@ fn row(
     let other_cards = more_cards(&mut judge, columns, record, &pseudonym);
     let given_name = given_name?;
     let preferred_name = preferred?.filter(|preferred| *preferred != given_name);
+    let (first, standing, other_cards) = (first?, standing?, other_cards?);
+    let mut cards = first.map(|pseudonym| Card { pseudonym, standing }).into_iter().chain(other_cards);
     let entry = RosterEntry {
         student: Student { id: id?, given_name, preferred_name, language: language? },
-        card: Card { pseudonym: card?, standing: standing? },
-        other_cards: other_cards?,
+        card: cards.next()?,
+        other_cards: cards.collect(),
         room: room?,
         seat: seat?,
         matching: matching?,
@@ -146,7 +154,7 @@ fn row(
     Some(Row { sheet: None, line, entry, photos: photos? })
 }
 
-/// The cards of `card_2` and so on. An empty cell is none.
+/// The cards of `card_2` and so on, and of `pacs`. An empty cell is none.
 fn more_cards(
     judge: &mut Judge<'_>,
     columns: &Columns,
@@ -155,9 +163,9 @@ fn more_cards(
 ) -> Option<Vec<Card>> {
     let mut cards = Some(Vec::new());
     for (place, text, standing) in columns.more(record) {
-        let card = if !cells::plain(text).is_empty() {
+        let card = if !cells::plain(&text).is_empty() {
             let name = more_name(place);
-            let pseudonym = judge.named(&name, cells::card(text, &pseudonym));
+            let pseudonym = judge.named(&name, cells::card(&text, &pseudonym));
             let standing = judge.named(&format!("{name}_standing"), cells::standing(standing));
             pseudonym.zip(standing).map(|(pseudonym, standing)| Card { pseudonym, standing })
         } else if cells::plain(standing).is_empty() {
@@ -170,6 +178,9 @@ fn more_cards(
             cards.push(card);
             cards
         });
+    }
+    if cards.as_ref().is_some_and(|cards| cards.len() >= MAX_CARDS) {
+        return judge.named("pacs", Err(format!("more than {MAX_CARDS} cards of one student")));
     }
     cards
 }

@@ -2,7 +2,7 @@
 
 use examgate::domain::{CardStanding, MAX_CARDS, Matching};
 
-use super::*;
+use super::{super::columns::PACS_MARK, *};
 
 const HEADER: &str = "student_id,given_name,card,room,photos\n";
 
@@ -69,6 +69,43 @@ fn each_cell_of_a_card_is_a_card_and_an_empty_one_is_none() {
     let all = "student_id,given_name,card,card_2,card_3,card_4,card_5,card_6,card_7,card_8,room,photos\n";
     let rows = read(&format!("{all}N1,Ada,01,02,03,04,05,06,07,08,R1,\n")).unwrap();
     assert_eq!(rows[0].entry.cards().count(), MAX_CARDS);
+}
+
+#[test]
+fn a_number_of_an_access_control_system_is_a_card_too_and_may_stand_alone() {
+    let of = |text: &str| match text.strip_prefix(PACS_MARK) {
+        Some(number) => card(&format!("ff{number}")),
+        None => card(text),
+    };
+    let read = |text: &str| {
+        let read = super::read(text.as_bytes(), of).map_err(|problems| said(&problems.0))?;
+        if read.problems.is_empty() { Ok(read.rows) } else { Err(said(&read.problems)) }
+    };
+    let held = |row: &Row| -> Vec<_> { row.entry.cards().map(|card| (card.pseudonym, card.standing)).collect() };
+    let with = |text, standing| (card(text).unwrap(), standing);
+    let (good, bad) = (CardStanding::Active, CardStanding::Revoked);
+    let header = "student_id,given_name,card,pacs,PACS standing,room,photos\n";
+    let rows = read(&format!("{header}N1,Ada,04,05,lost,R1,\nN2,Bo,,06,,R1,\nN3,Cy,07,,,R1,\n")).unwrap();
+    assert_eq!(held(&rows[0]), [with("04", good), with("ff05", bad)]);
+    assert_eq!((held(&rows[1]), held(&rows[2])), (vec![with("ff06", good)], vec![with("07", good)]));
+    let rows = read("student_id,given_name,pacs,room,photos\nN1,Ada,05,R1,\n").unwrap();
+    assert_eq!(held(&rows[0]), [with("ff05", good)]);
+    let refused = [
+        ("student_id,given_name,pacs,room,photos\nN1,Ada,05,R1,\nN2,Bo,,R1,\n", "line 3: `card`: empty"),
+        (
+            "student_id,given_name,pacs,room,photos\nN1,Ada,05,R1,\nN2,Bo,05,R1,\n",
+            "line 3: the same card is already on line 2",
+        ),
+        ("student_id,given_name,pacs,room,photos\nN1,Ada,xy,R1,\n", "line 2: `pacs`: not hexadecimal"),
+        ("student_id,given_name,room,photos\nN1,Ada,R1,\n", "missing column `card`"),
+    ];
+    for (text, why) in refused {
+        let told = read(text).unwrap_err().join("; ");
+        assert!(told.contains(why), "{text}: {told}");
+    }
+    let nine = "student_id,given_name,card,card_2,card_3,card_4,card_5,card_6,card_7,card_8,pacs,room,photos\n\
+                N1,Ada,01,02,03,04,05,06,07,08,09,R1,\n";
+    assert!(read(nine).unwrap_err()[0].contains("more than 8 cards"));
 }
 
 #[test]

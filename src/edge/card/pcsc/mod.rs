@@ -3,6 +3,7 @@
 //! It outlives a restart of the PC/SC service, a service that hangs (`pulse.rs` notices), readers that are unplugged, and cards
 //! that never answer. It never waits for a card itself (`reading.rs` does, with a watchdog), and never sees an identifier.
 
+mod desk;
 mod pulse;
 mod reading;
 
@@ -20,18 +21,18 @@ use std::{
 
 use ::pcsc::{Context, Error, PNP_NOTIFICATION, ReaderState, Scope, State};
 
+pub use desk::{Laid, readers, wait_for_cards};
+
 use self::{
     pulse::{GivenUp, Pulse, Watch},
     reading::Reading,
 };
 use super::{
-    CardError, CardEvent, CardReader, Naming, Slot,
+    CardError, CardEvent, CardReader, CardReads, Slot,
+    asking::Naming,
     queue::{Abandoned, Events, Feed, queue},
 };
-use crate::{
-    domain::{CardProblem, Pepper},
-    wire::uid::ReaderOrder,
-};
+use crate::domain::{CardProblem, Pepper};
 
 /// How long one wait for changes lasts: bounds how late a dropped reader's thread ends.
 const TICK: Duration = Duration::from_millis(500);
@@ -54,14 +55,15 @@ pub struct PcscCardReader {
 }
 
 impl PcscCardReader {
-    /// Starts to watch. The service and the readers may come later: the first event or error says how things are.
+    /// Starts to watch; cards are read as `reads` says. The service and the readers may come later: the first event or error says how
+    /// things are.
     ///
     /// # Errors
     /// [`CardError::StartThread`].
-    pub fn open(order: ReaderOrder, pepper: Pepper) -> Result<Self, CardError> {
+    pub fn open(reads: impl Into<CardReads>, pepper: Pepper) -> Result<Self, CardError> {
         let (feed, events) = queue();
         let (running, stopped) = sync_channel(0);
-        let reading = Reading::over_pcsc(Arc::new(Naming { order, pepper }));
+        let reading = Reading::over_pcsc(Arc::new(Naming { reads: reads.into(), pepper }));
         let pulse = Arc::<Pulse>::default();
         let watcher = Watcher {
             feed,

@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use ::pcsc::{Context, Disposition, Error, Protocols, Scope, ShareMode};
+use ::pcsc::{Context, Disposition, Error, MAX_ATR_SIZE, Protocols, Scope, ShareMode};
 use zeroize::Zeroizing;
 
 use crate::{
     domain::{CardProblem, Credential},
-    edge::card::{CardError, Naming},
+    edge::card::{CardError, asking::Naming},
 };
 
 /// What a card may take to answer: it takes milliseconds when all is well.
@@ -159,7 +159,7 @@ fn attempt(context: &mut Option<Context>, reader: &CStr, naming: &Naming) -> Att
             return unreadable();
         }
     };
-    match exchange(&held, reader, naming) {
+    match exchange(&held, reader, |atr, transmit| naming.ask(atr, transmit)) {
         Ok(read) => {
             *context = Some(held);
             Attempt::Judged(read)
@@ -177,19 +177,31 @@ fn attempt(context: &mut Option<Context>, reader: &CStr, naming: &Naming) -> Att
     }
 }
 
-fn exchange(context: &Context, reader: &CStr, naming: &Naming) -> Result<Result<Credential, CardProblem>, Error> {
+/// Talks to the card in `reader`: hands its ATR and the way to it to `ask`.
+pub(super) fn exchange<T>(
+    context: &Context,
+    reader: &CStr,
+    ask: impl FnOnce(&[u8], &mut dyn FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, Error>) -> Result<T, Error>,
+) -> Result<T, Error> {
     // Longest short response: 256 bytes of data and the status word, ISO/IEC 7816-3. PC/SC refuses a longer one.
     let mut buffer = Zeroizing::new([0_u8; 258]);
     let mut card = context.connect(reader, ShareMode::Shared, Protocols::ANY)?;
     let transaction = card.transaction()?;
-    let read = naming.ask(|command| {
+    // A reader may have several names. Without the ATR the card is asked all the same.
+    let (mut names, mut atr) = ([0; 512], [0; MAX_ATR_SIZE]);
+    let atr = match transaction.status2(&mut names, &mut atr) {
+        Ok(status) => status.atr(),
+        Err(Error::InsufficientBuffer) => &[],
+        Err(error) => return Err(error),
+    };
+    let said = ask(atr, &mut |command| {
         let response = transaction.transmit(command, &mut *buffer)?;
-        Ok::<_, Error>(Zeroizing::new(response.to_vec()))
+        Ok(Zeroizing::new(response.to_vec()))
     })?;
     // The answer is there; what is left only tidies up, and may fail because the card is gone already.
     let _ = transaction.end(Disposition::LeaveCard);
     let _ = card.disconnect(Disposition::LeaveCard);
-    Ok(read)
+    Ok(said)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Lines of students who do not sit the exam are passed over: such a table is often the whole campus's.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use examgate_enrol::{
     folder::without_zeros,
@@ -71,7 +71,7 @@ impl CardTable {
     }
 
     /// Cells of further cards and of their standing, by their place, in one line.
-    pub(super) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, &'r str, &'r str)> {
+    pub(super) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, Cow<'r, str>, &'r str)> {
         self.columns.more(record)
     }
 

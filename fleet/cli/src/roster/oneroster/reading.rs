@@ -2,7 +2,7 @@
 //!
 //! No message repeats a name or a card.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use examgate::domain::{Card, CardPseudonym, MAX_CARDS, RoomId, RosterEntry, Student, StudentId};
 use examgate_enrol::table::{Problem, Record};
@@ -228,18 +228,18 @@ impl Reading<'_> {
     fn in_table(&self, table: &CardTable, lines: &[&Record], problems: &mut Vec<Problem>) -> Result<Vec<Held>, String> {
         let mut held: Vec<Held> = Vec::new();
         for line in lines {
-            let first =
-                (Column::Card.name().to_owned(), table.cell(Column::Card, line), table.cell(Column::Standing, line));
+            let card = Cow::Borrowed(table.cell(Column::Card, line));
+            let first = (Column::Card.name().to_owned(), card, table.cell(Column::Standing, line));
             let more = table.more(line).map(|(at, card, standing)| (more_name(at), card, standing));
             for (name, text, standing) in std::iter::once(first).chain(more) {
                 let standing = cells::standing(standing);
                 let of_first = name == Column::Card.name();
                 let its = if of_first { Column::Standing.name().to_owned() } else { format!("{name}_standing") };
                 let standing = standing.map_err(|why| problems.push(table.problem_in(line, &its, &why))).ok();
-                if cells::plain(text).is_empty() {
+                if cells::plain(&text).is_empty() {
                     continue;
                 }
-                let card = cells::card(text, self.of.card);
+                let card = cells::card(&text, self.of.card);
                 let card = card.map_err(|why| problems.push(table.problem_in(line, &name, &why))).ok();
                 let Some((pseudonym, standing)) = card.zip(standing) else { continue };
                 let card = Card { pseudonym, standing };
