@@ -66,7 +66,7 @@ impl Stores {
         {
             rosters = rosters.serving_first(named(config, &shelf, exam)?);
         }
-        rosters.refresh(clock.wall(), clock.trust());
+        rosters.settle(clock.wall(), clock.trust());
         let exam = rosters.serving().exam.clone();
         if exam.is_some() {
             // It opened: the root key is the one that the folder's keys were made with.

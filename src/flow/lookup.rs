@@ -32,6 +32,9 @@ use crate::{
 /// How often it is looked which exam is to be served, in which edition, while nobody taps. A tap looks too.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The same while a roster is being read: it is to be served as soon as it was.
+const LOOK_WHILE_READING: Duration = Duration::from_millis(50);
+
 /// A lookup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
@@ -98,7 +101,8 @@ impl TapLookup {
         self.gather();
         loop {
             alive();
-            let answer = match queries.recv_timeout(LOOK_EVERY) {
+            let patience = if self.rosters.is_reading() { LOOK_WHILE_READING } else { LOOK_EVERY };
+            let answer = match queries.recv_timeout(patience) {
                 Ok(LookupRequest { event, credential }) => {
                     if self.refresh() {
                         self.gather();

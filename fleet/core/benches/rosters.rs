@@ -2,7 +2,8 @@
 //! whole of what one exam may be. And how long a tap waits meanwhile.
 //!
 //! Bundles are built and sealed as `examgate-fleet roster push` does, on one thread. A box opens, decodes and writes one as its
-//! driver does, while another thread looks up cards as the door does. Written into `target/bench/summary.json`.
+//! driver does, while another thread looks up cards as the door does, until a card is looked up in the new edition. Every student's
+//! templates are other ones than before. Written into `target/bench/summary.json`.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
@@ -34,6 +35,8 @@ const DIMENSION: usize = 512;
 const KEY: Key = Key::from_bytes([7; 32]);
 /// Builds and applies of each size; the fastest counts.
 const RUNS: usize = 3;
+/// Taps after the second edition is in force: the log is written back meanwhile.
+const AFTER: usize = 300;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -57,7 +60,9 @@ fn main() -> Outcome<()> {
             numbers.push(("tap_delay_during_apply_ms".into(), meanwhile.as_secs_f64() * 1e3));
         }
     }
-    println!("taps: the slowest of a hundred (99th percentile), card and templates of one student");
+    println!(
+        "taps: the slowest of a hundred (99th percentile), card and templates of one student; meanwhile: until the log is written back"
+    );
     let numbers: Vec<_> = numbers.iter().map(|(name, number)| (name.as_str(), *number)).collect();
     Ok(summary::merge(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), &numbers)?)
 }
@@ -88,10 +93,11 @@ fn exam(version: u64) -> Exam {
 
 /// One photo each.
 fn imported(students: usize, rooms: usize, version: u64) -> Imported {
+    let component = |i: usize| i as f32 - 200.0 - version as f32;
     let template = Template {
         space: EmbeddingSpaceId::new("bench"),
         artifact: ArtifactId::from_bytes([1; 32]),
-        embedding: Embedding::normalised((0..DIMENSION).map(|i| i as f32 - 200.0).collect()).expect("a direction"),
+        embedding: Embedding::normalised((0..DIMENSION).map(component).collect()).expect("a direction"),
     };
     let entry = |n: usize| {
         let id = StudentId::new(format!("N{n:08}")).expect("an identifier");
@@ -134,30 +140,31 @@ fn apply(path: &Path, students: usize, waits: &mut Waits) -> Outcome<Duration> {
         Ok(door.recipient().seal(&imported(students, 1, version).bundle(&room, &space)?.encode()?))
     };
     let (first, second) = (sealed(1)?, sealed(2)?);
-    let mut into_force = |sealed: &[u8]| -> Outcome<Duration> {
-        let start = Instant::now();
+    let mut write = |sealed: &[u8]| -> Outcome<()> {
         let bundle = Bundle::decode(&door.open(sealed, MAX_BUNDLE).map_err(|_| "it does not open")?)?;
         let (exam, entries, pepper) = (&bundle.exam, &bundle.entries, bundle.pepper);
         store.replace_pushed(&Pushed { exam, entries, proctors: &[], pepper, bundle: [1; 32], peers: None })?;
-        Ok(start.elapsed())
+        Ok(())
     };
-    into_force(&first)?;
+    write(&first)?;
     let applying = AtomicBool::new(false);
     thread::scope(|scope| {
         let taps = scope.spawn(|| tap(&path, students, &applying, waits).map_err(|error| error.to_string()));
         thread::sleep(Duration::from_secs(2));
         applying.store(true, Ordering::Relaxed);
-        let taken = into_force(&second);
-        taps.join().map_err(|_| "the taps panicked")??;
-        taken
+        let start = Instant::now();
+        write(&second)?;
+        let in_force = taps.join().map_err(|_| "the taps panicked")??;
+        Ok(in_force.duration_since(start))
     })
 }
 
-/// Taps, one after the other with a pause of a millisecond, until the second edition is in force for them too.
-fn tap(path: &Path, students: usize, applying: &AtomicBool, waits: &mut Waits) -> Outcome<()> {
+/// Taps, one after the other with a pause of a millisecond, until the second edition is in force for them too, and some more. Says when
+/// that was.
+fn tap(path: &Path, students: usize, applying: &AtomicBool, waits: &mut Waits) -> Outcome<Instant> {
     let mut editions = Editions::open(path, KEY)?;
-    let mut n = 1;
-    while editions.view().exam().version == RosterVersion(1) {
+    let (mut n, mut in_force, mut after) = (1, None, 0);
+    while after < AFTER {
         n = (n * 7 + 3) % students;
         let is_applying = applying.load(Ordering::Relaxed);
         let start = Instant::now();
@@ -172,7 +179,11 @@ fn tap(path: &Path, students: usize, applying: &AtomicBool, waits: &mut Waits) -
         } else {
             waits.at_rest.push(wait)
         }
+        if editions.view().exam().version == RosterVersion(2) {
+            in_force.get_or_insert_with(Instant::now);
+            after += 1;
+        }
         thread::sleep(Duration::from_millis(1));
     }
-    Ok(())
+    Ok(in_force.ok_or("never in force")?)
 }

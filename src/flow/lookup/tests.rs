@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
+    path::Path,
     sync::{
         Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -115,7 +117,7 @@ impl Office {
         let key = Key::from_bytes([7; 32]);
         let clock = Arc::new(Hand(Mutex::new(Timestamp::from_second(100).unwrap())));
         let mut rosters = Rosters::new(shelf.clone(), None);
-        assert!(rosters.refresh(clock.wall(), clock.trust()));
+        assert!(rosters.settle(clock.wall(), clock.trust()));
         let (doors, told) = watch::channel(Doors::NothingHeld);
         let (lost, view) = watch::channel(Arc::default());
         let ((gathering, gathered), (rooms, other_rooms)) =
@@ -140,6 +142,16 @@ impl Office {
         Self { _folder: folder, shelf, clock, roster, events, doors: told, queries, lost, gathered, rooms, happened }
     }
 
+    /// Brings in another edition, and waits until it is served.
+    fn replace(&mut self, roster: &Roster) {
+        self.roster.replace(roster).unwrap();
+        self.until_served(Some((roster.exam.id.as_str(), roster.exam.version.0)));
+    }
+
+    fn until_served(&self, wanted: Option<(&str, u64)>) {
+        while served(self.look_up(255).exam.as_ref()) != wanted {}
+    }
+
     fn look_up(&self, n: u8) -> LookedUp {
         let event = EventId(Uuid::from_u128(n.into()));
         let credential = Credential { pseudonym: card(n), profile: CredentialProfile::Uid };
@@ -162,7 +174,7 @@ fn a_tap_is_answered_out_of_the_newest_whole_edition() {
     assert!(matches!(found.lookup, Lookup::Enrolled(_)) && served(found.exam.as_ref()) == Some(("A", 1)), "{found:?}");
     assert_eq!(found.templates.len(), 1, "only of the space in use");
     assert!(matches!(office.look_up(2).lookup, Lookup::Unknown));
-    office.roster.replace(&edition(2, 2)).unwrap();
+    office.replace(&edition(2, 2));
     let found = office.look_up(2);
     assert!(matches!(found.lookup, Lookup::Enrolled(_)) && served(found.exam.as_ref()) == Some(("A", 2)), "{found:?}");
     office.roster.sealed().connection().execute_batch("UPDATE exam SET version = 3, closes = 'soon'").unwrap();
@@ -199,7 +211,7 @@ fn each_card_of_a_student_finds_them_and_a_lost_one_is_refused_alone() {
     let mut office = Office::new();
     let mut roster = edition(2, 1);
     roster.entries[0].0.other_cards = vec![Card::active(card(5)), Card::active(card(6))];
-    office.roster.replace(&roster).unwrap();
+    office.replace(&roster);
     for n in [1, 5, 6] {
         let found = office.look_up(n);
         assert_eq!(found.templates.len(), 1, "card {n}");
@@ -215,7 +227,7 @@ fn attempts_count_for_all_cards_of_a_student_together() {
     let mut office = Office::new();
     let mut roster = edition(2, 2);
     roster.entries[0].0.other_cards = vec![Card::active(card(5))];
-    office.roster.replace(&roster).unwrap();
+    office.replace(&roster);
     let tapped = |office: &mut Office, number: u64, n: u8, decision| {
         let mut event = verified(number, "A", Some(1), decision);
         if let EventKind::Verification(verification) = &mut event.kind {
@@ -289,6 +301,52 @@ fn a_new_edition_is_told_of_also_when_nobody_taps() {
     assert!(matches!(&told, Happened::Roster(exam) if served(exam.as_ref()) == Some(("A", 2))), "{told:?}");
 }
 
+/// Puts something at `path` that stands still whoever opens it, until somebody writes to it. What was there is moved to `kept`.
+fn obstruct(path: &Path, kept: &Path) {
+    let beside = path.with_extension("obstacle");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &beside, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    fs::rename(path, kept).unwrap();
+    fs::rename(beside, path).unwrap();
+}
+
+#[test]
+fn taps_are_answered_while_an_edition_is_read() {
+    let office = Office::new();
+    let path = office.shelf.layout.exam(&ExamId::new("A").unwrap());
+    let kept = path.with_extension("kept");
+    obstruct(&path, &kept);
+    // Whoever read it at the tap would stand still for ever.
+    for _ in 0..3 {
+        let found = office.look_up(1);
+        assert_eq!(served(found.exam.as_ref()), Some(("A", 1)));
+        assert_eq!(found.templates.len(), 1);
+    }
+    drop(fs::OpenOptions::new().write(true).open(&path).unwrap());
+    fs::rename(&kept, &path).unwrap();
+    let mut office = office;
+    office.replace(&edition(2, 2));
+    assert!(matches!(office.look_up(2).lookup, Lookup::Enrolled(_)));
+}
+
+#[test]
+fn taps_are_answered_while_the_next_exam_is_read_and_it_is_read_before_its_time() {
+    let office = Office::new();
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let mut next = edition_of("B", 1, 2);
+    next.exam.window = ExamWindow { opens: at(1_000), closes: at(2_000) };
+    put(&office.shelf, &next);
+    let mut rosters = Rosters::new(office.shelf.clone(), None);
+    let before = |second: i64| at(1_000 - second);
+    assert!(rosters.settle(before(500), ClockTrust::Synchronised));
+    let exam = |rosters: &Rosters| served(rosters.serving().exam.as_ref()).map(|(exam, _)| exam.to_owned());
+    assert_eq!((exam(&rosters), rosters.is_reading()), (Some("A".into()), false));
+    // A minute before its doors open it is read, and then served at once.
+    rosters.settle(before(30), ClockTrust::Synchronised);
+    assert_eq!(exam(&rosters), Some("A".into()));
+    assert!(rosters.refresh(at(1_000), ClockTrust::Synchronised));
+    assert_eq!(exam(&rosters), Some("B".into()));
+}
+
 #[test]
 fn a_card_of_a_student_and_a_proctor_is_neither() {
     let mut office = Office::new();
@@ -320,6 +378,12 @@ fn the_exam_whose_doors_are_open_is_served_and_what_was_erased_is_let_go() {
     office.shelf.keys.erase(KeyName::Exam(&ExamId::new("A").unwrap())).unwrap();
     let look_up = |wall: i64, n| {
         *office.clock.0.lock().unwrap() = Timestamp::from_second(wall).unwrap();
+        // Until it was read the one before is served, or none.
+        office.until_served(match wall {
+            1_500 => Some(("B", 1)),
+            3_500 if office.shelf.keys.holds(KeyName::Exam(&ExamId::new("C").unwrap())) => Some(("C", 1)),
+            _ => None,
+        });
         let found = office.look_up(n);
         let exam = served(found.exam.as_ref()).map(|(exam, _)| exam.to_owned());
         (exam, matches!(found.lookup, Lookup::Enrolled(_)), matches!(found.lookup, Lookup::Elsewhere))
@@ -342,9 +406,10 @@ fn a_roster_of_another_pepper_is_not_served() {
     let mut office = Office::new();
     office.roster.set_pepper(&PepperCheck::from_bytes([2; 16])).unwrap();
     let mut rosters = Rosters::new(office.shelf.clone(), None);
-    assert!(!rosters.refresh(office.clock.wall(), office.clock.trust()) && rosters.serving().exam.is_none());
+    let mut settle = || rosters.settle(office.clock.wall(), office.clock.trust()).then(|| rosters.serving().clone());
+    assert_eq!(settle(), None);
     office.roster.set_pepper(&office.shelf.pepper).unwrap();
-    assert!(rosters.refresh(office.clock.wall(), office.clock.trust()), "it is tried again");
+    assert!(settle().is_some_and(|serving| serving.exam.is_some()), "it is tried again");
 }
 
 #[test]
@@ -353,7 +418,7 @@ fn only_the_exam_that_is_named_is_served() {
     put(&office.shelf, &edition_of("B", 1, 1));
     let served_if_named = |name: &str| {
         let mut rosters = Rosters::new(office.shelf.clone(), Some(ExamId::new(name).unwrap()));
-        rosters.refresh(office.clock.wall(), office.clock.trust());
+        rosters.settle(office.clock.wall(), office.clock.trust());
         (served(rosters.serving().exam.as_ref()).map(|(exam, _)| exam.to_owned()), rosters.others().count())
     };
     assert_eq!(served_if_named("B"), (Some("B".into()), 1));

@@ -135,7 +135,7 @@ impl Records {
             // The door has found it whole.
             Some(roster) if roster.view().exam().id == in_force.id => {
                 if in_force.version > roster.view().exam().version {
-                    roster.refresh().map_err(store)?;
+                    roster.settle().map_err(store)?;
                 }
             }
             Some(_) | None => {

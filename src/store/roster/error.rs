@@ -89,6 +89,9 @@ pub enum RosterError {
     /// A key cannot be made.
     #[error("the operating system gives no random numbers")]
     Randomness(#[source] getrandom::Error),
+    /// No thread to read it on, or the thread failed.
+    #[error("what was written over the roster cannot be read")]
+    Unread(#[source] std::io::Error),
     /// What is stored does not make sense.
     #[error("the roster holds a value that makes no sense ({what}): push it again with a higher version")]
     Nonsense {

@@ -11,6 +11,7 @@ mod pepper;
 mod places;
 mod proctors;
 mod pushed;
+mod successor;
 mod survey;
 mod view;
 mod writing;
@@ -53,6 +54,9 @@ const ROSTER: Kind = Kind {
 
 /// Page cache while a roster is written, KiB: cards come in random order.
 const WRITE_CACHE: i64 = 64 * 1024;
+
+/// Page cache while a whole edition is read, KiB: places come in the order of cards, templates in that of students.
+const CHECK_CACHE: i64 = 16 * 1024;
 
 /// Page cache otherwise, KiB (SQLite's own default). It holds decrypted pages, so it is kept small.
 const READ_CACHE: i64 = 2_000;
@@ -156,6 +160,13 @@ impl RosterStore {
 
     /// Reads every entry, one after the other, and checks that each makes sense and has the templates that it says.
     fn check_whole(&self) -> Result<(), RosterError> {
+        self.cache(CHECK_CACHE)?;
+        let checked = self.check_entries();
+        self.cache(READ_CACHE)?;
+        checked
+    }
+
+    fn check_entries(&self) -> Result<(), RosterError> {
         let fault = self.sealed.fault("read a whole edition");
         let mut query = self
             .sealed
@@ -245,9 +256,9 @@ impl RosterStore {
         let written = self.rewrite(exam, entries, digest, beside);
         self.cache(READ_CACHE)?;
         written?;
-        // The log holds the whole roster and traces of the one before: emptied now, or by the next write if a reader is
-        // in the way or the disk is full. The roster is committed either way.
-        let _emptied = self.sealed.connection().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        // The log holds the whole roster and traces of the one before: emptied now, or by the box that serves the one before as soon as it
+        // has moved. The roster is committed either way.
+        self.sealed.try_to_empty_log();
         Ok(Replaced::Applied)
     }
 

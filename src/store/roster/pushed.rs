@@ -105,12 +105,12 @@ mod tests {
         let refused = Pushed { exam: &two, proctors: &bad, bundle: [8; 32], ..first };
         assert!(matches!(store.replace_pushed(&refused), Err(RosterError::ProctorsCard { .. })));
         assert_eq!((store.bundle().unwrap(), store.proctors().unwrap()), (Some([9; 32]), vec![proctor(1)]));
-        assert!(!editions.refresh().unwrap());
+        assert!(!editions.settle().unwrap());
 
         let proctors = vec![(proctor(2), pin)];
         let second = Pushed { exam: &two, proctors: &proctors, bundle: [7; 32], ..refused };
         assert_eq!(store.replace_pushed(&second).unwrap(), Replaced::Applied);
-        assert!(editions.refresh().unwrap());
+        assert!(editions.settle().unwrap());
         assert_eq!((store.bundle().unwrap(), store.proctors().unwrap()), (Some([7; 32]), vec![proctor(2)]));
 
         // An import on the box came in no bundle.

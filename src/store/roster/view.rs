@@ -1,18 +1,22 @@
 //! A roster as it changes under a box that serves it: one edition at a time, and only a whole one.
 //!
 //! A [`RosterView`] is a handle on one edition, held by an open read transaction: whatever is written meanwhile, it reads what was there
-//! when it was opened. [`Editions`] notices another edition and moves to it once it has proved whole; until then, and for good if it
-//! never does, the edition before stays. Proctors belong to no edition and are read as they are now.
+//! when it was opened. [`Editions`] notices another edition and has it read as a whole on a thread of its own (`successor.rs`). It
+//! switches to the very handle that was read, so nothing that is written after the check is served unchecked; until then, and for good if
+//! the new edition is not whole, the edition before stays. Proctors belong to no edition and are read as they are now.
 //!
 //! It never decides when a new edition is in force: its owner asks for that between two students.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use super::{RosterError, RosterStore};
+use super::{
+    RosterError, RosterStore,
+    successor::{Aside, Found, Successor, write_log_back},
+};
 use crate::{
     domain::{Exam, PepperCheck},
     store::{Key, sealed::Fault},
@@ -52,8 +56,13 @@ impl RosterView {
         &self.roster
     }
 
+    /// SHA-256 over all that the edition holds.
+    pub(super) const fn content(&self) -> &[u8; 32] {
+        &self.content
+    }
+
     /// Reads the whole edition once and says whether it is one.
-    fn check(&self) -> Result<(), RosterError> {
+    pub(super) fn check(&self) -> Result<(), RosterError> {
         if self.exam.window.opens >= self.exam.window.closes {
             return Err(RosterError::Nonsense { what: "doors that close before they open" });
         }
@@ -63,9 +72,17 @@ impl RosterView {
 
 /// What tells that something was written: which file it is, and SQLite's count of changes by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Trace {
-    file: (u64, u64),
+pub(super) struct Trace {
+    pub(super) file: (u64, u64),
     changes: i64,
+}
+
+/// Something that was written, being read as a whole.
+#[derive(Debug)]
+struct Reading {
+    /// What was there when it was noticed.
+    noticed: Trace,
+    thread: Aside<Result<Found, RosterError>>,
 }
 
 /// The roster of one exam, edition by edition.
@@ -80,12 +97,18 @@ pub struct Editions {
     trace: Trace,
     /// The box's pepper, where editions of another one are refused.
     pepper: Option<PepperCheck>,
+    /// What was written since.
+    reading: Option<Reading>,
+    /// The log, being written back into the database; with a handle that does not need it.
+    emptying: Option<Aside<Option<RosterView>>>,
+    /// What was read and is no edition to move to.
+    passed_over: Option<Trace>,
     /// What was refused last; told once.
     refused: Option<Option<Trace>>,
 }
 
 impl Editions {
-    /// Holds the edition that is at `path` now.
+    /// Holds the edition that is at `path` now. Reads it once as a whole.
     ///
     /// # Errors
     /// What [`RosterView::open`] refuses, or an edition that is not whole.
@@ -94,7 +117,18 @@ impl Editions {
         let trace = trace(path, &live)?;
         let view = RosterView::open(path, &key)?;
         view.check()?;
-        Ok(Self { path: path.into(), key, live, view, trace, pepper: None, refused: None })
+        Ok(Self {
+            path: path.into(),
+            key,
+            live,
+            view,
+            trace,
+            pepper: None,
+            reading: None,
+            emptying: None,
+            passed_over: None,
+            refused: None,
+        })
     }
 
     /// Moves to no edition that says it was made with another pepper than that of `check`. The one in force is not looked at.
@@ -115,79 +149,137 @@ impl Editions {
         &self.live
     }
 
-    /// Moves to the newest edition. Says whether it is another one than before. Takes microseconds where nothing was written; a new
-    /// edition is read once as a whole.
+    /// Moves to the newest edition that was read as a whole, and begins to read what was written since. Says whether it is another one
+    /// than before. Takes microseconds: it waits for no reading.
     ///
     /// # Errors
     /// Why what was written is no edition to move to; the one before stays in force. Told once for each thing that was written.
     pub fn refresh(&mut self) -> Result<bool, RosterError> {
-        match self.advance() {
+        if let Some(emptying) = self.emptying.take_if(|emptying| emptying.is_done()) {
+            self.emptied(emptying);
+        }
+        let moved = match self.reading.take_if(|reading| reading.thread.is_done()) {
+            Some(reading) => self.read(reading),
+            None if self.is_busy() => return Ok(false),
+            None => self.look().map(|()| false),
+        };
+        self.told_once(moved)
+    }
+
+    /// As [`Editions::refresh`], but waits until what is there now has been read. It may take seconds.
+    ///
+    /// # Errors
+    /// As [`Editions::refresh`].
+    pub fn settle(&mut self) -> Result<bool, RosterError> {
+        let mut moved = false;
+        // First what is being read already, then what was written since.
+        for _ in 0..2 {
+            moved |= self.refresh()?;
+            if let Some(reading) = self.reading.take() {
+                let read = self.read(reading);
+                moved |= self.told_once(read)?;
+            }
+            if let Some(emptying) = self.emptying.take() {
+                self.emptied(emptying);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Whether something that was written is being read.
+    #[must_use]
+    pub const fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    const fn is_busy(&self) -> bool {
+        self.reading.is_some() || self.emptying.is_some()
+    }
+
+    fn told_once(&mut self, moved: Result<bool, RosterError>) -> Result<bool, RosterError> {
+        match moved {
             Ok(moved) => {
-                self.refused = None;
+                if moved || !self.is_busy() {
+                    self.refused = None;
+                }
                 Ok(moved)
             }
             Err(error) => {
                 let refused = Some(trace(&self.path, &self.live).ok());
-                if std::mem::replace(&mut self.refused, refused) == refused { Ok(false) } else { Err(error) }
+                if mem::replace(&mut self.refused, refused) == refused { Ok(false) } else { Err(error) }
             }
         }
     }
 
-    fn advance(&mut self) -> Result<bool, RosterError> {
-        let mut now = trace(&self.path, &self.live)?;
-        if now == self.trace {
-            return Ok(false);
+    /// Begins to read what was written since.
+    fn look(&mut self) -> Result<(), RosterError> {
+        let now = trace(&self.path, &self.live)?;
+        if now == self.trace && self.live.sealed.has_log() {
+            self.empty_log();
         }
-        if now.file != self.trace.file {
-            // Another file was put in its place. A change count belongs to its connection.
-            let live = RosterStore::open(&self.path, &self.key)?;
-            now = trace(&self.path, &live)?;
-            let view = self.fit(RosterView::open(&self.path, &self.key)?)?;
-            self.live = live;
-            return Ok(self.hold(view, now));
+        if now == self.trace || Some(now) == self.passed_over {
+            return Ok(());
         }
-        let view = self.fit(RosterView::open(&self.path, &self.key)?)?;
-        Ok(self.hold(view, now))
+        let successor = Successor {
+            path: self.path.clone(),
+            key: self.key.clone(),
+            held: self.view.exam.clone(),
+            content: self.view.content,
+            pepper: self.pepper,
+            trace: now,
+            is_another_file: now.file != self.trace.file,
+        };
+        let thread = Aside::run("roster", || successor.read()).map_err(RosterError::Unread)?;
+        self.reading = Some(Reading { noticed: now, thread });
+        Ok(())
     }
 
-    /// `view`, if it may follow the one in force.
-    fn fit(&self, view: RosterView) -> Result<RosterView, RosterError> {
-        let (held, offered) = (&self.view.exam, &view.exam);
-        if offered.id != held.id {
-            return Err(RosterError::AnotherExam { held: held.id.clone(), offered: offered.id.clone() });
+    /// Takes what a reading came to.
+    fn read(&mut self, Reading { noticed, thread }: Reading) -> Result<bool, RosterError> {
+        match thread.end().map_err(RosterError::Unread).flatten() {
+            Ok(found) => Ok(self.hold(found)),
+            Err(error) => {
+                // What is wrong with the content stays until something is written, which is noticed only in the file that is open.
+                let stays = !matches!(error, RosterError::Database(_) | RosterError::Unread(_));
+                self.passed_over = (stays && noticed.file == self.trace.file).then_some(noticed);
+                Err(error)
+            }
         }
-        if offered.version < held.version {
-            return Err(RosterError::Stale { held: held.version, offered: offered.version });
-        }
-        if offered.version == held.version && view.content != self.view.content {
-            return Err(RosterError::Conflicting { version: held.version });
-        }
-        if let (Some(own), Some(made_with)) = (self.pepper, view.roster.pepper()?)
-            && made_with != own
-        {
-            return Err(RosterError::AnotherPepper);
-        }
-        view.check()?;
-        Ok(view)
     }
 
-    fn hold(&mut self, view: RosterView, trace: Trace) -> bool {
+    fn hold(&mut self, found: Found) -> bool {
+        let Found { view, live, trace } = found;
         let moved = view.exam != self.view.exam;
         (self.view, self.trace) = (view, trace);
-        // The log holds this edition, and traces of the one before. Once it is written back, a handle opened anew does not need it, and
-        // it can be emptied (SQLite, "Write-Ahead Logging": a reader of the database file alone keeps no log).
-        self.live.sealed.try_to_empty_log();
-        if let Ok(view) = RosterView::open(&self.path, &self.key)
-            && view.content == self.view.content
+        if let Some(live) = live {
+            self.live = live;
+        }
+        self.empty_log();
+        moved
+    }
+
+    /// The log holds the edition in force, and traces of the one before. To write it back takes as long as to write the edition. What cannot
+    /// be done now, since somebody reads the edition before, is tried again at the next look.
+    fn empty_log(&mut self) {
+        let (path, key) = (self.path.clone(), self.key.clone());
+        self.emptying = Aside::run("roster log", move || write_log_back(&path, &key)).ok();
+    }
+
+    /// Once the log is written back, a handle opened anew does not need it, and it can be cut (SQLite, "Write-Ahead Logging": a reader of the
+    /// database file alone keeps no log).
+    fn emptied(&mut self, emptying: Aside<Option<RosterView>>) {
+        // A handle that sees anything written since the check is none on this edition.
+        let is_as_checked = |now: Trace| now == self.trace;
+        if let Ok(Some(fresh)) = emptying.end()
+            && trace(&self.path, &self.live).is_ok_and(is_as_checked)
         {
-            self.view = view;
+            self.view = fresh;
             self.live.sealed.try_to_empty_log();
         }
-        moved
     }
 }
 
-fn trace(path: &Path, live: &RosterStore) -> Result<Trace, RosterError> {
+pub(super) fn trace(path: &Path, live: &RosterStore) -> Result<Trace, RosterError> {
     let file = fs::metadata(path).map_err(|source| {
         if source.kind() == io::ErrorKind::NotFound {
             Fault::Missing { path: path.into() }
@@ -200,139 +292,4 @@ fn trace(path: &Path, live: &RosterStore) -> Result<Trace, RosterError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        super::tests::{Bench, KEY, entry, exam},
-        *,
-    };
-    use crate::{
-        domain::{CardPseudonym, Proctor, ProctorId, Roster, StudentId},
-        store::Pin,
-    };
-
-    fn roster(version: u64, students: u32) -> Roster {
-        Roster { exam: exam(version), entries: (1..=students).map(|n| entry(n, 1)).collect() }
-    }
-
-    impl Bench {
-        /// As another process has it.
-        fn create(&self) -> RosterStore {
-            RosterStore::create(&self.path, &KEY).unwrap()
-        }
-
-        fn editions(&self) -> Editions {
-            Editions::open(&self.path, KEY).unwrap()
-        }
-    }
-
-    fn held(editions: &Editions) -> (u64, usize) {
-        (editions.view().exam().version.0, editions.view().roster().len().unwrap())
-    }
-
-    #[test]
-    fn an_edition_is_switched_whole_and_only_when_asked() {
-        let bench = Bench::new();
-        bench.create().replace(&roster(1, 3)).unwrap();
-        let mut editions = bench.editions();
-        assert!(!editions.refresh().unwrap());
-        let mut later = roster(2, 5);
-        later.exam.window.closes += std::time::Duration::from_secs(7200);
-        bench.create().replace(&later).unwrap();
-        // Window, version and students are still those of the first.
-        assert_eq!(held(&editions), (1, 3));
-        assert_eq!(editions.view().roster().exam().unwrap().unwrap(), roster(1, 3).exam);
-        assert!(editions.refresh().unwrap());
-        assert_eq!((held(&editions), editions.view().exam()), ((2, 5), &later.exam));
-        let log = bench.path.with_extension("db-wal");
-        assert_eq!(fs::metadata(log).map_or(0, |log| log.len()), 0, "nothing of the first is left in the log");
-        assert!(!editions.refresh().unwrap());
-    }
-
-    #[test]
-    fn proctors_are_read_as_they_are_now_and_end_no_edition() {
-        let bench = Bench::new();
-        bench.create().replace(&roster(1, 3)).unwrap();
-        let mut editions = bench.editions();
-        let okafor = Proctor {
-            id: ProctorId::new("okafor").unwrap(),
-            name: "A. Okafor".into(),
-            card: CardPseudonym::from_bytes([255; 32]),
-        };
-        let pin = Pin::new("481516").unwrap().hash().unwrap();
-        bench.create().set_proctor(&okafor, &pin).unwrap();
-        assert_eq!(editions.live().find_proctor(&okafor.card).unwrap(), Some(okafor.clone()));
-        assert!(!editions.refresh().unwrap(), "the students are the same");
-        bench.create().remove_proctor(&okafor.id).unwrap();
-        assert_eq!(editions.live().proctor(&okafor.id).unwrap(), None);
-    }
-
-    #[test]
-    fn what_is_no_whole_edition_leaves_the_one_before_in_force_and_is_told_once() {
-        type Harm<'a> = &'a dyn Fn(&Bench);
-        let sql = |bench: &Bench, sql: &str| bench.create().sealed.connection().execute_batch(sql).unwrap();
-        let harms: [(&str, Harm<'_>); 8] = [
-            ("no exam", &|bench| sql(bench, "DELETE FROM exam")),
-            ("no student", &|bench| sql(bench, "DELETE FROM entries; UPDATE exam SET version = 2")),
-            ("templates are missing", &|bench| sql(bench, "DELETE FROM templates; UPDATE exam SET version = 2")),
-            ("an impossible time", &|bench| sql(bench, "UPDATE exam SET version = 2, closes = 'soon'")),
-            ("doors that close first", &|bench| sql(bench, "UPDATE exam SET version = 2, closes = opens")),
-            ("an older edition", &|bench| sql(bench, "UPDATE exam SET version = 0")),
-            ("other content", &|bench| sql(bench, "UPDATE exam SET content = zeroblob(32)")),
-            ("the file is gone", &|bench| fs::remove_file(&bench.path).unwrap()),
-        ];
-        for (name, harm) in harms {
-            let bench = Bench::new();
-            bench.create().replace(&roster(1, 3)).unwrap();
-            let mut editions = bench.editions();
-            harm(&bench);
-            assert!(editions.refresh().is_err(), "{name}");
-            assert!(!editions.refresh().unwrap(), "{name}: told once");
-            assert_eq!(held(&editions), (1, 3), "{name}");
-            let student = StudentId::new("N1").unwrap();
-            assert!(!editions.view().roster().templates(&student).unwrap().is_empty(), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_import_that_mends_a_broken_edition_is_taken() {
-        let bench = Bench::new();
-        bench.create().replace(&roster(1, 3)).unwrap();
-        let mut editions = bench.editions();
-        bench.create().sealed.connection().execute_batch("DELETE FROM exam").unwrap();
-        assert!(editions.refresh().is_err());
-        bench.create().replace(&roster(2, 4)).unwrap();
-        assert!(editions.refresh().unwrap());
-        assert_eq!(held(&editions), (2, 4));
-    }
-
-    #[test]
-    fn a_file_put_in_its_place_is_noticed_and_a_broken_one_is_not_taken() {
-        let bench = Bench::new();
-        bench.create().replace(&roster(1, 3)).unwrap();
-        let mut editions = bench.editions();
-        let beside = bench.path.with_extension("new");
-        fs::write(&beside, vec![7; 16 * 4096]).unwrap();
-        fs::rename(&beside, &bench.path).unwrap();
-        assert!(editions.refresh().is_err(), "not a roster");
-        assert_eq!(held(&editions), (1, 3));
-    }
-
-    #[test]
-    fn an_edition_of_another_pepper_never_comes_into_force() {
-        let bench = Bench::new();
-        let (own, other) = (PepperCheck::from_bytes([1; 16]), PepperCheck::from_bytes([2; 16]));
-        bench.create().replace_made_with(&roster(1, 3), &own).unwrap();
-        let mut editions = bench.editions().for_pepper(own);
-        bench.create().replace_made_with(&roster(2, 4), &other).unwrap();
-        assert!(matches!(editions.refresh(), Err(RosterError::AnotherPepper)));
-        assert!(matches!(editions.refresh(), Ok(false)), "told once");
-        assert_eq!(held(&editions), (1, 3));
-        // As somebody does who sees the alarm.
-        bench.create().replace_made_with(&roster(3, 5), &own).unwrap();
-        assert!(editions.refresh().unwrap());
-        assert_eq!(held(&editions), (3, 5));
-        // Of an earlier version, which noted none: it is served, and doctor says so.
-        bench.create().replace(&roster(4, 6)).unwrap();
-        assert!(editions.refresh().unwrap());
-    }
-}
+mod tests;

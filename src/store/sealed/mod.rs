@@ -281,6 +281,19 @@ impl Sealed {
         let _patient_again = self.connection.busy_timeout(BUSY);
     }
 
+    /// Writes the log back into the database, as far as nobody is in the way, and leaves it: no other connection takes that for a change.
+    pub fn write_log_back(&self) {
+        let _as_far_as_it_goes = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+
+    /// Whether there is anything in the log.
+    #[must_use]
+    pub fn has_log(&self) -> bool {
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        fs::metadata(log).is_ok_and(|log| log.len() > 0)
+    }
+
     /// Names the file and the doing in an error of SQLite: `map_err(sealed.fault("read the roster"))`.
     pub fn fault(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> Fault + use<> {
         let path = self.path.clone();
