@@ -66,7 +66,7 @@ pub(super) trait Database: fmt::Debug + Send {
 }
 
 /// What the ledger holds about an event before it is written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Look {
     /// The event is there, at its place and with its hash.
     pub(super) known: bool,
@@ -89,7 +89,26 @@ pub(super) struct OpenGap {
     pub(super) events: (Seq, Seq),
 }
 
+/// An event that is new in everything, and whether the chain reaches it without a gap.
+pub(super) type New<'a> = (&'a EventEnvelope, bool);
+
+/// Up to where an epoch is without a gap, and the link there; `None`: it is not known yet.
+pub(super) type End = Option<(Seq, EventHash)>;
+
+/// Where an epoch ends now, and whether there is a gap behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewEnd<'a> {
+    pub(super) device: &'a DeviceId,
+    pub(super) epoch: Epoch,
+    pub(super) seq: Seq,
+    pub(super) head: EventHash,
+    pub(super) gap: bool,
+}
+
 /// The tables inside a transaction. Numbers of events are at most [`Seq::MAX`].
+///
+/// What ends in `_all` does for many what the one without does for one, in their order: a database that has to be asked over a network
+/// answers all of them at once.
 pub(super) trait Tables {
     /// The lease; `None`: nobody ever held it.
     fn lease(&mut self) -> Done<Option<Row>>;
@@ -99,14 +118,30 @@ pub(super) trait Tables {
 
     fn look(&mut self, event: &EventEnvelope) -> Done<Look>;
 
+    fn look_all(&mut self, events: &[&EventEnvelope]) -> Done<Vec<Look>> {
+        events.iter().map(|event| self.look(event)).collect()
+    }
+
     /// Keeps id and body. Gives the number of the row.
     fn keep(&mut self, event: &EventEnvelope) -> Done<i64>;
 
-    /// Keeps the place of an event whose id and body are row `recorded`.
-    fn place(&mut self, event: &EventEnvelope, recorded: i64) -> Done<()>;
+    /// Keeps the place of an event whose id and body are row `recorded`. `in_line`: the chain reaches it without a gap.
+    fn place(&mut self, event: &EventEnvelope, recorded: i64, in_line: bool) -> Done<()>;
+
+    /// Keeps events with their places. No two of them have an id or a place in common.
+    fn add_all(&mut self, events: &[New<'_>]) -> Done<()> {
+        events.iter().try_for_each(|(event, in_line)| {
+            let recorded = self.keep(event)?;
+            self.place(event, recorded, *in_line)
+        })
+    }
 
     /// Up to where the epoch is without a gap, and the link there.
-    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<Option<(Seq, EventHash)>>;
+    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<End>;
+
+    fn end_all(&mut self, epochs: &[(&DeviceId, Epoch)]) -> Done<Vec<End>> {
+        epochs.iter().map(|(device, epoch)| self.end(device, *epoch)).collect()
+    }
 
     /// Confirms the event at `seq` that follows `prev`, the one that came first if there are two. Gives its hash.
     fn confirm(&mut self, device: &DeviceId, epoch: Epoch, seq: Seq, prev: &EventHash) -> Done<Option<EventHash>>;
@@ -114,14 +149,26 @@ pub(super) trait Tables {
     /// Whether there is an event right behind `seq`, and whether there is any.
     fn beyond(&mut self, device: &DeviceId, epoch: Epoch, seq: Seq) -> Done<(bool, bool)>;
 
+    fn beyond_all(&mut self, ends: &[(&DeviceId, Epoch, Seq)]) -> Done<Vec<(bool, bool)>> {
+        ends.iter().map(|(device, epoch, seq)| self.beyond(device, *epoch, *seq)).collect()
+    }
+
     /// Notes where the epoch ends. A gap behind it keeps its age if the end has not moved.
-    fn set_end(&mut self, device: &DeviceId, epoch: Epoch, end: (Seq, &EventHash), gap: bool) -> Done<()>;
+    fn set_end(&mut self, end: &NewEnd<'_>) -> Done<()>;
+
+    fn set_end_all(&mut self, ends: &[NewEnd<'_>]) -> Done<()> {
+        ends.iter().try_for_each(|end| self.set_end(end))
+    }
 
     /// Keeps an incident, or widens the one that is there. Gives whether it is new.
     fn raise(&mut self, device: &DeviceId, epoch: Epoch, events: (Seq, Seq), what: Incident) -> Done<bool>;
 
     /// This incident of the epoch, if it was one, has ended.
     fn ended(&mut self, device: &DeviceId, epoch: Epoch, what: Incident) -> Done<()>;
+
+    fn ended_all(&mut self, incidents: &[(&DeviceId, Epoch, Incident)]) -> Done<()> {
+        incidents.iter().try_for_each(|(device, epoch, what)| self.ended(device, *epoch, *what))
+    }
 
     /// Every epoch, and up to where it is without a gap.
     fn ends(&mut self) -> Done<Vec<(String, Epoch, Seq)>>;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Entry, LedgerFault,
-    database::{Database, Done, Failure, Look, OpenGap, See, Tables, Work},
+    database::{Database, Done, End, Failure, Look, NewEnd, OpenGap, See, Tables, Work},
 };
 use crate::{
     incidents::{Held, Incident},
@@ -216,16 +216,16 @@ impl Tables for InFile<'_> {
         Ok(self.transaction.last_insert_rowid())
     }
 
-    fn place(&mut self, event: &EventEnvelope, recorded: i64) -> Done<()> {
+    fn place(&mut self, event: &EventEnvelope, recorded: i64, in_line: bool) -> Done<()> {
         let EventEnvelope { device, epoch, seq, event_id: _, prev, hash, body: _ } = event;
         self.execute(
-            "INSERT INTO place (device, epoch, seq, hash, prev, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![device.as_str(), epoch.0.as_bytes(), seq.0, hash.as_bytes(), prev.as_bytes(), recorded],
+            "INSERT INTO place (device, epoch, seq, hash, prev, event, in_line) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![device.as_str(), epoch.0.as_bytes(), seq.0, hash.as_bytes(), prev.as_bytes(), recorded, in_line],
         )
         .map(drop)
     }
 
-    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<Option<(Seq, EventHash)>> {
+    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<End> {
         self.first(
             "SELECT contiguous, head FROM epoch WHERE device = ?1 AND epoch = ?2",
             params![device.as_str(), epoch.0.as_bytes()],
@@ -254,14 +254,15 @@ impl Tables for InFile<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    fn set_end(&mut self, device: &DeviceId, epoch: Epoch, end: (Seq, &EventHash), gap: bool) -> Done<()> {
+    fn set_end(&mut self, end: &NewEnd<'_>) -> Done<()> {
+        let NewEnd { device, epoch, seq, head, gap } = end;
         self.execute(
             "INSERT INTO epoch (device, epoch, contiguous, head, gap_since)
              VALUES (?1, ?2, ?3, ?4, CASE WHEN ?5 THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now') END)
              ON CONFLICT DO UPDATE SET contiguous = excluded.contiguous, head = excluded.head, gap_since =
                  CASE WHEN ?5 THEN CASE WHEN contiguous = excluded.contiguous
                       THEN coalesce(gap_since, excluded.gap_since) ELSE excluded.gap_since END END",
-            params![device.as_str(), epoch.0.as_bytes(), end.0.0, end.1.as_bytes(), gap],
+            params![device.as_str(), epoch.0.as_bytes(), seq.0, head.as_bytes(), gap],
         )
         .map(drop)
     }

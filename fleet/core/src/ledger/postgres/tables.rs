@@ -11,7 +11,7 @@ use postgres::{Row, Transaction, types::ToSql};
 use super::{
     super::{
         LedgerFault,
-        database::{Done, Failure, Look, OpenGap, Tables},
+        database::{Done, End, Failure, Look, New, NewEnd, OpenGap, Tables},
         seal::BodySeal,
     },
     LEASE, Statements,
@@ -33,6 +33,11 @@ pub(super) struct OnServer<'a> {
 /// At most [`Seq::MAX`], as all that comes here.
 fn number(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
+}
+
+/// One value of each, as an array of the server.
+fn column<'a, T, V>(all: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+    all.iter().map(value).collect()
 }
 
 impl OnServer<'_> {
@@ -63,6 +68,15 @@ impl OnServer<'_> {
     fn reading(&self) -> Reading<'_> {
         Reading { seal: self.seal, server: self.server }
     }
+
+    /// Reads one row for each that was asked about.
+    fn each<T>(&self, rows: &[Row], asked: usize, read: impl Fn(&Row) -> Done<T>) -> Done<Vec<T>> {
+        if rows.len() != asked {
+            let what = "another number of rows than was asked for";
+            return Err(Failure::Fault(LedgerFault::Foreign { server: self.server.into(), what }));
+        }
+        rows.iter().map(read).collect()
+    }
 }
 
 impl Tables for OnServer<'_> {
@@ -85,32 +99,44 @@ impl Tables for OnServer<'_> {
     }
 
     fn look(&mut self, event: &EventEnvelope) -> Done<Look> {
-        let EventEnvelope { device, epoch, seq, event_id, prev: _, hash, body } = event;
-        let mark = self.seal.mark(event_id, body);
+        Ok(self.look_all(&[event])?.first().copied().unwrap_or_default())
+    }
+
+    fn look_all(&mut self, events: &[&EventEnvelope]) -> Done<Vec<Look>> {
+        let marks: Vec<_> = events.iter().map(|event| self.seal.mark(&event.event_id, &event.body)).collect();
+        // Not EXISTS: the planner may answer that by reading the whole table once.
         let rows = self.rows(
-            "SELECT EXISTS (SELECT 1 FROM place WHERE device = $1 AND epoch = $2 AND seq = $3 AND hash = $4),
-                 (SELECT n FROM recorded WHERE id = $5 AND mark = $6 LIMIT 1),
-                 EXISTS (SELECT 1 FROM recorded WHERE id = $5),
-                 EXISTS (SELECT 1 FROM place WHERE device = $1 AND epoch = $2 AND seq = $3),
-                 EXISTS (SELECT 1 FROM epoch WHERE epoch = $2 AND device <> $1)",
+            "SELECT
+                 (SELECT true FROM place AS p
+                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.seq AND p.hash = e.hash LIMIT 1) IS NOT NULL,
+                 (SELECT n FROM recorded AS r WHERE r.id = e.id AND r.mark = e.mark LIMIT 1),
+                 (SELECT true FROM recorded AS r WHERE r.id = e.id LIMIT 1) IS NOT NULL,
+                 (SELECT true FROM place AS p
+                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.seq LIMIT 1) IS NOT NULL,
+                 (SELECT true FROM epoch AS h WHERE h.epoch = e.epoch AND h.device <> e.device LIMIT 1) IS NOT NULL
+             FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[])
+                 WITH ORDINALITY AS e (device, epoch, seq, hash, id, mark, at)
+             ORDER BY e.at",
             &[
-                &device.as_str(),
-                &epoch.0.as_bytes().as_slice(),
-                &number(*seq),
-                &hash.as_bytes().as_slice(),
-                &event_id.0.as_bytes().as_slice(),
-                &mark.as_slice(),
+                &column(events, |event| event.device.as_str()),
+                &column(events, |event| event.epoch.0.as_bytes().as_slice()),
+                &column(events, |event| number(event.seq)),
+                &column(events, |event| event.hash.as_bytes().as_slice()),
+                &column(events, |event| event.event_id.0.as_bytes().as_slice()),
+                &column(&marks, |mark| mark.as_slice()),
             ],
         )?;
-        let Some(row) = rows.first() else { return Ok(Look::default()) };
         let reading = self.reading();
-        Ok(Look {
-            known: reading.column(row, 0)?,
-            same: reading.column(row, 1)?,
-            id_used: reading.column(row, 2)?,
-            taken: reading.column(row, 3)?,
-            of_another: reading.column(row, 4)?,
-        })
+        let look = |row: &Row| -> Done<Look> {
+            Ok(Look {
+                known: reading.column(row, 0)?,
+                same: reading.column(row, 1)?,
+                id_used: reading.column(row, 2)?,
+                taken: reading.column(row, 3)?,
+                of_another: reading.column(row, 4)?,
+            })
+        };
+        self.each(&rows, events.len(), look)
     }
 
     fn keep(&mut self, event: &EventEnvelope) -> Done<i64> {
@@ -124,10 +150,10 @@ impl Tables for OnServer<'_> {
         Ok(self.reading().column(rows.first().ok_or_else(nothing)?, 0)?)
     }
 
-    fn place(&mut self, event: &EventEnvelope, recorded: i64) -> Done<()> {
+    fn place(&mut self, event: &EventEnvelope, recorded: i64, in_line: bool) -> Done<()> {
         let EventEnvelope { device, epoch, seq, event_id: _, prev, hash, body: _ } = event;
         self.rows(
-            "INSERT INTO place (device, epoch, seq, hash, prev, event) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO place (device, epoch, seq, hash, prev, event, in_line) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             &[
                 &device.as_str(),
                 &epoch.0.as_bytes().as_slice(),
@@ -135,18 +161,65 @@ impl Tables for OnServer<'_> {
                 &hash.as_bytes().as_slice(),
                 &prev.as_bytes().as_slice(),
                 &recorded,
+                &in_line,
             ],
         )
         .map(drop)
     }
 
-    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<Option<(Seq, EventHash)>> {
+    fn add_all(&mut self, events: &[New<'_>]) -> Done<()> {
+        let seal = self.seal;
+        let sealed = events.iter().map(|(event, _)| {
+            let mark = seal.mark(&event.event_id, &event.body);
+            (mark, seal.seal(&event.event_id, &mark, &event.body))
+        });
+        let sealed: Vec<_> = sealed.collect();
+        // No two have an id in common, so each finds its own row.
+        self.rows(
+            "WITH given AS MATERIALIZED (
+                 SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[],
+                     $8::bytea[], $9::boolean[])
+                 WITH ORDINALITY AS e (device, epoch, seq, hash, prev, id, mark, sealed, in_line, at)),
+             kept AS (INSERT INTO recorded (id, mark, sealed) SELECT id, mark, sealed FROM given ORDER BY at RETURNING n, id)
+             INSERT INTO place (device, epoch, seq, hash, prev, event, in_line)
+             SELECT device, epoch, seq, hash, prev, n, in_line FROM given JOIN kept USING (id) ORDER BY at",
+            &[
+                &column(events, |(event, _)| event.device.as_str()),
+                &column(events, |(event, _)| event.epoch.0.as_bytes().as_slice()),
+                &column(events, |(event, _)| number(event.seq)),
+                &column(events, |(event, _)| event.hash.as_bytes().as_slice()),
+                &column(events, |(event, _)| event.prev.as_bytes().as_slice()),
+                &column(events, |(event, _)| event.event_id.0.as_bytes().as_slice()),
+                &column(&sealed, |(mark, _)| mark.as_slice()),
+                &column(&sealed, |(_, sealed)| sealed.as_slice()),
+                &column(events, |(_, in_line)| *in_line),
+            ],
+        )
+        .map(drop)
+    }
+
+    fn end(&mut self, device: &DeviceId, epoch: Epoch) -> Done<End> {
+        Ok(self.end_all(&[(device, epoch)])?.pop().flatten())
+    }
+
+    fn end_all(&mut self, epochs: &[(&DeviceId, Epoch)]) -> Done<Vec<End>> {
         let rows = self.rows(
-            "SELECT contiguous, head FROM epoch WHERE device = $1 AND epoch = $2",
-            &[&device.as_str(), &epoch.0.as_bytes().as_slice()],
+            "SELECT h.contiguous, h.head
+             FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS e (device, epoch, at)
+             LEFT JOIN epoch AS h ON h.device = e.device AND h.epoch = e.epoch ORDER BY e.at",
+            &[
+                &column(epochs, |(device, _)| device.as_str()),
+                &column(epochs, |(_, epoch)| epoch.0.as_bytes().as_slice()),
+            ],
         )?;
         let reading = self.reading();
-        rows.first().map(|row| Ok((reading.seq(row, 0)?, reading.hash(row, 1)?))).transpose()
+        let end = |row: &Row| -> Done<End> {
+            if reading.column::<Option<i64>>(row, 0)?.is_none() {
+                return Ok(None);
+            }
+            Ok(Some((reading.seq(row, 0)?, reading.hash(row, 1)?)))
+        };
+        self.each(&rows, epochs.len(), end)
     }
 
     fn confirm(&mut self, device: &DeviceId, epoch: Epoch, seq: Seq, prev: &EventHash) -> Done<Option<EventHash>> {
@@ -161,29 +234,49 @@ impl Tables for OnServer<'_> {
     }
 
     fn beyond(&mut self, device: &DeviceId, epoch: Epoch, seq: Seq) -> Done<(bool, bool)> {
-        let next = number(seq).saturating_add(1);
-        let rows = self.rows(
-            "SELECT EXISTS (SELECT 1 FROM place WHERE device = $1 AND epoch = $2 AND seq = $3 AND seq > $4),
-                 EXISTS (SELECT 1 FROM place WHERE device = $1 AND epoch = $2 AND seq > $4)",
-            &[&device.as_str(), &epoch.0.as_bytes().as_slice(), &next, &number(seq)],
-        )?;
-        let Some(row) = rows.first() else { return Ok((false, false)) };
-        Ok((self.reading().column(row, 0)?, self.reading().column(row, 1)?))
+        Ok(self.beyond_all(&[(device, epoch, seq)])?.pop().unwrap_or_default())
     }
 
-    fn set_end(&mut self, device: &DeviceId, epoch: Epoch, end: (Seq, &EventHash), gap: bool) -> Done<()> {
+    fn beyond_all(&mut self, ends: &[(&DeviceId, Epoch, Seq)]) -> Done<Vec<(bool, bool)>> {
+        let rows = self.rows(
+            "SELECT
+                 (SELECT true FROM place AS p
+                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.next AND p.seq > e.seq LIMIT 1) IS NOT NULL,
+                 (SELECT true FROM place AS p
+                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq > e.seq LIMIT 1) IS NOT NULL
+             FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[])
+                 WITH ORDINALITY AS e (device, epoch, seq, next, at)
+             ORDER BY e.at",
+            &[
+                &column(ends, |(device, _, _)| device.as_str()),
+                &column(ends, |(_, epoch, _)| epoch.0.as_bytes().as_slice()),
+                &column(ends, |(_, _, seq)| number(*seq)),
+                &column(ends, |(_, _, seq)| number(*seq).saturating_add(1)),
+            ],
+        )?;
+        let reading = self.reading();
+        let beyond = |row: &Row| -> Done<(bool, bool)> { Ok((reading.column(row, 0)?, reading.column(row, 1)?)) };
+        self.each(&rows, ends.len(), beyond)
+    }
+
+    fn set_end(&mut self, end: &NewEnd<'_>) -> Done<()> {
+        self.set_end_all(std::slice::from_ref(end))
+    }
+
+    fn set_end_all(&mut self, ends: &[NewEnd<'_>]) -> Done<()> {
         self.rows(
             "INSERT INTO epoch AS held (device, epoch, contiguous, head, gap_since)
-             VALUES ($1, $2, $3, $4, CASE WHEN $5::boolean THEN clock_timestamp() END)
+             SELECT device, epoch, seq, head, CASE WHEN gap THEN clock_timestamp() END
+             FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::boolean[]) AS e (device, epoch, seq, head, gap)
              ON CONFLICT (device, epoch) DO UPDATE SET contiguous = excluded.contiguous, head = excluded.head, gap_since =
                  CASE WHEN held.contiguous = excluded.contiguous AND excluded.gap_since IS NOT NULL
                       THEN coalesce(held.gap_since, excluded.gap_since) ELSE excluded.gap_since END",
             &[
-                &device.as_str(),
-                &epoch.0.as_bytes().as_slice(),
-                &number(end.0),
-                &end.1.as_bytes().as_slice(),
-                &gap,
+                &column(ends, |end| end.device.as_str()),
+                &column(ends, |end| end.epoch.0.as_bytes().as_slice()),
+                &column(ends, |end| number(end.seq)),
+                &column(ends, |end| end.head.as_bytes().as_slice()),
+                &column(ends, |end| end.gap),
             ],
         )
         .map(drop)
@@ -212,10 +305,19 @@ impl Tables for OnServer<'_> {
     }
 
     fn ended(&mut self, device: &DeviceId, epoch: Epoch, what: Incident) -> Done<()> {
+        self.ended_all(&[(device, epoch, what)])
+    }
+
+    fn ended_all(&mut self, incidents: &[(&DeviceId, Epoch, Incident)]) -> Done<()> {
         self.rows(
-            "UPDATE incident SET ended_at = clock_timestamp()
-             WHERE device = $1 AND epoch = $2 AND what = $3 AND ended_at IS NULL",
-            &[&device.as_str(), &epoch.0.as_bytes().as_slice(), &what.name()],
+            "UPDATE incident AS i SET ended_at = clock_timestamp()
+             FROM unnest($1::text[], $2::bytea[], $3::text[]) AS e (device, epoch, what)
+             WHERE i.device = e.device AND i.epoch = e.epoch AND i.what = e.what AND i.ended_at IS NULL",
+            &[
+                &column(incidents, |(device, _, _)| device.as_str()),
+                &column(incidents, |(_, epoch, _)| epoch.0.as_bytes().as_slice()),
+                &column(incidents, |(_, _, what)| what.name()),
+            ],
         )
         .map(drop)
     }
