@@ -38,6 +38,7 @@ use tokio::{
 
 use broker::Broker;
 use commands::{Acting, Examined};
+use fleet::Followed;
 pub use models::{TuningUse, verified_models};
 use office::Office;
 pub use outbox::change_id;
@@ -143,13 +144,14 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     };
     let keys = environment.keys(config);
     let edges = Edges::set(config, &keys)?;
-    let (follow, lost) = fleet::lost_cards(config, &keys)?;
+    let (trust, counting) = fleet::trust(config, Arc::clone(&edges.clock))?;
+    let (follow, lost) = fleet::lost_cards(config, counting.clone(), &keys)?;
     let mut stores = Stores::open(config, &keys, &models, (lost, Arc::clone(&edges.clock)))?;
     renewal::go_over(&config.device, &keys, &mut stores.outbox, edges.clock.wall())?;
     if let Some(shortage) = outbox::shortage(config, &stores.outbox)? {
         tracing::error!("{shortage}");
     }
-    let with = (follow, Arc::clone(&edges.clock));
+    let with = (Followed { keys: counting, trust, lost: follow }, Arc::clone(&edges.clock));
     let prepare = |uplink| Broker::prepare(config, &keys, uplink, stores.exam.as_ref(), &models, with);
     let uplink = config.uplink.as_ref().map(prepare).transpose()?;
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;

@@ -332,7 +332,7 @@ impl Config {
             None => {}
         }
         if let Some(uplink) = &self.uplink {
-            uplink.check()?;
+            uplink.check(self.fleet.as_ref().is_some_and(|fleet| fleet.root.is_some()))?;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use tokio::{
 
 use super::{
     commands::{self, Acting, Commands},
-    fleet, limit,
+    fleet::{self, Followed},
+    limit,
     pulse::Parts,
     renewal::{self, Held, Renewals},
 };
@@ -26,6 +27,7 @@ use crate::{
         fetch::Fetch,
         gossip::{self, Gossip},
         lost::{self, FollowLost},
+        trust::{self, FollowTrust},
     },
     mqtt::Authorities,
     store::{EventStore, KeyFolder},
@@ -33,7 +35,7 @@ use crate::{
     wire::{
         keys::SigningKey,
         state::{DeviceState, Status, Versions},
-        topic::LOST_CARDS,
+        topic::{LOST_CARDS, TRUST},
     },
 };
 
@@ -47,6 +49,7 @@ pub(super) struct Broker {
     lost: Option<(FollowLost, mpsc::Receiver<mqtt::Arrived>)>,
     gossip: Option<(gossip::Party, gossip::Connected)>,
     renewals: Option<Renewals>,
+    trust: Option<(FollowTrust, mpsc::Receiver<mqtt::Arrived>)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -87,15 +90,12 @@ impl Broker {
         uplink: &config::Uplink,
         exam: Option<&Exam>,
         models: &VerifiedModels,
-        (lost, clock): (Option<FollowLost>, Arc<dyn Clock>),
+        (followed, clock): (Followed, Arc<dyn Clock>),
     ) -> Result<Self> {
         let seed = keys.signing_seed().context("the box's signing key cannot be read")?;
-        let parties = Parties {
-            device: config.device.clone(),
-            key: SigningKey::from_seed(&seed),
-            collector: uplink.collector.recipient.parse().context("uplink.collector.recipient")?,
-            receipts: uplink.collector.receipt_key.parse().context("uplink.collector.receipt_key")?,
-        };
+        let Followed { keys: counting, trust, lost } = followed;
+        let (device, key) = (config.device.clone(), SigningKey::from_seed(&seed));
+        let parties = Parties { device, key, fleet: counting.clone() };
         let (settings, held) = Self::settings(config, keys, uplink, exam, models)?;
         let authority = settings.tls.authority.clone();
         let (line, mut polling) =
@@ -109,24 +109,29 @@ impl Broker {
         let renewing = renewal::prepare(own, uplink, keys, of, &mut polling, Arc::clone(&clock))?;
         let (renewals, renew) = renewing.unzip();
         let (mut fetch, mut commands, mut gossip) = (None, None, None);
-        if let Some(fleet) = &config.fleet {
+        if config.fleet.is_some() {
             let connected = (line.link.clone(), &mut polling);
-            let rosters = fleet::prepare(config, fleet, keys, models, connected, Arc::clone(&clock))?;
+            let rosters = fleet::prepare(config, counting.clone(), keys, models, connected, Arc::clone(&clock))?;
             let (rosters, rotate) = rosters.rotating();
             let rosters = match &lost {
                 Some(follow) => rosters.reporting(follow.serial()),
                 None => rosters,
             };
+            let rosters = match &trust {
+                Some(follow) => rosters.reporting_trust(follow.held()),
+                None => rosters,
+            };
             if commands::are_wanted(config) {
                 let connected = (line.link.clone(), &mut polling);
                 commands =
-                    Some(Commands::prepare(config, fleet, keys, connected, (rotate, renew), Arc::clone(&clock))?);
+                    Some(Commands::prepare(config, counting, keys, connected, (rotate, renew), Arc::clone(&clock))?);
             }
             fetch = Some(rosters);
             gossip = Some(fleet::gossip(config, keys, (line.link.clone(), &mut polling))?);
         }
         let lost = lost.map(|follow| (follow, polling.subscribe(vec![LOST_CARDS.into()], lost::WAITING)));
-        Ok(Self { line, polling, parties, fetch, commands, lost, gossip, renewals, clock })
+        let trust = trust.map(|follow| (follow, polling.subscribe(vec![TRUST.into()], trust::WAITING)));
+        Ok(Self { line, polling, parties, fetch, commands, lost, gossip, renewals, trust, clock })
     }
 
     /// Starts polling and delivering, until `stop`. Commands act on `acting`; the other boxes of an exam hear of the newest events in `ends`.
@@ -178,6 +183,9 @@ impl Broker {
                 }
             };
             parts.task(&mut tasks, "the renewals", limit::TASKS, renew.run(orders, outbox, leave));
+        }
+        if let Some((follow, arrivals)) = self.trust {
+            parts.task(&mut tasks, "the trust document", limit::TASKS, follow.run(arrivals));
         }
         parts.task(&mut tasks, "the delivery's log", limit::TASKS, async move {
             while stands.changed().await.is_ok() {

@@ -10,22 +10,19 @@ use tokio::{
 
 use super::{Environment, doctor, limit, office::Pulse, pulse::Parts};
 use crate::{
-    config::{self, Config},
+    config::Config,
     domain::{Doors, EmbeddingSpaceId, Exam},
     edge::{camera::CameraView, card::ReaderView, clock::Clock, mqtt},
     flow::{
         Happened, Submitted,
         deliver::Delivery,
         fetch::Rotation,
-        obey::{self, Commander, Connected, Deeds, Obey, Party},
+        obey::{self, Connected, Deeds, Obey, Party},
         renew::Order,
+        trust::FleetKeysView,
     },
     store::{DrainMark, EventStore, KeyFolder, Layout},
-    wire::{
-        command::MAX_DETAIL,
-        keys::{PublicKey, SigningKey},
-        topic::DeviceTopic,
-    },
+    wire::{command::MAX_DETAIL, keys::SigningKey, topic::DeviceTopic},
 };
 
 /// Longest text of one finding in an answer, characters.
@@ -64,7 +61,7 @@ pub(super) struct Examined {
 
 /// Whether commands come at all.
 pub(super) fn are_wanted(config: &Config) -> bool {
-    config.fleet.as_ref().is_some_and(|fleet| !fleet.command_keys.is_empty())
+    config.fleet.as_ref().is_some_and(|fleet| fleet.root.is_some() || !fleet.command_keys.is_empty())
 }
 
 /// Whether the box was taken out of service before it started.
@@ -86,22 +83,18 @@ impl Commands {
     /// When a key cannot be used.
     pub(super) fn prepare(
         config: &Config,
-        fleet: &config::Fleet,
+        fleet: FleetKeysView,
         keys: &KeyFolder,
         (link, polling): (watch::Receiver<mqtt::Link>, &mut mqtt::UplinkLoop),
         (rotate, renew): (mpsc::Sender<Rotation>, Option<mpsc::Sender<Order>>),
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let commander = |entry: &config::CommandKey| {
-            let key: PublicKey = entry.key.parse().context("fleet.command_keys")?;
-            Ok(Commander { key, name: entry.name.clone(), may: entry.may.clone() })
-        };
         let seed = keys.signing_seed().context("the box's signing key cannot be read")?;
         let party = Party {
             device: config.device.clone(),
             room: config.room.clone(),
             key: SigningKey::from_seed(&seed),
-            commanders: fleet.command_keys.iter().map(commander).collect::<Result<_>>()?,
+            fleet,
         };
         let filters = vec![DeviceTopic::Command.of(&config.device)];
         let connected = Connected { link, arrivals: polling.subscribe(filters, obey::WAITING) };

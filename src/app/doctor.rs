@@ -9,6 +9,7 @@ mod models;
 mod pages;
 mod roster;
 mod state;
+mod trust;
 mod user;
 
 use std::{error::Error, sync::Arc, time::Duration};
@@ -75,6 +76,7 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     roster::look(config, &keys, space, time(config, &clock), &mut findings);
     findings.extend(models::cards(config));
     events::look(config, &keys, clock.wall(), &mut findings);
+    trust::look(config, time(config, &clock), &mut findings);
     events::collector(config, &keys, &mut findings);
     match &models {
         Some(models) => broker::look(config, &keys, models, clock.wall(), &mut findings),
@@ -103,6 +105,7 @@ pub(super) fn examine_running(
     state::look(config, environment, &keys, &mut findings);
     keys::look(config, &keys, &mut findings);
     roster::look(config, &keys, Some(space), now, &mut findings);
+    trust::look(config, now, &mut findings);
     events::collector(config, &keys, &mut findings);
     broker::certificate(config, &keys, now, &mut findings);
     pages::console(config, &keys, now, &mut findings);

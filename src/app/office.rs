@@ -243,6 +243,11 @@ fn delivered(Delivery { standing, receipted }: Delivery) -> doctor::PartHealth {
         Standing::NoLink => (State::Impaired, "no link to the broker: events wait in the outbox".into()),
         Standing::NoReceipts => (State::Impaired, "the broker takes events, but no receipt comes".into()),
         Standing::NobodyListens => (State::Impaired, "the collector is not connected to the broker".into()),
+        Standing::NoRecipient => {
+            let words = "the fleet's trust document names no key that events could be sealed to now: they wait in the outbox; \
+                 `examgate-fleet trust rotate events`";
+            (State::Impaired, words.into())
+        }
         Standing::Refused(why) => (State::Impaired, format!("the broker refuses events: {why}")),
         Standing::StorageFault => (State::Unwell, "the outbox cannot be read or written".into()),
         Standing::Unsendable(seq) => (State::Unwell, format!("event {seq} fits into no envelope")),

@@ -29,9 +29,6 @@ use crate::{
     },
 };
 
-/// How many keys `fleet.roster_keys` may name.
-const MOST_ROSTER_KEYS: usize = 8;
-
 /// Where what belongs to a box is put.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -139,14 +136,15 @@ fn believed(answer: &Answer, root: Option<PublicKey>, tls: &[u8], places: &Place
 fn lines(answer: &Answer, document: &TrustDocument, (url, places): (&str, &Places), now: Timestamp) -> Result<String> {
     // A new box may not know the time yet; the document was signed in the past.
     let now = now.max(Timestamp::from_second(document.issued).unwrap_or(now));
-    let key = |purpose: Purpose| {
-        let found = document.current(purpose, now).first().map(|key| key.key.clone());
-        found.with_context(|| {
+    let need = |purpose: Purpose| {
+        document.current(purpose, now).first().map(|_| ()).with_context(|| {
             format!("the fleet's trust document has no {purpose} key that counts now: `examgate-fleet trust rotate {purpose}`")
         })
     };
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).display().to_string();
-    let (recipient, receipt_key) = (key(Purpose::Events)?, key(Purpose::Receipt)?);
+    // Without them its events would wait. Which they are the box reads in the document, each time that the fleet sends a newer one.
+    need(Purpose::Events)?;
+    need(Purpose::Receipt)?;
     let mut text = format!("device = \"{}\"\nroom = \"{}\"\n", answer.device, answer.room.as_str());
     let mut line = |name: &str, value: &str| {
         let value = toml::Value::String(value.into());
@@ -162,14 +160,12 @@ fn lines(answer: &Answer, document: &TrustDocument, (url, places): (&str, &Place
     line("ca", absolute(places.authorities()).into());
     line("certificate", absolute(places.certificate()).into());
     line("enrolment", url.into());
-    text += "\n[uplink.collector]\n";
-    writeln!(text, "recipient = \"{recipient}\"\nreceipt_key = \"{receipt_key}\"")?;
-    // The newest one signs, and while a key is replaced the one before may still have signed what waits at the broker.
-    let rosters = document.current(Purpose::Roster, now);
-    if !rosters.is_empty() {
-        let keys = rosters.iter().take(MOST_ROSTER_KEYS).map(|key| key.key.clone().into());
-        writeln!(text, "\n[fleet]\nroster_keys = {}", toml::Value::Array(keys.collect()))?;
-    }
+    text += "\n[fleet]\n";
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name} = {}", toml::Value::String(value)).expect("writing into memory cannot fail");
+    };
+    line("root", answer.root.to_string());
+    line("trust", absolute(places.trust()));
     Ok(text)
 }
 

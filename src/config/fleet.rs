@@ -23,8 +23,8 @@ pub struct Uplink {
     pub certificate: PathBuf,
     /// The fleet's enrolment endpoint, `https://HOST:PORT`, where the box renews its certificate. Without it nothing is renewed.
     pub enrolment: Option<String>,
-    /// The collector's public keys.
-    pub collector: Collector,
+    /// The collector's public keys. May be left out where [`Fleet::root`] is set, and counts for nothing there.
+    pub collector: Option<Collector>,
 }
 
 impl Uplink {
@@ -32,7 +32,7 @@ impl Uplink {
         8883
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, has_root: bool) -> Result<(), ConfigError> {
         within("uplink.port", self.port, 1, u16::MAX, "1 to 65535")?;
         if let Some(url) = self.enrolment.as_ref().filter(|url| !url.starts_with("https://")) {
             return Err(value(
@@ -41,7 +41,13 @@ impl Uplink {
                 "the fleet's enrolment endpoint, https://HOST or https://HOST:PORT",
             ));
         }
-        let Collector { recipient, receipt_key } = &self.collector;
+        let Some(Collector { recipient, receipt_key }) = &self.collector else {
+            if has_root {
+                return Ok(());
+            }
+            let allowed = "name `recipient` and `receipt_key` there, or the fleet's `root` under [fleet], whose trust document names them";
+            return Err(value("uplink.collector", "left out", allowed));
+        };
         if !is_key(receipt_key) {
             return Err(value("uplink.collector.receipt_key", receipt_key, "an Ed25519 public key, 64 hex digits"));
         }
@@ -66,7 +72,14 @@ pub struct Collector {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fleet {
-    /// Ed25519 public keys, 64 hex digits each: a manifest signed with any of them counts. One to eight, so that a key can be replaced.
+    /// Ed25519 public key of the fleet's root, 64 hex digits. With it the box believes the trust document that this root signed, and no
+    /// key of the configuration.
+    pub root: Option<String>,
+    /// The trust document that came at enrolment: what the box believes until a newer one comes over the line.
+    pub trust: Option<PathBuf>,
+    /// Ed25519 public keys, 64 hex digits each: a manifest signed with any of them counts. One to eight, so that a key can be replaced;
+    /// may be left out where there is a root.
+    #[serde(default)]
     pub roster_keys: Vec<String>,
     /// Whose lists of lost cards and whose commands count. None to eight; without one, lost cards are not followed and no command is
     /// carried out.
@@ -123,7 +136,15 @@ impl From<WrittenKey> for CommandKey {
 
 impl Fleet {
     pub(super) fn check(&self, has_uplink: bool) -> Result<(), ConfigError> {
-        within("fleet.roster_keys", self.roster_keys.len(), 1, 8, "one to eight keys")?;
+        if let Some(root) = self.root.as_ref().filter(|root| !is_key(root)) {
+            return Err(value("fleet.root", root, "the fleet's root, an Ed25519 public key of 64 hex digits"));
+        }
+        if self.trust.is_some() && self.root.is_none() {
+            let allowed = "without `root` nobody can tell whether the document is the fleet's: add it, `examgate provision` wrote it to root.pub";
+            return Err(value("fleet.trust", "set", allowed));
+        }
+        let fewest = usize::from(self.root.is_none());
+        within("fleet.roster_keys", self.roster_keys.len(), fewest, 8, "one to eight keys, or a `root` and no key")?;
         within("fleet.command_keys", self.command_keys.len(), 0, 8, "at most eight keys")?;
         let command_keys = || self.command_keys.iter().map(|entry| &entry.key);
         for (field, wrong) in [
@@ -180,7 +201,15 @@ mod tests {
         assert_eq!(good.exam, None);
         let commanded =
             |keys: &str| parse(&[base, &uplink, &fleet(&format!("\"{key}\"")), &format!("command_keys = [{keys}]\n")]);
+        let rooted = format!("[fleet]\nroot = \"{key}\"\ntrust = \"trust.cose\"\n");
+        let bare = uplink.split("[uplink.collector]").next().expect("the table before");
+        let good = parse(&[&nameless, bare, &rooted]).expect("the document names all keys");
+        assert!(good.uplink.is_some_and(|uplink| uplink.collector.is_none()));
+        parse(&[&nameless, &uplink, &rooted, &format!("roster_keys = [\"{key}\"]\n")]).expect("both are allowed");
         for (text, says) in [
+            (parse(&[base, bare]), "uplink.collector = \"left out\""),
+            (parse(&[base, bare, &rooted.replace(&key, "xyz")]), "fleet.root = \"xyz\""),
+            (parse(&[base, &uplink, &rooted.replace("root =", "roster_keys = [] #")]), "fleet.trust = \"set\""),
             (parse(&[&nameless, &uplink]), "exam = \"left out\" is not allowed"),
             (parse(&[base, &uplink, &fleet("")]), "one to eight"),
             (parse(&[base, &uplink, &fleet("\"xyz\"")]), "64 hex"),

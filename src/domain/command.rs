@@ -167,7 +167,7 @@ impl CommandRefusal {
             }
             Self::UnknownCommand => "the box knows no such command: its software is older than this program",
             Self::NotAllowed => {
-                "this key may not give this command: see `may` of its entry in the box's `command_keys`"
+                "this key may not give this command: see its rights in `examgate-fleet trust show`, or `may` of its entry in the box's `command_keys`"
             }
             Self::Replayed => {
                 "the box has had this command before: somebody sent it again; see who may write to the broker"

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub use self::sending::{Judged, Next, Pace, Sending};
+use super::trust::FleetKeysView;
 use crate::{
     domain::{DeviceId, Epoch, Seq, WithSources},
     edge::{
@@ -20,9 +21,8 @@ use crate::{
     store::{Acknowledged, Cause, Contradiction, EventError, EventStore, Outgoing},
     wire::{
         envelope::EventEnvelope,
-        keys::{PublicKey, SigningKey},
-        receipt::Receipt,
-        seal::Recipient,
+        keys::SigningKey,
+        receipt::{Receipt, ReceiptError},
     },
 };
 
@@ -37,6 +37,8 @@ pub enum Standing {
     NoReceipts,
     /// The broker has nobody to give events to: the collector is not connected.
     NobodyListens,
+    /// No key counts now that events could be sealed to: they wait for another trust document.
+    NoRecipient,
     /// The broker refuses events.
     Refused(&'static str),
     /// The outbox cannot be read or written.
@@ -61,10 +63,8 @@ pub struct Parties {
     pub device: DeviceId,
     /// Its signing key.
     pub key: SigningKey,
-    /// Whom bodies are sealed to.
-    pub collector: Recipient,
-    /// Whose receipts count.
-    pub receipts: PublicKey,
+    /// Whom bodies are sealed to, and whose receipts count.
+    pub fleet: FleetKeysView,
 }
 
 /// The driver of one outbox. Its own task.
@@ -77,6 +77,9 @@ pub struct Deliver {
     sending: Sending,
     line: Option<Line>,
     delivery: watch::Sender<Delivery>,
+    /// On this connection it was said already that a receipt was not believed: a collector signs each with every key that counts, and a box
+    /// that has not heard of the newest believes the other.
+    has_doubted: bool,
 }
 
 impl Deliver {
@@ -95,7 +98,8 @@ impl Deliver {
         let receipted = store.lock().expect("nobody panics while holding it").receipted()?;
         let (delivery, delivered) = watch::channel(Delivery { standing: Standing::NoLink, receipted });
         let sending = Sending::new(pace, receipted);
-        Ok((Self { store, parties, uplink, recorded, clock, sending, line: None, delivery }, delivered))
+        let has_doubted = false;
+        Ok((Self { store, parties, uplink, recorded, clock, sending, line: None, delivery, has_doubted }, delivered))
     }
 
     /// Delivers until the link is closed for good.
@@ -125,6 +129,7 @@ impl Deliver {
                         Link::Up(line) => {
                             self.sending.line_up(line.connection());
                             self.line = Some(line);
+                            self.has_doubted = false;
                             self.stands(Standing::Flowing);
                         }
                         Link::Connecting { .. } | Link::Down { .. } => {
@@ -149,6 +154,15 @@ impl Deliver {
     /// Sends what there is; `false` if it could not even try.
     async fn send(&mut self, after: Seq, limit: u32) -> bool {
         let Some(line) = self.line.clone() else { return false };
+        let Some(collector) = self.parties.fleet.borrow().collector.clone() else {
+            if self.stands(Standing::NoRecipient) {
+                tracing::error!("no key of the fleet counts now that events could be sealed to: they wait");
+            }
+            return false;
+        };
+        if self.delivery.borrow().standing == Standing::NoRecipient {
+            self.stands(Standing::Flowing);
+        }
         let rows = match self.with_store(move |store| store.outgoing(after, limit as usize)).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -164,7 +178,7 @@ impl Deliver {
             let Outgoing { epoch, seq, event_id, prev, hash, body } = row;
             let envelope =
                 EventEnvelope { device: self.parties.device.clone(), epoch, seq, event_id, prev, hash, body };
-            let bytes = match envelope.encode(&self.parties.key, &self.parties.collector) {
+            let bytes = match envelope.encode(&self.parties.key, &collector) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     tracing::error!(%seq, %error, "an event cannot be sent and blocks those behind it");
@@ -203,10 +217,14 @@ impl Deliver {
     }
 
     async fn receipt(&mut self, bytes: &[u8]) {
-        let receipt = match Receipt::decode(bytes, &self.parties.device, &self.parties.receipts) {
+        let receipt = match self.believed(bytes) {
             Ok(receipt) => receipt,
             Err(error) => {
-                tracing::warn!(%error, "a receipt was not believed");
+                if std::mem::replace(&mut self.has_doubted, true) {
+                    tracing::debug!(%error, "a receipt was not believed");
+                } else {
+                    tracing::warn!(%error, "a receipt was not believed (said once per connection)");
+                }
                 return;
             }
         };
@@ -230,6 +248,17 @@ impl Deliver {
                 self.stands(Standing::StorageFault);
             }
         }
+    }
+
+    /// A receipt that any of the receipt keys which count now has signed.
+    fn believed(&self, bytes: &[u8]) -> Result<Receipt, ReceiptError> {
+        for key in &self.parties.fleet.borrow().receipts {
+            match Receipt::decode(bytes, &self.parties.device, key) {
+                Err(ReceiptError::NotSigned) => {}
+                read => return read,
+            }
+        }
+        Err(ReceiptError::NotSigned)
     }
 
     /// The collector has signed that its history of this epoch is another one: this box was set back, or its disk lost its

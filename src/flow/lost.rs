@@ -1,19 +1,20 @@
 //! Follows the fleet's list of lost cards: keeps the newest one on disk and passes it to the lookup of cards.
 //!
-//! A list counts when the fleet's command key signed it and its serial is higher than that of the list in force. Anything else is
-//! refused with an alarm, and the list in force stays.
+//! A list counts when a command key of the fleet that counts now signed it and its serial is higher than that of the list in force.
+//! Anything else is refused with an alarm, and the list in force stays.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::sync::{mpsc, watch};
 
+use super::trust::{self, FleetKeysView};
 use crate::{
     domain::{CardPseudonym, PepperCheck, WithSources},
     edge::mqtt::Arrived,
     store::{Incoming, IncomingError},
     wire::{
         keys::PublicKey,
-        lost::{LostCards, LostCardsError},
+        lost::{LostCards, LostCardsError, MAX_LOST_CARDS},
     },
 };
 
@@ -47,29 +48,34 @@ pub enum Refused {
 
 /// The driver of one box's list. Its own task.
 pub struct FollowLost {
-    keys: Vec<PublicKey>,
+    keys: FleetKeysView,
     pepper: PepperCheck,
     incoming: Arc<Incoming>,
     in_force: Option<LostCards>,
+    /// The last list that no key signed which counted then: looked at again when other keys count.
+    unsigned: Option<Vec<u8>>,
     told: watch::Sender<Arc<BTreeSet<CardPseudonym>>>,
     serial: watch::Sender<Option<u64>>,
 }
 
 impl FollowLost {
-    /// Reads the list on disk. Lists signed by any of `keys` count, if they were made with the pepper of `pepper`.
+    /// Reads the list on disk. Lists that a key signed which counts at the time are taken, if they were made with the pepper of `pepper`. The
+    /// list on disk counts on when its key has come to its end, but not when that was revoked.
     ///
     /// # Errors
     /// When the disk cannot be read. A list there that cannot be used is an alarm, and no error: the next one that comes replaces it.
     pub fn new(
-        keys: Vec<PublicKey>,
+        keys: FleetKeysView,
         pepper: PepperCheck,
         incoming: Incoming,
     ) -> Result<(Self, LostView), IncomingError> {
         let (told, view) = watch::channel(Arc::default());
         let kept = incoming.lost_cards()?;
         let (serial, _) = watch::channel(None);
-        let mut follow = Self { keys, pepper, incoming: Arc::new(incoming), in_force: None, told, serial };
-        match kept.map(|bytes| follow.judge(&bytes)) {
+        let incoming = Arc::new(incoming);
+        let mut follow = Self { keys, pepper, incoming, in_force: None, unsigned: None, told, serial };
+        let unrevoked = follow.keys.borrow_and_update().unrevoked_lists.clone();
+        match kept.map(|bytes| follow.judge(&bytes, &unrevoked)) {
             None | Some(Ok(None)) => {}
             Some(Ok(Some(list))) => follow.put_in_force(list),
             Some(Err(refused)) => {
@@ -87,8 +93,19 @@ impl FollowLost {
 
     /// Follows until nothing can come any more.
     pub async fn run(mut self, mut arrivals: mpsc::Receiver<Arrived>) {
-        while let Some(arrived) = arrivals.recv().await {
-            self.arrived(&arrived.payload).await;
+        loop {
+            tokio::select! {
+                arrived = arrivals.recv() => match arrived {
+                    Some(arrived) => self.arrived(&arrived.payload).await,
+                    None => return,
+                },
+                () = trust::changed(&mut self.keys) => {
+                    // What is retained comes in any order: this may be the trust document with the key that signed it.
+                    if let Some(bytes) = self.unsigned.take() {
+                        self.arrived(&bytes).await;
+                    }
+                }
+            }
         }
     }
 
@@ -97,10 +114,14 @@ impl FollowLost {
         if bytes.is_empty() {
             return;
         }
-        let list = match self.judge(bytes) {
+        let counting = self.keys.borrow().lists();
+        let list = match self.judge(bytes, &counting) {
             Ok(None) => return,
             Ok(Some(list)) => list,
             Err(refused) => {
+                if refused == Refused::List(LostCardsError::NotSigned) && bytes.len() <= MAX_LOST_CARDS {
+                    self.unsigned = Some(bytes.to_vec());
+                }
                 tracing::error!(%refused, "alarm: a list of lost cards was refused; the one before stays in force");
                 return;
             }
@@ -119,8 +140,8 @@ impl FollowLost {
     }
 
     /// The list in `bytes`, if it is to replace the one in force; `None` where it is that one.
-    fn judge(&self, bytes: &[u8]) -> Result<Option<LostCards>, Refused> {
-        let list = LostCards::decode(bytes, &self.keys)?;
+    fn judge(&self, bytes: &[u8], keys: &[PublicKey]) -> Result<Option<LostCards>, Refused> {
+        let list = LostCards::decode(bytes, keys)?;
         if list.pepper != self.pepper {
             return Err(Refused::OtherPepper);
         }
@@ -142,7 +163,10 @@ impl FollowLost {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        trust::{Commander, FleetKeys},
+        *,
+    };
     use crate::wire::keys::SigningKey;
 
     const PEPPER: PepperCheck = PepperCheck::from_bytes([5; 16]);
@@ -159,9 +183,19 @@ mod tests {
         LostCards { serial, pepper: PEPPER, cards: cards.iter().map(|&n| (card(n), 0)).collect() }
     }
 
+    /// These count; of those before, these are not revoked.
+    fn counting(keys: &[&SigningKey], unrevoked: &[&SigningKey]) -> FleetKeys {
+        let commander = |key: &&SigningKey| Commander { key: key.public(), name: None, may: None };
+        FleetKeys {
+            commanders: keys.iter().map(commander).collect(),
+            unrevoked_lists: keys.iter().chain(unrevoked).map(|key| key.public()).collect(),
+            ..FleetKeys::default()
+        }
+    }
+
     fn follow(folder: &tempfile::TempDir) -> (FollowLost, LostView) {
         let incoming = Incoming::open(folder.path().into()).unwrap();
-        FollowLost::new(vec![key().public()], PEPPER, incoming).unwrap()
+        FollowLost::new(counting(&[&key()], &[]).unchanging(), PEPPER, incoming).unwrap()
     }
 
     fn lost(view: &LostView) -> Vec<u8> {
@@ -202,8 +236,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let next = SigningKey::from_seed(&[9; 32]);
         let known = |keys: &[&SigningKey]| {
-            let keys = keys.iter().map(|key| key.public()).collect();
-            FollowLost::new(keys, PEPPER, Incoming::open(folder.path().into()).unwrap()).unwrap()
+            FollowLost::new(counting(keys, &[]).unchanging(), PEPPER, Incoming::open(folder.path().into()).unwrap())
+                .unwrap()
         };
         let (mut following, _) = known(&[&key()]);
         following.arrived(&list(4, &[1]).encode(&key()).unwrap()).await;
@@ -222,6 +256,41 @@ mod tests {
             (vec![1], Some(5)),
             "the key before is not needed any more"
         );
+    }
+
+    #[tokio::test]
+    async fn a_list_that_came_before_the_document_with_its_key_counts_once_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = SigningKey::from_seed(&[9; 32]);
+        let (tell, keys) = watch::channel(Arc::new(counting(&[&key()], &[])));
+        let incoming = Incoming::open(folder.path().into()).unwrap();
+        let (mut following, view) = FollowLost::new(keys, PEPPER, incoming).unwrap();
+        let (arrive, arrivals) = mpsc::channel(1);
+        following.arrived(&list(5, &[1]).encode(&next).unwrap()).await;
+        assert!(lost(&view).is_empty());
+        let (mut told, mut serial) = (view.clone(), following.serial());
+        let running = tokio::spawn(following.run(arrivals));
+        tell.send_replace(Arc::new(counting(&[&next], &[&key()])));
+        tokio::time::timeout(std::time::Duration::from_secs(30), told.changed()).await.unwrap().unwrap();
+        assert_eq!((lost(&view), *serial.borrow_and_update()), (vec![1], Some(5)));
+        drop(arrive);
+        running.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_list_on_disk_outlives_the_time_of_its_key_but_not_its_revocation() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = SigningKey::from_seed(&[9; 32]);
+        let (mut following, _) = follow(&folder);
+        following.arrived(&list(2, &[1]).encode(&key()).unwrap()).await;
+        drop(following);
+        for (unrevoked, expected) in [(&[&key()][..], vec![1]), (&[][..], vec![])] {
+            let incoming = Incoming::open(folder.path().into()).unwrap();
+            let keys = counting(&[&next], unrevoked).unchanging();
+            let (mut following, view) = FollowLost::new(keys, PEPPER, incoming).unwrap();
+            following.arrived(&list(3, &[9]).encode(&key()).unwrap()).await;
+            assert_eq!(lost(&view), expected, "what comes now does not count");
+        }
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ mod record;
 pub mod renew;
 mod rosters;
 mod show;
+pub mod trust;
 mod verify;
 
 pub use listen::listen;

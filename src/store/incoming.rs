@@ -1,4 +1,5 @@
-//! What the fleet sends before it is applied: sealed chunks by their digest, the manifest in force, and the list of lost cards.
+//! What the fleet sends before it is applied: sealed chunks by their digest, the manifest in force, the list of lost cards, and the trust
+//! document.
 //!
 //! Chunks stay as they arrived, sealed to this box: without its `prekey.age` nothing in the folder can be opened. A file that is there is
 //! whole, since it got its name last; the reader checks the digest anyway. It never opens or verifies what it keeps.
@@ -56,6 +57,12 @@ impl Incoming {
             }
         }
         Ok(Self { folder })
+    }
+
+    /// The folder as it is: nothing is made or removed.
+    #[must_use]
+    pub const fn look(folder: PathBuf) -> Self {
+        Self { folder }
     }
 
     /// The names of all chunks.
@@ -132,12 +139,32 @@ impl Incoming {
         self.write(&self.lost_cards_path(), bytes)
     }
 
+    /// The newest trust document that came; `None` when none ever did.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn trust(&self) -> Result<Option<Vec<u8>>, IncomingError> {
+        read(&self.trust_path())
+    }
+
+    /// Keeps a trust document in place of the one before; the disk is waited for.
+    ///
+    /// # Errors
+    /// When the disk fails; the one before stays.
+    pub fn set_trust(&self, bytes: &[u8]) -> Result<(), IncomingError> {
+        self.write(&self.trust_path(), bytes)
+    }
+
     fn chunk_path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.chunk"))
     }
 
     fn manifest_path(&self) -> PathBuf {
         self.folder.join("desired.cose")
+    }
+
+    fn trust_path(&self) -> PathBuf {
+        self.folder.join("trust.cose")
     }
 
     fn lost_cards_path(&self) -> PathBuf {

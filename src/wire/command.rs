@@ -41,7 +41,9 @@ pub enum CommandError {
     #[error("longer than the {MAX_COMMAND} bytes of a command")]
     TooLong,
     /// Not signed by a command key for this purpose; nothing in it is believed.
-    #[error("not signed by a command key that this box knows; is the right key in `command_keys`?")]
+    #[error(
+        "not signed by a command key that this box knows; is the right key in its trust document or `command_keys`?"
+    )]
     NotSigned,
     /// Signed, but not of this shape.
     #[error("signed by the fleet, but not a command of version 1; is the fleet's software newer?")]

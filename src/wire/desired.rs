@@ -36,7 +36,7 @@ pub enum DesiredError {
     #[error("longer than the {MAX_DESIRED} bytes of a manifest")]
     TooLong,
     /// Not signed by a roster key for this purpose; nothing in it is believed.
-    #[error("not signed by the fleet's roster key; is the right `roster_keys` configured?")]
+    #[error("not signed by a roster key that counts here; is it in the trust document or `roster_keys`?")]
     NotSigned,
     /// Signed, but not of this shape.
     #[error("signed by the fleet, but not a manifest of version 1; is the fleet's software newer than the box's?")]

@@ -33,7 +33,7 @@ pub enum LostCardsError {
     #[error("more than {MAX_LOST} lost cards: take out those that no roster holds any more")]
     TooMany,
     /// Not signed by a command key for this purpose; nothing in it is believed.
-    #[error("not signed by the fleet's command key; is the right `command_keys` configured?")]
+    #[error("not signed by a command key that counts here; is it in the trust document or `command_keys`?")]
     NotSigned,
     /// Signed, but not of this shape.
     #[error("signed by the fleet, but not a list of lost cards of version 1; is the fleet's software newer?")]

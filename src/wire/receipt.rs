@@ -26,7 +26,9 @@ pub const MAX_RECEIPT: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
     /// Not signed by the collector's receipt key for this purpose.
-    #[error("not signed by the collector's receipt key; is the right `receipt_key` configured?")]
+    #[error(
+        "not signed by a receipt key that counts here; is it in the trust document, or the right `receipt_key` configured?"
+    )]
     NotSigned,
     /// Signed by a collector of version 1, whose receipts name no hash: they cannot show which history they confirm.
     #[error("a receipt of version 1, which names no hash: install the collector's newer version")]

@@ -13,6 +13,7 @@ use super::{
     digest::Digest,
     keys::{PublicKey, SigningKey},
     signed,
+    trust::TrustError,
 };
 use crate::domain::{DeviceId, EmbeddingSpaceId, ExamId, RosterVersion, Timestamp};
 
@@ -82,7 +83,7 @@ pub enum RefusalReason {
 impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotSigned => "not signed by a roster key that the box knows: see `roster_keys` in its [fleet]",
+            Self::NotSigned => "not signed by a roster key that the box knows: see whether it has the newest trust document (`device list --stock`), or `roster_keys` in its [fleet]",
             Self::Malformed => "not a manifest that the box can read: is its software older than the fleet's?",
             Self::OtherDevice => "made for another box: somebody moved it; see who may write to the broker",
             Self::Replayed => "an older manifest came in the place of a newer one: see who may write to the broker, then push again",
@@ -124,6 +125,67 @@ pub struct Refused {
     pub reason: RefusalReason,
 }
 
+/// Why a box refused a trust document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustRefusal {
+    /// The box's root did not sign it.
+    NotSigned,
+    /// Signed by the root, but not a document that the box can read.
+    Malformed,
+    /// Of a lower version than the one held.
+    Older,
+    /// Another document of the version held.
+    Forked,
+    /// Of a higher version, but dated before the one held.
+    DatedBack,
+}
+
+impl From<TrustError> for TrustRefusal {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::NotSigned => Self::NotSigned,
+            TrustError::Older { .. } => Self::Older,
+            TrustError::Forked { .. } => Self::Forked,
+            TrustError::DatedBack { .. } => Self::DatedBack,
+            TrustError::TooLong { .. }
+            | TrustError::Malformed
+            | TrustError::TooMany
+            | TrustError::NotAKey { .. }
+            | TrustError::Dates { .. }
+            | TrustError::Labelled { .. }
+            | TrustError::Twice { .. }
+            | TrustError::Undated { .. } => Self::Malformed,
+        }
+    }
+}
+
+impl fmt::Display for TrustRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotSigned => {
+                "not signed by the root that the box knows: see who may write to the broker, and `root` in its [fleet]"
+            }
+            Self::Malformed => "not a document that the box can read: update the box",
+            Self::Older => "older than the one that the box holds: see who may write to the broker",
+            Self::Forked => "the root signed two documents of one version: make one more with `trust rotate`",
+            Self::DatedBack => {
+                "dated before the one that the box holds: set the clock where the root signs, and sign again"
+            }
+        })
+    }
+}
+
+/// The trust document that a box holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldTrust {
+    /// Its version; 0: there is none.
+    pub version: u64,
+    /// Why the last one that came was refused.
+    pub refused: Option<TrustRefusal>,
+}
+
 /// What a box says it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
@@ -145,6 +207,8 @@ pub struct Reported {
     pub refused: Option<Refused>,
     /// The serial of the list of lost cards in force; `None`: there is none, or the box is of a version that does not say.
     pub lost_cards: Option<u64>,
+    /// The trust document held; `None`: the box knows no root, or is of a version that does not say.
+    pub trust: Option<HeldTrust>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,19 +225,34 @@ struct Payload {
     refused: Option<Refused>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost_cards: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trust: Option<HeldTrust>,
 }
 
 impl Reported {
     /// Signs the report. What is beyond the bounds is left out: held exams after [`MAX_EXAMS`], digests after [`MAX_ASKED`].
     #[must_use]
     pub fn encode(&self, key: &SigningKey) -> Vec<u8> {
-        let Self { device, at, serial, recipient, space, mut held, mut missing, refused, lost_cards } = self.clone();
+        let Self { device, at, serial, recipient, space, mut held, mut missing, refused, lost_cards, trust } =
+            self.clone();
         held.truncate(MAX_EXAMS);
         missing.truncate(MAX_ASKED);
         signed::sign(
             PURPOSE,
             key,
-            cbor::to_vec(&Payload { v: 1, device, at, serial, recipient, space, held, missing, refused, lost_cards }),
+            cbor::to_vec(&Payload {
+                v: 1,
+                device,
+                at,
+                serial,
+                recipient,
+                space,
+                held,
+                missing,
+                refused,
+                lost_cards,
+                trust,
+            }),
         )
     }
 
@@ -198,8 +277,8 @@ impl Reported {
         if payload.device != *device {
             return Err(ReportedError::OtherDevice);
         }
-        let Payload { device, at, serial, recipient, space, held, missing, refused, lost_cards, .. } = payload;
-        Ok(Self { device, at, serial, recipient, space, held, missing, refused, lost_cards })
+        let Payload { device, at, serial, recipient, space, held, missing, refused, lost_cards, trust, .. } = payload;
+        Ok(Self { device, at, serial, recipient, space, held, missing, refused, lost_cards, trust })
     }
 }
 
@@ -231,6 +310,7 @@ mod tests {
                 reason: RefusalReason::RolledBack,
             }),
             lost_cards: None,
+            trust: None,
         }
     }
 
@@ -245,6 +325,15 @@ mod tests {
         let with_list = Reported { lost_cards: Some(7), ..reported() };
         let bytes = with_list.encode(&key());
         assert_eq!(Reported::decode(&bytes, &with_list.device, &key().public()), Ok(with_list));
+    }
+
+    #[test]
+    fn a_report_says_which_trust_document_is_held_and_why_the_last_was_refused() {
+        for refused in [None, Some(TrustRefusal::Forked)] {
+            let with_trust = Reported { trust: Some(HeldTrust { version: 3, refused }), ..reported() };
+            let bytes = with_trust.encode(&key());
+            assert_eq!(Reported::decode(&bytes, &with_trust.device, &key().public()), Ok(with_trust));
+        }
     }
 
     #[test]
@@ -277,6 +366,7 @@ mod tests {
             held: (0..2 * MAX_EXAMS).map(held).collect(),
             missing: vec![Digest::of(b""); 2 * MAX_ASKED],
             lost_cards: Some(u64::MAX),
+            trust: Some(HeldTrust { version: u64::MAX, refused: Some(TrustRefusal::DatedBack) }),
             ..reported()
         };
         let bytes = longest.encode(&key());

@@ -30,7 +30,7 @@ pub enum OpenError {
 }
 
 /// Whom to seal to: the public half, `age1…`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Recipient(age::x25519::Recipient);
 
 impl Recipient {

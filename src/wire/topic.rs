@@ -9,6 +9,9 @@ const ROOT: &str = "examgate/v1/";
 /// Fleet to all boxes, retained: the [`super::lost::LostCards`]. No box's name: boxes write only below their own.
 pub const LOST_CARDS: &str = "examgate/v1/fleet/lost-cards";
 
+/// Fleet to all boxes, retained: the [`super::trust::TrustDocument`].
+pub const TRUST: &str = "examgate/v1/fleet/trust";
+
 /// The topics that belong to one box: `examgate/v1/{device}/…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceTopic {
@@ -130,6 +133,7 @@ mod tests {
             "examgate/v1/door-1/event/x",
             "examgate/v1//event",
             LOST_CARDS,
+            TRUST,
             "x/examgate/v1/door-1/event",
         ] {
             assert_eq!(DeviceTopic::parse(other), None, "{other:?}");

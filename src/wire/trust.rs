@@ -14,7 +14,7 @@ use super::{
     seal::Recipient,
     signed,
 };
-use crate::domain::Timestamp;
+use crate::domain::{Right, Timestamp};
 
 /// What the signature is for.
 const PURPOSE: &str = "examgate/trust/v1";
@@ -30,6 +30,9 @@ pub const MAX_REVOKED: usize = 256;
 
 /// Longest certificate, bytes of PEM: P-256 takes under 1 KiB.
 const LONGEST_CERTIFICATE: usize = 4 * 1024;
+
+/// Longest name of a command key, characters.
+pub const LONGEST_NAME: usize = 64;
 
 /// What a key of the fleet is for. It counts for nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,14 +102,38 @@ pub struct TrustedKey {
     pub not_before: i64,
     /// Until when it counts, seconds since 1970; this second no more.
     pub not_after: i64,
+    /// What events call the holder of a command key, such as `help-desk`: 1 to [`LONGEST_NAME`] characters on one line. `None`: the
+    /// fleet's own command key, and every key for another purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What a command key may do; `None`: everything. Other keys have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may: Option<Vec<Right>>,
 }
 
 impl TrustedKey {
+    /// A key that counts from the first of these seconds since 1970 until the second, without a name, and with every right that its
+    /// purpose gives.
+    #[must_use]
+    pub fn new(purpose: Purpose, key: impl Into<String>, (not_before, not_after): (i64, i64)) -> Self {
+        Self { purpose, key: key.into(), not_before, not_after, name: None, may: None }
+    }
+
     /// The key's id.
     #[must_use]
     pub fn id(&self) -> KeyId {
         let hash = Sha256::new().chain_update(self.purpose.name()).chain_update([0]).chain_update(&self.key);
         KeyId(hash.finalize().into())
+    }
+
+    /// Only command keys have names and rights, and each right once.
+    fn is_well_labelled(&self) -> bool {
+        let may = self.may.as_deref().unwrap_or_default();
+        let is_once = may.iter().enumerate().all(|(at, right)| !may[..at].contains(right));
+        let is_name =
+            |name: &str| (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        let is_plain = self.name.is_none() && self.may.is_none();
+        is_plain || (self.purpose == Purpose::Command && is_once && self.name.as_deref().is_none_or(is_name))
     }
 
     fn is_of_its_purpose(&self) -> bool {
@@ -164,6 +191,17 @@ pub enum TrustError {
     /// A key whose time ends before it begins, or lies outside of all calendars.
     #[error("the {purpose} key {id} has no time in which it counts: not_after must be later than not_before")]
     Dates {
+        /// What it is for.
+        purpose: Purpose,
+        /// Which it is.
+        id: KeyId,
+    },
+    /// A name or rights at a key that has none, a right twice, or a name that is none.
+    #[error(
+        "the {purpose} key {id} has a name or rights that it cannot have: only a command key has them, each right once, and a name is 1 \
+         to {LONGEST_NAME} characters on one line"
+    )]
+    Labelled {
         /// What it is for.
         purpose: Purpose,
         /// Which it is.
@@ -323,6 +361,9 @@ impl TrustDocument {
             let is_date = |second| Timestamp::from_second(second).is_ok();
             if key.not_after <= key.not_before || !is_date(key.not_before) || !is_date(key.not_after) {
                 return Err(TrustError::Dates { purpose, id });
+            }
+            if !key.is_well_labelled() {
+                return Err(TrustError::Labelled { purpose, id });
             }
             if !seen.insert(id) {
                 return Err(TrustError::Twice { id });

@@ -10,7 +10,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use examgate::{
     domain::{
         ClockTrust, CommandOutcome, CommandRefusal, CredentialProfile, Cue, Decision, Event, EventKind, Ground,
-        Liveness, QualityDefect, Reason, Shortfall, Verdict,
+        Liveness, QualityDefect, Reason, Right, Shortfall, Verdict,
         sample::{reasons, verified},
     },
     wire::{
@@ -23,16 +23,17 @@ use examgate::{
         keys::{PublicKey, SigningKey},
         lost::{LostCards, MAX_LOST_CARDS},
         receipt::{MAX_RECEIPT, Receipt},
-        reported::{MAX_REPORTED, RefusalReason, Reported},
+        reported::{MAX_REPORTED, RefusalReason, Reported, TrustRefusal},
         seal::Identity,
         state::{DeviceState, MAX_STATE, Status},
-        topic::{DeviceTopic, LOST_CARDS, admitted_of, chunk_of},
+        topic::{DeviceTopic, LOST_CARDS, TRUST, admitted_of, chunk_of},
+        trust::{MAX_TRUST, Purpose, TrustDocument},
     },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use self::samples::{BOX, COLLECTOR, COMMAND, ROSTER, door, events, exam, written};
+use self::samples::{BOX, COLLECTOR, COMMAND, ROOT, ROSTER, door, events, exam, written};
 
 mod samples;
 
@@ -119,7 +120,7 @@ fn content(name: &str, message: &Value, bytes: &[u8]) -> Value {
 fn every_topic_of_the_code_is_a_channel_and_nothing_else_is() {
     let digest = Digest::of(b"x");
     let mut topics: BTreeSet<String> = DeviceTopic::ALL.map(|topic| topic.of(&door())).into();
-    topics.extend([chunk_of(&door(), &digest), LOST_CARDS.to_owned(), admitted_of(&exam(), &door(), 0)]);
+    topics.extend([chunk_of(&door(), &digest), LOST_CARDS.to_owned(), TRUST.to_owned(), admitted_of(&exam(), &door(), 0)]);
     let channels: BTreeSet<String> = object(&document()["channels"])
         .values()
         .map(|channel| {
@@ -179,6 +180,7 @@ fn limits_are_those_of_the_code() {
         ("receipt", MAX_RECEIPT),
         ("reported", MAX_REPORTED),
         ("state", MAX_STATE),
+        ("trust", MAX_TRUST),
     ];
     stated.sort_unstable();
     assert_eq!(stated, limits);
@@ -187,7 +189,8 @@ fn limits_are_those_of_the_code() {
 #[test]
 fn the_keys_of_the_examples_are_told() {
     let keys = &document()["x-example-keys"];
-    for (name, seed) in [("box", BOX), ("collector", COLLECTOR), ("command", COMMAND), ("roster", ROSTER)] {
+    let seeds = [("box", BOX), ("collector", COLLECTOR), ("command", COMMAND), ("root", ROOT), ("roster", ROSTER)];
+    for (name, seed) in seeds {
         assert_eq!(text(&keys[name]), SigningKey::from_seed(&seed).public().to_string(), "{name}");
     }
 }
@@ -234,6 +237,7 @@ fn signed_examples_are_what_the_code_writes_and_reads() {
             "lostCards" => {
                 assert!(LostCards::decode(&bytes, &[key(&COMMAND)]).is_ok_and(|list| list.cards.len() == 1));
             }
+            "trust" => assert!(TrustDocument::decode(&bytes, &key(&ROOT)).is_ok_and(|read| read.keys.len() == 5)),
             other => panic!("who reads {other}?"),
         }
         only_this_shape(name, &schema, &example["payload"]);
@@ -315,6 +319,9 @@ fn lists_of_words_are_those_of_the_code() {
     for (pointer, words) in [
         ("/State/properties/status".to_owned(), words::<Status>(other())),
         ("/Reported/properties/refused/oneOf/1/properties/reason".into(), words::<RefusalReason>(other())),
+        ("/Reported/properties/trust/properties/refused/oneOf/1".into(), words::<TrustRefusal>(other())),
+        ("/Trust/properties/keys/items/properties/purpose".into(), words::<Purpose>(other())),
+        ("/Trust/properties/keys/items/properties/may/items".into(), words::<Right>(other())),
         ("/Answer/properties/refusal/oneOf/1".into(), words::<CommandRefusal>(other())),
         ("/Commanded/properties/answer/properties/outcome".into(), words::<CommandOutcome>(json!({ "outcome": "?" }))),
         ("/Event/properties/clock".into(), words::<ClockTrust>(other())),

@@ -6,7 +6,8 @@ use examgate::{
     domain::{
         Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CommandId, CommandOutcome, CommandRefusal,
         Commanded, CredentialProfile, Cue, Decision, DeviceId, EmbeddingSpaceId, Epoch, Event, EventHash, EventId,
-        EventKind, ExamId, Ground, Liveness, Measured, PeerKey, PepperCheck, ProctorId, Reason, RoomId, RosterVersion,
+        EventKind, ExamId, Ground, Liveness, Measured, PeerKey, PepperCheck, ProctorId, Reason, Right, RoomId,
+        RosterVersion,
         Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification, chain_hash,
     },
     wire::{
@@ -20,6 +21,7 @@ use examgate::{
         receipt::Receipt,
         reported::{HeldExam, RefusalReason, Refused, Reported},
         seal::Recipient,
+        trust::{KeyId, Purpose, TrustDocument, TrustedKey},
     },
 };
 use uuid::Uuid;
@@ -29,6 +31,7 @@ pub(crate) const BOX: [u8; 32] = [7; 32];
 pub(crate) const COLLECTOR: [u8; 32] = [9; 32];
 pub(crate) const ROSTER: [u8; 32] = [8; 32];
 pub(crate) const COMMAND: [u8; 32] = [6; 32];
+pub(crate) const ROOT: [u8; 32] = [10; 32];
 
 pub(crate) fn door() -> DeviceId {
     DeviceId::new("door-1").expect("an identifier")
@@ -104,6 +107,31 @@ pub(crate) fn events() -> Vec<Event> {
         .collect()
 }
 
+/// A trust document with a key for each purpose that boxes read, one of them with few rights, and a receipt key that was revoked.
+fn trust(collector: &Recipient) -> TrustDocument {
+    let ed25519 = |purpose, seed: &[u8; 32]| {
+        TrustedKey::new(purpose, SigningKey::from_seed(seed).public().to_string(), (1_795_000_000, 1_890_000_000))
+    };
+    let revoked: KeyId = ed25519(Purpose::Receipt, &[4; 32]).id();
+    let help_desk = TrustedKey {
+        name: Some("help-desk".into()),
+        may: Some(vec![Right::Identify, Right::Doctor]),
+        ..ed25519(Purpose::Command, &[16; 32])
+    };
+    TrustDocument {
+        version: 3,
+        issued: 1_796_000_000,
+        keys: vec![
+            ed25519(Purpose::Roster, &ROSTER),
+            ed25519(Purpose::Command, &COMMAND),
+            help_desk,
+            ed25519(Purpose::Receipt, &COLLECTOR),
+            TrustedKey::new(Purpose::Events, collector.to_string(), (1_795_000_000, 1_890_000_000)),
+        ],
+        revoked: [revoked].into(),
+    }
+}
+
 /// The signed message `name` as the code writes it today, its event sealed to `collector`.
 pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
     let space = || EmbeddingSpaceId::new("mobilefacenet-512");
@@ -171,6 +199,7 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
             let list = LostCards { serial: 4, pepper: PepperCheck::from_bytes([0x21; 16]), cards };
             list.encode(&SigningKey::from_seed(&COMMAND)).expect("short")
         }
+        "trust" => trust(collector).encode(&SigningKey::from_seed(&ROOT)).expect("a document"),
         "reported" => Reported {
             device: door(),
             at: "2026-12-13T18:00:00Z".parse().expect("a time"),
@@ -185,6 +214,7 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
                 reason: RefusalReason::RolledBack,
             }),
             lost_cards: None,
+            trust: None,
         }
         .encode(&SigningKey::from_seed(&BOX)),
         other => panic!("no signed message is called {other}"),

@@ -11,7 +11,10 @@ use examgate::{
         clock::{Clock, ScriptedClock},
         mqtt::{Link, Patience, Settings, Tls, uplink},
     },
-    flow::deliver::{Deliver, Delivery, Pace, Parties, Standing},
+    flow::{
+        deliver::{Deliver, Delivery, Pace, Parties, Standing},
+        trust::FleetKeys,
+    },
     rig::{
         certificates::{Authority, Issued, Validity},
         mosquitto::{Memory, Mosquitto},
@@ -64,6 +67,12 @@ pub(crate) fn device() -> DeviceId {
 /// Who reads events.
 pub(crate) fn collector() -> Identity {
     COLLECTOR.parse().expect("an age identity")
+}
+
+/// Events are sealed to the collector, and receipts of the keys with these seeds count.
+pub(crate) fn believing(receipts: &[[u8; 32]]) -> Arc<FleetKeys> {
+    let receipts = receipts.iter().map(|seed| SigningKey::from_seed(seed).public()).collect();
+    Arc::new(FleetKeys { receipts, collector: Some(collector().recipient()), ..FleetKeys::default() })
 }
 
 /// A broker and the certificates around it.
@@ -120,6 +129,8 @@ impl Disk {
 pub(crate) struct Door {
     pub(crate) link: watch::Receiver<Link>,
     pub(crate) delivery: watch::Receiver<Delivery>,
+    /// Which keys of the fleet count.
+    pub(crate) fleet: watch::Sender<Arc<FleetKeys>>,
     store: Arc<Mutex<EventStore>>,
     recorded: Arc<Notify>,
     stop: oneshot::Sender<()>,
@@ -168,12 +179,8 @@ impl Door {
         let (near, polled) = uplink(settings, Arc::clone(&clock)).expect("usable certificates");
         let link = near.link.clone();
         let store = Arc::new(Mutex::new(disk.store()));
-        let parties = Parties {
-            device: device(),
-            key: device_key(),
-            collector: collector().recipient(),
-            receipts: SigningKey::from_seed(&RECEIPT_SEED).public(),
-        };
+        let (fleet, counting) = watch::channel(believing(&[RECEIPT_SEED]));
+        let parties = Parties { device: device(), key: device_key(), fleet: counting };
         let recorded = Arc::new(Notify::new());
         let pace = Pace { patience: PATIENCE, longest: 2 * PATIENCE, ..Pace::default() };
         let deliver = Deliver::new(Arc::clone(&store), parties, near, Arc::clone(&recorded), clock, pace);
@@ -186,7 +193,7 @@ impl Door {
             }
         }));
         delivering.spawn(deliver.run());
-        Self { link, delivery, store, recorded, stop, polling, delivering, disk }
+        Self { link, delivery, fleet, store, recorded, stop, polling, delivering, disk }
     }
 
     /// Starts and waits for the link.

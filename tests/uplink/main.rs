@@ -15,6 +15,7 @@ use examgate::{
     flow::deliver::Standing,
     rig::certificates::{Authority, Validity},
     wire::{
+        keys::SigningKey,
         receipt::Receipt,
         refusal::TlsRefusal,
         state::{DeviceState, Status},
@@ -24,7 +25,7 @@ use examgate::{
 use uuid::Uuid;
 
 use crate::{
-    door::{Door, EPOCH, World, soon},
+    door::{Door, EPOCH, World, believing, soon},
     watcher::{Watcher, receipt_key},
 };
 
@@ -116,6 +117,35 @@ async fn forged_receipts_delete_nothing() {
     door.until_receipted(2).await;
     assert_eq!(door.waiting(), 1);
     assert_eq!(door.epochs().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_count_by_the_keys_of_the_moment_and_without_a_recipient_nothing_is_sent() {
+    let world = World::new();
+    let mut watcher = Watcher::connect(&world).await;
+    let mut door = Door::open(&world, 2).await;
+    watcher.event().await;
+    watcher.receipt(&door.receipt(1)).await;
+    door.until_receipted(1).await;
+    // The key that signed it is revoked, and another counts.
+    door.fleet.send_replace(believing(&[[19; 32]]));
+    let receipt = door.receipt(2);
+    watcher.receipt(&receipt).await;
+    door.stands(Standing::NoReceipts).await;
+    assert_eq!((door.waiting(), door.receipted()), (1, Seq(1)), "a revoked key deletes nothing");
+    watcher.publish(DeviceTopic::Receipt, receipt.encode(&SigningKey::from_seed(&[19; 32]))).await;
+    door.until_receipted(2).await;
+
+    door.fleet.send_replace(Arc::default());
+    door.record();
+    door.stands(Standing::NoRecipient).await;
+    assert_eq!(door.waiting(), 1);
+    door.fleet.send_replace(believing(&[[19; 32]]));
+    door.record();
+    while watcher.event().await.seq != Seq(4) {}
+    let receipt = door.receipt(4);
+    watcher.publish(DeviceTopic::Receipt, receipt.encode(&SigningKey::from_seed(&[19; 32]))).await;
+    door.until_receipted(4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,8 +84,7 @@ pub fn found(folder: &Folder, name: &str, passphrase: &str, now: Timestamp) -> R
         if purpose == Purpose::Issuer {
             write_public(&folder.issuer(), public.as_bytes())?;
         }
-        let (not_before, not_after) = lifetime(purpose, now);
-        keys.push(TrustedKey { purpose, key: public, not_before, not_after });
+        keys.push(TrustedKey::new(purpose, public, lifetime(purpose, now)));
     }
     Key::generate()?.write_new(&registry_key)?;
     let mut registry = folder.open_registry()?;

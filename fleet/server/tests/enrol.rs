@@ -182,9 +182,10 @@ fn a_box_is_enrolled_with_its_code_and_its_keys_stay_with_it() {
     );
     let config = Config::parse(&whole).unwrap_or_else(|error| panic!("{error:?}\n{whole}"));
     assert_eq!((config.device, config.uplink.map(|uplink| uplink.port)), (door(), Some(8883)));
-    // Its rosters come by push.
-    let roster_key = document.current(Purpose::Roster, now())[0].key.clone();
-    assert_eq!(config.fleet.map(|fleet| fleet.roster_keys), Some(vec![roster_key]));
+    // It believes the document, and what the fleet signs after it, and no key of the configuration.
+    let believes = config.fleet.map(|fleet| (fleet.root, fleet.trust, fleet.roster_keys));
+    assert_eq!(believes, Some((Some(root.to_string()), Some(places.folder.join("trust.cose")), vec![])));
+    assert_eq!(document.current(Purpose::Roster, now()).len(), 1);
 
     refused(fleet.provision("box", &code), "this box is enrolled");
 }

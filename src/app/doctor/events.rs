@@ -146,15 +146,19 @@ pub(in crate::app) fn set_back(events: &EventStore, now: Timestamp) -> Option<Pa
 pub(super) fn collector(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHealth>) {
     let Some(uplink) = &config.uplink else { return };
     let mut faults = Vec::new();
-    if let Err(error) = uplink.collector.recipient.parse::<Recipient>() {
-        faults.push(format!(
-            "uplink.collector.recipient is no age recipient ({error}): copy it from the collector's age1… line"
-        ));
-    }
-    if let Err(error) = uplink.collector.receipt_key.parse::<PublicKey>() {
-        faults.push(format!(
-            "uplink.collector.receipt_key is no Ed25519 public key ({error}): copy the 64 digits of the collector's receipt key"
-        ));
+    // Beside a root these have no effect: the part `trust` says which keys count.
+    let has_root = config.fleet.as_ref().is_some_and(|fleet| fleet.root.is_some());
+    if let Some(collector) = uplink.collector.as_ref().filter(|_| !has_root) {
+        if let Err(error) = collector.recipient.parse::<Recipient>() {
+            faults.push(format!(
+                "uplink.collector.recipient is no age recipient ({error}): copy it from the collector's age1… line"
+            ));
+        }
+        if let Err(error) = collector.receipt_key.parse::<PublicKey>() {
+            faults.push(format!(
+                "uplink.collector.receipt_key is no Ed25519 public key ({error}): copy the 64 digits of the collector's receipt key"
+            ));
+        }
     }
     let signs = match keys.signing_seed() {
         Ok(seed) => SigningKey::from_seed(&seed).public().to_string(),
@@ -165,7 +169,7 @@ pub(super) fn collector(config: &Config, keys: &KeyFolder, findings: &mut Vec<Pa
     };
     findings.push(if faults.is_empty() {
         let found = format!(
-            "its keys are keys; this box signs events as {signs}: the collector's list of devices needs that public key"
+            "its keys are as they should be; this box signs events as {signs}: the collector's list of devices needs that public key"
         );
         finding("collector", State::Well, found)
     } else {

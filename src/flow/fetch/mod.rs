@@ -17,6 +17,7 @@ pub use self::{
     plan::{Held, Judged, Next, Party, Plan, Wall},
     prekeys::{PrekeyError, Prekeys},
 };
+use super::trust::FleetKeysView;
 use crate::{
     domain::{ClockTrust, DeviceId, ExamId, WithSources},
     edge::{
@@ -25,8 +26,10 @@ use crate::{
     },
     store::{IncomingError, LayoutError},
     wire::{
+        desired::MAX_DESIRED,
         digest::Digest,
         keys::SigningKey,
+        reported::{HeldTrust, RefusalReason},
         topic::{self, DeviceTopic},
     },
 };
@@ -73,6 +76,10 @@ pub struct Fetch {
     clock: Arc<dyn Clock>,
     held: watch::Sender<BTreeMap<ExamId, Held>>,
     lost_cards: Option<watch::Receiver<Option<u64>>>,
+    trust: Option<watch::Receiver<HeldTrust>>,
+    keys: Option<FleetKeysView>,
+    /// The last manifest that no key signed which counted then: looked at again when other keys count.
+    unsigned: Option<Vec<u8>>,
     rotations: mpsc::Receiver<Rotation>,
 }
 
@@ -108,6 +115,9 @@ impl Fetch {
                 clock,
                 held: told,
                 lost_cards: None,
+                trust: None,
+                keys: None,
+                unsigned: None,
                 rotations,
             },
             holds,
@@ -119,6 +129,21 @@ impl Fetch {
     pub fn reporting(mut self, mut lost_cards: watch::Receiver<Option<u64>>) -> Self {
         self.plan.lost_cards(*lost_cards.borrow_and_update());
         Self { lost_cards: Some(lost_cards), ..self }
+    }
+
+    /// Reports which trust document is held, too.
+    #[must_use]
+    pub fn reporting_trust(mut self, mut held: watch::Receiver<HeldTrust>) -> Self {
+        self.plan.trust(*held.borrow_and_update());
+        Self { trust: Some(held), ..self }
+    }
+
+    /// Believes manifests by the roster keys that count at each time, in place of those it began with.
+    #[must_use]
+    pub fn believing(mut self, mut keys: FleetKeysView) -> Self {
+        let count = keys.borrow_and_update().clone();
+        self.plan.believe(count.roster.clone(), &count.unrevoked_roster);
+        Self { keys: Some(keys), ..self }
     }
 
     /// Makes a new prekey whenever that is asked for on the sender.
@@ -178,6 +203,13 @@ impl Fetch {
                 }
                 Some(arrived) = self.connected.arrivals.recv() => self.arrived(&arrived).await,
                 serial = next(&mut self.lost_cards) => self.plan.lost_cards(serial),
+                held = next(&mut self.trust) => self.plan.trust(held),
+                count = next(&mut self.keys) => {
+                    self.plan.believe(count.roster.clone(), &count.unrevoked_roster);
+                    if let Some(bytes) = self.unsigned.take() {
+                        self.desired(&bytes).await;
+                    }
+                }
                 Some(told) = self.rotations.recv() => self.rotate(told).await,
                 () = tokio::time::sleep(pause) => {}
             }
@@ -258,8 +290,13 @@ impl Fetch {
             Judged::Known => {}
             Judged::Refused(reason) => {
                 tracing::error!(%reason, "alarm: a manifest was refused; what was in force before stays");
+                // The trust document with its key may be on its way: what is retained comes in any order.
+                if self.keys.is_some() && reason == RefusalReason::NotSigned && bytes.len() <= MAX_DESIRED {
+                    self.unsigned = Some(bytes.to_vec());
+                }
             }
             Judged::InForce => {
+                self.unsigned = None;
                 let bytes = bytes.to_vec();
                 if let Err(error) = self.on_disk(move |disk| disk.incoming.set_manifest(&bytes)).await {
                     self.not_kept(&error);
@@ -292,12 +329,12 @@ impl Fetch {
     }
 }
 
-/// The next serial of the list of lost cards; never, where none is followed.
-async fn next(lost_cards: &mut Option<watch::Receiver<Option<u64>>>) -> Option<u64> {
-    if let Some(followed) = lost_cards
+/// The next value; never, where none is followed.
+async fn next<T: Clone>(followed: &mut Option<watch::Receiver<T>>) -> T {
+    if let Some(followed) = followed
         && followed.changed().await.is_ok()
     {
-        return *followed.borrow_and_update();
+        return followed.borrow_and_update().clone();
     }
     // The follower is gone, which its own end tells.
     std::future::pending().await

@@ -19,7 +19,7 @@ use crate::{
         desired::{Desired, DesiredError, Wanted},
         digest::Digest,
         keys::PublicKey,
-        reported::{HeldExam, MAX_ASKED, RefusalReason, Refused, Reported},
+        reported::{HeldExam, HeldTrust, MAX_ASKED, RefusalReason, Refused, Reported},
     },
 };
 
@@ -104,6 +104,8 @@ pub enum Judged {
 pub struct Plan {
     party: Party,
     desired: Option<Desired>,
+    /// The manifest in force as it came, to be judged again when other keys count.
+    signed: Vec<u8>,
     /// The manifest came over the line, not from the disk.
     is_fresh: bool,
     held: BTreeMap<ExamId, Held>,
@@ -126,6 +128,8 @@ pub struct Plan {
     replaced: Option<MonoTime>,
     /// The serial of the list of lost cards in force.
     lost_cards: Option<u64>,
+    /// The trust document held, where one is followed.
+    trust: Option<HeldTrust>,
 }
 
 impl Plan {
@@ -137,6 +141,7 @@ impl Plan {
         Self {
             party,
             desired,
+            signed: manifest.unwrap_or_default().to_vec(),
             is_fresh: false,
             held,
             kept,
@@ -153,6 +158,7 @@ impl Plan {
             has_used: true,
             replaced: None,
             lost_cards: None,
+            trust: None,
         }
     }
 
@@ -160,6 +166,23 @@ impl Plan {
     pub fn lost_cards(&mut self, serial: Option<u64>) {
         self.news |= self.lost_cards != serial;
         self.lost_cards = serial;
+    }
+
+    /// This trust document is held.
+    pub fn trust(&mut self, held: HeldTrust) {
+        self.news |= self.trust != Some(held);
+        self.trust = Some(held);
+    }
+
+    /// Manifests count from now on if one of `keys` signed them. The one in force stays if one of `unrevoked` did: a key that only came to its
+    /// end takes nothing back, since rosters must still be erased by that manifest.
+    pub fn believe(&mut self, keys: Vec<PublicKey>, unrevoked: &[PublicKey]) {
+        self.party.keys = keys;
+        if self.desired.is_some() && Desired::decode(&self.signed, &self.party.device, unrevoked).is_err() {
+            self.desired = None;
+            self.asked.clear();
+            self.news = true;
+        }
     }
 
     /// A connection stands.
@@ -205,6 +228,7 @@ impl Plan {
             }
         }
         self.desired = Some(desired);
+        self.signed = bytes.to_vec();
         self.is_fresh = true;
         self.settled.clear();
         self.refused = None;
@@ -440,6 +464,7 @@ impl Plan {
             missing,
             refused: self.refused.clone(),
             lost_cards: self.lost_cards,
+            trust: self.trust,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::Commander;
+use super::super::trust::Commander;
 use crate::{
     domain::{ClockTrust, Command, CommandId, CommandRefusal, DeviceId, MonoTime, Timestamp},
     wire::command::{Statement, VALID_AT_MOST},

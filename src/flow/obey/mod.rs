@@ -20,10 +20,14 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use self::deeds::{Deeds, ToDoor};
 use self::judge::{Flood, judge};
-use super::{By, Submitted, verify::new_event_id};
+use super::{
+    By, Submitted,
+    trust::{Commander, FleetKeysView},
+    verify::new_event_id,
+};
 use crate::{
     domain::{
-        CommandId, CommandOutcome, CommandRefusal, Commanded, DeviceId, Event, EventId, EventKind, Right, RoomId,
+        CommandId, CommandOutcome, CommandRefusal, Commanded, DeviceId, Event, EventId, EventKind, RoomId,
         WithSources,
     },
     edge::{
@@ -56,24 +60,7 @@ pub struct Party {
     /// Signs its answers.
     pub key: SigningKey,
     /// Whose commands count.
-    pub commanders: Vec<Commander>,
-}
-
-/// Somebody whose commands count, known by a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commander {
-    /// Signs the commands.
-    pub key: PublicKey,
-    /// What events call it.
-    pub name: Option<String>,
-    /// What it may do; `None`: everything.
-    pub may: Option<Vec<Right>>,
-}
-
-impl Commander {
-    fn may(&self, right: Right) -> bool {
-        self.may.as_ref().is_none_or(|may| may.contains(&right))
-    }
+    pub fleet: FleetKeysView,
 }
 
 /// The line as this driver uses it.
@@ -140,7 +127,8 @@ impl Obey {
 
     /// A command that a command key signed; `None` for whatever else comes, and for what comes too fast.
     fn believed(&mut self, payload: &[u8], correlation: Option<Vec<u8>>) -> Option<Given> {
-        let keys: Vec<PublicKey> = self.party.commanders.iter().map(|commander| commander.key).collect();
+        let counting = Arc::clone(&self.party.fleet.borrow());
+        let keys: Vec<PublicKey> = counting.commanders.iter().map(|commander| commander.key).collect();
         let now = self.clock.mono();
         let (statement, place) = match Statement::decode(payload, &keys) {
             Ok(read) => read,
@@ -158,7 +146,7 @@ impl Obey {
             return None;
         }
         let correlation = correlation.filter(|data| data.len() <= LONGEST_CORRELATION);
-        Some(Given { statement, by: self.party.commanders[place].clone(), correlation })
+        Some(Given { statement, by: counting.commanders[place].clone(), correlation })
     }
 
     async fn obey(&mut self, given: &Given) -> Reply {

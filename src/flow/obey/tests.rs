@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    domain::{ClockTrust, Epoch, MonoTime, Seq, Timestamp},
-    flow::{Happened, Record},
+    domain::{ClockTrust, Epoch, MonoTime, Right, Seq, Timestamp},
+    flow::{Happened, Record, trust::FleetKeys},
     store::{DrainMark, EventStore, Key, Layout, Limits},
 };
 
@@ -101,10 +101,14 @@ impl World {
             device: device(),
             room: RoomId::new("S207").unwrap(),
             key: SigningKey::from_seed(&[3; 32]),
-            commanders: vec![
-                commander(manager(), "okafor", None),
-                commander(help_desk(), "help-desk", Some(vec![Right::Identify, Right::Doctor])),
-            ],
+            fleet: FleetKeys {
+                commanders: vec![
+                    commander(manager(), "okafor", None),
+                    commander(help_desk(), "help-desk", Some(vec![Right::Identify, Right::Doctor])),
+                ],
+                ..FleetKeys::default()
+            }
+            .unchanging(),
         };
         let deeds = Deeds {
             happened,

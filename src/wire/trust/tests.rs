@@ -11,7 +11,7 @@ fn root() -> SigningKey {
 }
 
 fn ed25519(purpose: Purpose, seed: u8, not_before: i64, not_after: i64) -> TrustedKey {
-    TrustedKey { purpose, key: SigningKey::from_seed(&[seed; 32]).public().to_string(), not_before, not_after }
+    TrustedKey::new(purpose, SigningKey::from_seed(&[seed; 32]).public().to_string(), (not_before, not_after))
 }
 
 fn document() -> TrustDocument {
@@ -26,18 +26,12 @@ fn document() -> TrustDocument {
             old,
             ed25519(Purpose::Roster, 2, 1_790_000_000, 1_890_000_000),
             ed25519(Purpose::Receipt, 3, 1_790_000_000, 1_890_000_000),
-            TrustedKey {
-                purpose: Purpose::Events,
-                key: identity.recipient().to_string(),
-                not_before: 1_790_000_000,
-                not_after: 1_890_000_000,
-            },
-            TrustedKey {
-                purpose: Purpose::Issuer,
-                key: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".into(),
-                not_before: 1_790_000_000,
-                not_after: 1_890_000_000,
-            },
+            TrustedKey::new(Purpose::Events, identity.recipient().to_string(), (1_790_000_000, 1_890_000_000)),
+            TrustedKey::new(
+                Purpose::Issuer,
+                "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+                (1_790_000_000, 1_890_000_000),
+            ),
         ],
     }
 }
@@ -47,6 +41,26 @@ fn the_bytes_of_version_1_never_change() {
     let bytes = document().encode(&root()).expect("good");
     assert_eq!(hex::encode(&bytes), hex::encode(GOLDEN));
     assert_eq!(TrustDocument::decode(GOLDEN, &root().public()), Ok(document()));
+}
+
+#[test]
+fn only_command_keys_have_names_and_rights() {
+    let with = |key: TrustedKey| TrustDocument { keys: vec![key], revoked: [].into(), ..document() }.encode(&root());
+    let may = Some(vec![Right::Identify, Right::LostCards]);
+    let command = TrustedKey { name: Some("help-desk".into()), may, ..ed25519(Purpose::Command, 5, 0, 10) };
+    let bytes = with(command.clone()).expect("good");
+    let read = TrustDocument::decode(&bytes, &root().public()).map(|document| document.keys);
+    assert_eq!(read, Ok(vec![command.clone()]));
+    for bad in [
+        TrustedKey { purpose: Purpose::Roster, ..command.clone() },
+        TrustedKey { name: None, purpose: Purpose::Receipt, ..command.clone() },
+        TrustedKey { name: Some(String::new()), ..command.clone() },
+        TrustedKey { name: Some("a\nb".into()), ..command.clone() },
+        TrustedKey { name: Some("x".repeat(LONGEST_NAME + 1)), ..command.clone() },
+        TrustedKey { may: Some(vec![Right::Identify, Right::Identify]), ..command },
+    ] {
+        assert!(matches!(with(bad.clone()), Err(TrustError::Labelled { .. })), "{bad:?}");
+    }
 }
 
 #[test]

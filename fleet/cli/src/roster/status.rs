@@ -171,6 +171,7 @@ mod tests {
             missing: vec![],
             refused: reason.map(|reason| Refused { exam: None, version: None, reason }),
             lost_cards: None,
+            trust: None,
         };
         for (desired, reported, starts) in [
             (Some(&desired), None, "the box has never"),

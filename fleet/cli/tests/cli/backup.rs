@@ -13,7 +13,7 @@ use examgate::{
         enrolment::{Code, Request},
         keys::SigningKey,
         lost::LostCards,
-        reported::{HeldExam, Reported},
+        reported::{HeldExam, HeldTrust, Reported},
         state::{DeviceState, Status, Versions},
         trust::Purpose,
     },
@@ -57,6 +57,7 @@ pub(crate) fn report(stock: &Stock, list: Option<u64>) {
         missing: vec![],
         refused: None,
         lost_cards: list,
+        trust: Some(HeldTrust { version: 0, refused: None }),
     };
     stock.set_report(&door(), &reported.encode(&door_key())).unwrap();
 }

@@ -419,3 +419,23 @@ fn used_prekeys_are_kept_for_a_while_and_for_what_is_on_its_way() {
     door.turn();
     assert_eq!(door.retired.len(), 2, "a box that was started again does not know");
 }
+
+#[test]
+fn a_manifest_stays_when_its_key_ends_and_goes_when_that_is_revoked() {
+    let next = SigningKey::from_seed(&[9; 32]);
+    let (wanted, _) = roster("MATH", 1, 10);
+    let mut plan = Plan::new(party(), BTreeMap::new(), BTreeSet::new(), None);
+    assert_eq!(plan.desired(&manifest(4, &[&wanted], &[])), Judged::InForce);
+    let serial = |plan: &mut Plan| {
+        plan.line_up();
+        match plan.next(MonoTime::default(), wall()) {
+            Next::Report(report) => report.serial,
+            other => panic!("{other:?}"),
+        }
+    };
+    plan.believe(vec![next.public()], &[key().public(), next.public()]);
+    assert_eq!(plan.desired(&manifest(5, &[&wanted], &[])), Judged::Refused(RefusalReason::NotSigned));
+    assert_eq!(serial(&mut plan), 4, "it is what the exam is erased by");
+    plan.believe(vec![next.public()], &[next.public()]);
+    assert_eq!(serial(&mut plan), 0, "a revoked key has signed nothing");
+}
