@@ -16,7 +16,10 @@ use anyhow::{Context, Result};
 use examgate::{
     domain::DeviceId,
     exit::Refusal,
-    wire::{chunk::MAX_CHUNK, desired::MAX_DESIRED, digest::Digest, lost::MAX_LOST_CARDS, reported::MAX_REPORTED},
+    wire::{
+        chunk::MAX_CHUNK, desired::MAX_DESIRED, digest::Digest, lost::MAX_LOST_CARDS, reported::MAX_REPORTED,
+        trust::MAX_TRUST,
+    },
 };
 
 pub use self::live::Live;
@@ -104,6 +107,26 @@ impl Stock {
     pub fn set_lost_cards(&self, bytes: &[u8]) -> Result<()> {
         write(&self.lost_cards_path(), bytes)?;
         self.lost_cards_are_settled()
+    }
+
+    /// The newest trust document that the keeper sent; `None` when it never sent one.
+    ///
+    /// # Errors
+    /// When it cannot be read or is too long.
+    pub fn trust(&self) -> Result<Option<Vec<u8>>> {
+        read(&self.trust_path(), MAX_TRUST)
+    }
+
+    /// Replaces the trust document by a newer one.
+    ///
+    /// # Errors
+    /// When the disk fails; the one before stays.
+    pub fn set_trust(&self, bytes: &[u8]) -> Result<()> {
+        write(&self.trust_path(), bytes)
+    }
+
+    fn trust_path(&self) -> PathBuf {
+        self.root.join("trust.cose")
     }
 
     fn lost_cards_path(&self) -> PathBuf {

@@ -7,6 +7,8 @@
 mod restored;
 #[path = "keep/together.rs"]
 mod together;
+#[path = "keep/trust.rs"]
+mod trust;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -29,7 +31,10 @@ use examgate::{
         clock::{Clock, ScriptedClock},
         mqtt::{Patience, Settings, Tls, Uplink, uplink},
     },
-    flow::fetch::{self, Connected, Disk, Fetch, Held, Party, Prekeys},
+    flow::{
+        fetch::{self, Connected, Disk, Fetch, Held, Party, Prekeys},
+        trust::FleetKeysView,
+    },
     rig::{
         certificates::{Authority, Issued, Validity},
         mosquitto::{Memory, Mosquitto},
@@ -246,10 +251,15 @@ impl World {
     }
 
     fn keep_with(&self, arguments: &[&str]) -> Running {
+        let public = |seed| SigningKey::from_seed(&seed).public().to_string();
+        let (roster, command) = (public(ROSTER_SEED), public(COMMAND_SEED));
+        self.keep_by(&[&["--roster-public-key", &roster, "--command-public-key", &command], arguments].concat())
+    }
+
+    /// `arguments` say which keys count.
+    fn keep_by(&self, arguments: &[&str]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_examgate-fleetd"));
         command.arg("keep").arg("--broker").arg(format!("127.0.0.1:{}", self.broker.port()));
-        command.arg("--roster-public-key").arg(SigningKey::from_seed(&ROSTER_SEED).public().to_string());
-        command.arg("--command-public-key").arg(SigningKey::from_seed(&COMMAND_SEED).public().to_string());
         for (flag, file) in [
             ("--ca", "ca.pem"),
             ("--cert", "keeper.pem"),
@@ -306,6 +316,11 @@ struct Door {
 
 impl Door {
     fn start(world: &World, name: &str, room: &str, disk: TempDir) -> Self {
+        Self::believing(world, name, room, disk, None)
+    }
+
+    /// With keys that come and go, if any are given.
+    fn believing(world: &World, name: &str, room: &str, disk: TempDir, keys: Option<FleetKeysView>) -> Self {
         let keys = KeyFolder::new(disk.path().join("keys"), None);
         keys.provision().expect("a root key");
         let prekeys = Prekeys::open(keys.clone()).expect("a prekey");
@@ -346,6 +361,10 @@ impl Door {
             arrivals: polling.subscribe(fetch::filters(&id(name)), fetch::WAITING),
         };
         let (fetch, held) = Fetch::new(party, device_key(name), folders, connected, clock).expect("a readable disk");
+        let fetch = match keys {
+            Some(keys) => fetch.believing(keys),
+            None => fetch,
+        };
         let mut tasks = JoinSet::new();
         tasks.spawn(polling.run(std::future::pending()));
         tasks.spawn(fetch.run());
@@ -480,8 +499,9 @@ async fn the_unit_starts_a_keeper_that_works() {
     let variables = [
         ("BROKER", format!("127.0.0.1:{}", world.broker.port())),
         ("DEVICES", world.at("devices.toml").display().to_string()),
-        ("KEEPER_KEYS", format!("--roster-public-key {}", SigningKey::from_seed(&ROSTER_SEED).public())),
+        ("TRUST", trust::arguments(&world).join(" ")),
     ];
+    trust::write(&world, &trust::document(1));
     let unit = Unit::new("examgate-fleetd-keep.service", &["fleetd.env"], &variables);
     for (file, place) in
         [("ca.pem", "authorities.pem"), ("keeper.pem", "keeper.pem"), ("keeper.key", "keys/keeper.key")]
@@ -658,6 +678,7 @@ async fn a_box_reads_and_writes_nothing_of_another_box() {
         DeviceTopic::Desired.of(&id("door-2")),
         chunk_of(&id("door-2"), &digest),
         admitted_of(&exam_id(), &one, 0),
+        examgate::wire::topic::TRUST.to_owned(),
     ] {
         assert_eq!(nosy.publish(&topic, b"x".to_vec()).await, PubAckReason::NotAuthorized, "{topic}");
     }

@@ -41,7 +41,7 @@ const TRIES: usize = 5;
 const LONGEST: usize = 16 * 1024 * 1024;
 
 /// Folders and files of the stock that the keeper writes at any time; each is whole by itself.
-const NOTED: [&str; 3] = ["reported/", "state/", "heard"];
+const NOTED: [&str; 4] = ["reported/", "state/", "heard", "trust.cose"];
 
 /// What a backup is made of.
 pub struct Wanted<'a> {

@@ -1,8 +1,13 @@
-//! The keeper's connection; `hearing` takes in what comes. Every new connection publishes all manifests again, so a broker that lost its state gets them back.
+//! The keeper's connection; `hearing` takes in what comes. Every new connection publishes all that is retained again, so a broker that lost its
+//! state gets it back.
 
 mod hearing;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Result;
 use examgate::{
@@ -14,7 +19,6 @@ use examgate::{
     wire::{
         desired::Desired,
         digest::Digest,
-        keys::PublicKey,
         lost::LostCards,
         reported::Reported,
         topic::{self, DeviceTopic, LOST_CARDS},
@@ -26,6 +30,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::{
     metrics::Metrics,
     sending::{Item, Sending},
+    trust::{Keys, Trust},
 };
 use crate::{
     health::Board,
@@ -53,20 +58,14 @@ const LISTEN_FIRST: Duration = Duration::from_secs(10);
 /// How long a manifest may take to reach a box before it is asserted again.
 const ASSERT_AFTER: Duration = Duration::from_secs(15);
 
-/// What is published only if one of them signed it.
-pub(super) struct Keys {
-    /// Manifests.
-    pub(super) roster: Vec<PublicKey>,
-    /// The list of lost cards.
-    pub(super) command: Vec<PublicKey>,
-}
-
 /// Where to connect, and what to keep.
 pub(super) struct Keeper {
     line: Line,
     enrolled: Arc<Devices>,
     stock: Stock,
     keys: Keys,
+    /// Boxes whose manifest is not published, said once.
+    unsigned: Mutex<HashSet<DeviceId>>,
     board: Board,
     metrics: Metrics,
 }
@@ -87,6 +86,7 @@ struct UnderWay {
     /// The manifest that a box last reported to hold all of, by its serial; `None`: it misses some of it, or never reported.
     holds: HashMap<DeviceId, Option<u64>>,
     lost_cards: Option<Digest>,
+    trust: Option<Digest>,
     most: usize,
     subscribed: bool,
     /// Since when this connection listens.
@@ -104,7 +104,7 @@ impl Keeper {
         keys: Keys,
         (board, metrics): (Board, Metrics),
     ) -> Self {
-        Self { line, enrolled, stock, keys, board, metrics }
+        Self { line, enrolled, stock, keys, unsigned: Mutex::default(), board, metrics }
     }
 
     /// Keeps for as long as it is polled.
@@ -133,6 +133,7 @@ impl Keeper {
             reported: HashMap::new(),
             holds: HashMap::new(),
             lost_cards: None,
+            trust: None,
             most: welcome.receive_maximum.min(UNDER_WAY).into(),
             subscribed: false,
             since: Instant::now(),
@@ -197,13 +198,18 @@ impl Keeper {
         Ok(())
     }
 
-    /// Finds what is not published as it is: lost cards, manifests.
+    /// Finds what is not published as it is: the trust document, lost cards, manifests.
     fn look(&self, way: &mut UnderWay) -> Result<()> {
         // A list that cannot be read leaves the one before, and rosters go on.
         match self.enrolled.refresh() {
             Ok(false) => self.board.well("devices"),
             Ok(true) => tracing::info!("the list of enrolled boxes was read again"),
             Err(error) => self.board.trouble("devices", format!("{error:#}")),
+        }
+        let newest = self.keys.look(&self.stock, &self.board);
+        if newest.is_some() && way.trust != newest {
+            way.trust = newest;
+            way.sending.trust();
         }
         if way.noted.is_none_or(|noted| noted.elapsed() > NOTE_EVERY) {
             self.stock.set_heard(now())?;
@@ -263,8 +269,8 @@ impl Keeper {
     /// The list of lost cards, retained. `None`: it must not be published.
     fn lost_cards(&self) -> Result<Option<Publish>> {
         let Some(bytes) = self.stock.lost_cards()? else { return Ok(None) };
-        if let Err(error) = LostCards::decode(&bytes, &self.keys.command) {
-            tracing::error!(%error, "the list of lost cards is not published: start the keeper with the right --command-public-key");
+        if let Err(error) = LostCards::decode(&bytes, &self.keys.command(now())) {
+            tracing::error!(%error, "the list of lost cards is not published: sign it with a command key that counts (`examgate-fleet card sign`), or start the keeper with the right --command-public-key");
             return Ok(None);
         }
         let mut publish = Publish::new(LOST_CARDS, QoS::AtLeastOnce, bytes, None);
@@ -276,13 +282,18 @@ impl Keeper {
     /// published.
     fn manifest(&self, device: &DeviceId) -> Result<Option<(Vec<u8>, u64)>> {
         let Some(bytes) = self.stock.manifest(device)? else { return Ok(None) };
-        let desired = match Desired::decode(&bytes, device, &self.keys.roster) {
+        let mut unsigned = self.unsigned.lock().unwrap_or_else(PoisonError::into_inner);
+        let desired = match Desired::decode(&bytes, device, &self.keys.roster(now())) {
             Ok(desired) => desired,
             Err(error) => {
-                tracing::error!(%device, %error, "a manifest of the stock is not published");
+                if unsigned.insert(device.clone()) {
+                    tracing::error!(%device, %error, "a manifest of the stock is not published (said once): push its exams again with a roster key that counts");
+                }
                 return Ok(None);
             }
         };
+        unsigned.remove(device);
+        drop(unsigned);
         let has_expired = !desired.exams.is_empty() && desired.exams.iter().all(|wanted| wanted.expires <= now());
         if has_expired {
             self.stock.retain_chunks(device, |_| false)?;
@@ -296,6 +307,7 @@ impl Keeper {
             && let Some((packet, item)) = way.sending.next(way.most)
         {
             let publish = match &item {
+                Item::Trust => Ok(self.keys.trust.as_ref().and_then(Trust::message)),
                 Item::LostCards => self.lost_cards(),
                 Item::Manifest(device) => self.manifest(device).map(|found| {
                     found.map(|(bytes, _)| {
@@ -317,7 +329,7 @@ impl Keeper {
                     match item {
                         Item::Manifest(_) => _ = self.metrics.manifests.inc(),
                         Item::Chunk(..) => _ = self.metrics.chunks.inc(),
-                        Item::LostCards => {}
+                        Item::LostCards | Item::Trust => {}
                     }
                 }
                 Ok(None) => {

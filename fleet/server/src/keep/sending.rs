@@ -1,4 +1,5 @@
-//! What to send next on one connection, sans I/O: lost cards first, then manifests, then chunks, one box after the other.
+//! What to send next on one connection, sans I/O: the trust document, which has the keys of all else; then lost cards, then manifests, then
+//! chunks, one box after the other.
 //!
 //! What a box asks for takes the place of what it asked for before: it knows best what it lacks. It never holds a chunk.
 
@@ -12,6 +13,8 @@ use examgate::{domain::DeviceId, wire::digest::Digest};
 /// Something to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
+    /// The newest trust document.
+    Trust,
     /// The list of lost cards as it is in the stock.
     LostCards,
     /// The manifest of a box as it is in the stock, or nothing where it has expired.
@@ -23,6 +26,7 @@ pub(super) enum Item {
 /// The state of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
+    trust: bool,
     lost_cards: bool,
     manifests: VecDeque<DeviceId>,
     /// The boxes that wait for chunks, in turn; each is there once.
@@ -34,7 +38,12 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// The list of lost cards is to be published, before all else.
+    /// The trust document is to be published, before all else.
+    pub(super) const fn trust(&mut self) {
+        self.trust = true;
+    }
+
+    /// The list of lost cards is to be published, before manifests.
     pub(super) const fn lost_cards(&mut self) {
         self.lost_cards = true;
     }
@@ -60,7 +69,9 @@ impl Sending {
         if self.under_way.len() >= most {
             return None;
         }
-        let item = if mem::take(&mut self.lost_cards) {
+        let item = if mem::take(&mut self.trust) {
+            Item::Trust
+        } else if mem::take(&mut self.lost_cards) {
             Item::LostCards
         } else if let Some(device) = self.manifests.pop_front() {
             Item::Manifest(device)
@@ -110,7 +121,7 @@ impl Sending {
 fn chunk_for(item: &Item, device: &DeviceId) -> Option<Digest> {
     match item {
         Item::Chunk(whose, digest) if whose == device => Some(*digest),
-        Item::Chunk(..) | Item::Manifest(_) | Item::LostCards => None,
+        Item::Chunk(..) | Item::Manifest(_) | Item::LostCards | Item::Trust => None,
     }
 }
 
@@ -134,6 +145,7 @@ mod tests {
         sending.manifest(&door(3));
         sending.manifest(&door(3));
         sending.lost_cards();
+        sending.trust();
         let mut order = Vec::new();
         while let Some((_, item)) = sending.next(100) {
             order.push(item);
@@ -141,7 +153,7 @@ mod tests {
         let chunk = |d, n| Item::Chunk(door(d), digest(n));
         assert_eq!(
             order,
-            [Item::LostCards, Item::Manifest(door(3)), chunk(1, 1), chunk(2, 4), chunk(1, 2), chunk(1, 3)]
+            [Item::Trust, Item::LostCards, Item::Manifest(door(3)), chunk(1, 1), chunk(2, 4), chunk(1, 2), chunk(1, 3)]
         );
     }
 

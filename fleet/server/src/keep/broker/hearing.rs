@@ -1,4 +1,5 @@
-//! What the keeper hears: reports and states of boxes, which it notes in the stock, and the list of lost cards that the broker holds.
+//! What the keeper hears: reports and states of boxes, which it notes in the stock, and the trust document and the list of lost cards that the
+//! broker holds.
 
 use examgate::{
     domain::DeviceId,
@@ -8,7 +9,7 @@ use examgate::{
         lost::LostCards,
         reported::Reported,
         state::DeviceState,
-        topic::{DeviceTopic, LOST_CARDS},
+        topic::{DeviceTopic, LOST_CARDS, TRUST},
     },
 };
 
@@ -16,7 +17,7 @@ use super::{ASSERT_AFTER, Keeper, UnderWay, holds, now};
 
 /// What the keeper subscribes to.
 pub(super) fn topics() -> Vec<String> {
-    vec![DeviceTopic::Reported.of_all(), DeviceTopic::State.of_all(), LOST_CARDS.into()]
+    vec![DeviceTopic::Reported.of_all(), DeviceTopic::State.of_all(), LOST_CARDS.into(), TRUST.into()]
 }
 
 impl Keeper {
@@ -29,6 +30,13 @@ impl Keeper {
         }
         if topic == LOST_CARDS {
             return self.list_at_the_broker(&publish.payload);
+        }
+        if topic == TRUST {
+            // Another one was put in its place.
+            if self.keys.trust.as_ref().is_some_and(|trust| trust.heard(&publish.payload, &self.stock)) {
+                way.trust = None;
+            }
+            return;
         }
         let Some((device, which)) = DeviceTopic::parse(&topic) else { return };
         let Some(key) = self.enrolled.key(&device) else {
@@ -89,10 +97,11 @@ impl Keeper {
     /// The list that the broker holds. If the fleet signed it and it is newer than the stock's, the stock was set back: it is taken over, or
     /// cards that were reported lost since would open doors again.
     fn list_at_the_broker(&self, bytes: &[u8]) {
-        if self.keys.command.is_empty() {
+        let keys = self.keys.command(now());
+        if keys.is_empty() {
             return;
         }
-        let list = match LostCards::decode(bytes, &self.keys.command) {
+        let list = match LostCards::decode(bytes, &keys) {
             Ok(list) => list,
             Err(error) => {
                 tracing::warn!(%error, "the list of lost cards at the broker was not believed");
@@ -102,7 +111,7 @@ impl Keeper {
         let held = || -> anyhow::Result<u64> {
             let Some(bytes) = self.stock.lost_cards()? else { return Ok(0) };
             // One that does not verify any more is not published either.
-            Ok(LostCards::decode(&bytes, &self.keys.command).map_or(0, |list| list.serial))
+            Ok(LostCards::decode(&bytes, &keys).map_or(0, |list| list.serial))
         };
         let kept = held().and_then(|held| {
             if list.serial <= held {
