@@ -18,7 +18,6 @@ use examgate::{
     },
     wire::topic::DeviceTopic,
 };
-use examgate_fleet_core::devices::Devices;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{Instant, sleep_until},
@@ -26,6 +25,7 @@ use tokio::{
 
 use super::{
     metrics::Metrics,
+    trusted::TrustedView,
     waiting::{Message, Offered, Place, Waiting},
 };
 use crate::{
@@ -63,7 +63,7 @@ pub(super) enum Answer {
 /// Where to connect, and for whom.
 pub(super) struct Broker {
     line: Line,
-    enrolled: Arc<Devices>,
+    trusted: TrustedView,
     waiting: Arc<Waiting>,
     /// The number of the last connection.
     number: u64,
@@ -87,14 +87,14 @@ struct UnderWay {
 }
 
 impl Broker {
-    /// Of messages on `line`, those of boxes that are `enrolled` go to `waiting`.
+    /// Of messages on `line`, those of enrolled boxes go to `waiting`.
     pub(super) fn new(
         line: Line,
-        enrolled: Arc<Devices>,
+        trusted: TrustedView,
         waiting: Arc<Waiting>,
         (board, metrics): (Board, Metrics),
     ) -> Self {
-        Self { line, enrolled, waiting, number: 0, board, metrics }
+        Self { line, trusted, waiting, number: 0, board, metrics }
     }
 
     /// Passes messages on for as long as it is polled.
@@ -194,7 +194,7 @@ impl Broker {
         }
         let topic = String::from_utf8(publish.topic.to_vec()).unwrap_or_default();
         let whose = DeviceTopic::parse(&topic).map(|(device, _)| device);
-        let whose = whose.filter(|device| self.enrolled.key(device).is_some());
+        let whose = whose.filter(|device| self.trusted.borrow().devices.key(device).is_some());
         let place = Place { connection: way.number, packet: publish.pkid };
         let message = Message { topic, payload: publish.payload.to_vec(), place: Some(place) };
         match self.waiting.offer(whose.clone(), message) {

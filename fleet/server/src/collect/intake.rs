@@ -13,15 +13,14 @@ use examgate::{
     domain::{DeviceId, Seq},
     wire::{
         envelope::{EnvelopeError, EventEnvelope},
-        keys::{PublicKey, SigningKey},
+        keys::PublicKey,
         receipt::Receipt,
-        seal::Identity,
+        seal::OpenError,
         topic::DeviceTopic,
     },
 };
 
 use examgate_fleet_core::{
-    devices::Devices,
     incidents::Raised,
     lease::Token,
     ledger::{Ledger, LedgerFault},
@@ -32,6 +31,7 @@ use super::{
     broker::Answer,
     hold::Hold,
     metrics::Metrics,
+    trusted::{Trusted, TrustedView},
     waiting::{Message, Waiting},
 };
 
@@ -75,28 +75,22 @@ pub(super) enum Served {
 
 /// Takes messages in.
 pub(super) struct Intake {
-    devices: Arc<Devices>,
-    identity: Identity,
-    receipts: SigningKey,
+    trusted: TrustedView,
     gap_after: Duration,
     refused: HashMap<RefusalKind, u64>,
-    /// Why the list of boxes could not be read again.
-    list_fault: Option<String>,
     answers: UnboundedSender<Answer>,
     metrics: Metrics,
 }
 
 impl Intake {
-    /// `receipts` signs them; they and acknowledgements go to `answers`. A gap that stays for `gap_after` becomes an incident.
+    /// Boxes and keys are those of `trusted`; receipts and acknowledgements go to `answers`. A gap that stays for `gap_after` becomes an incident.
     pub(super) fn new(
-        devices: Arc<Devices>,
-        identity: Identity,
-        receipts: SigningKey,
+        trusted: TrustedView,
         gap_after: Duration,
         answers: UnboundedSender<Answer>,
         metrics: Metrics,
     ) -> Self {
-        Self { devices, identity, receipts, gap_after, refused: HashMap::new(), list_fault: None, answers, metrics }
+        Self { trusted, gap_after, refused: HashMap::new(), answers, metrics }
     }
 
     /// Takes messages into `ledger` until `waiting` is closed and empty, or the lease is over.
@@ -120,34 +114,11 @@ impl Intake {
         Ok(Served::All)
     }
 
-    /// Reads the list of boxes again if it was replaced. One that cannot be read leaves the one before, and is said once.
-    fn refresh(&mut self) {
-        match self.devices.refresh() {
-            Ok(false) => {}
-            Ok(true) => {
-                tracing::info!("the list of enrolled boxes was read again");
-                // What was refused by the list before is worth a word again.
-                self.refused.clear();
-                self.list_fault = None;
-            }
-            Err(error) => {
-                let error = Some(format!("{error:#}"));
-                if self.list_fault != error {
-                    tracing::error!(
-                        error,
-                        "the list of enrolled boxes cannot be read again: the one before counts (said once)"
-                    );
-                    self.list_fault = error;
-                }
-            }
-        }
-    }
-
     fn take(&mut self, ledger: &mut Ledger, token: Token, batch: &[Message]) -> Result<(), LedgerFault> {
-        self.refresh();
+        let trusted = Arc::clone(&self.trusted.borrow());
         let mut events = Vec::with_capacity(batch.len());
         for message in batch {
-            match self.read(message) {
+            match read(message, &trusted) {
                 Ok(event) => events.push(event),
                 Err((device, refusal)) => self.refuse(device, refusal),
             }
@@ -165,8 +136,10 @@ impl Intake {
         // Committed: from here on the box may forget, and the broker, too.
         for ((device, epoch), (seq, hash)) in committed.contiguous {
             let topic = DeviceTopic::Receipt.of(&device);
-            let receipt = Receipt { device, epoch, seq, hash }.encode(&self.receipts);
-            self.answer(Answer::Receipt { topic, receipt });
+            let receipt = Receipt { device, epoch, seq, hash };
+            for key in &trusted.receipts {
+                self.answer(Answer::Receipt { topic: topic.clone(), receipt: receipt.encode(key) });
+            }
         }
         for place in batch.iter().filter_map(|message| message.place) {
             self.answer(Answer::Acknowledge(place));
@@ -177,37 +150,6 @@ impl Intake {
     fn answer(&self, answer: Answer) {
         // Nobody listens only when the collector is stopping.
         let _ = self.answers.send(answer);
-    }
-
-    fn read(&self, message: &Message) -> Result<EventEnvelope, (Option<DeviceId>, Refusal)> {
-        let Some((device, DeviceTopic::Event)) = DeviceTopic::parse(&message.topic) else {
-            return Err((None, Refusal::Topic));
-        };
-        let Some(key) = self.devices.key(&device) else {
-            return Err((Some(device), Refusal::Unknown));
-        };
-        let read = |key: &PublicKey| EventEnvelope::decode(&message.payload, &device, key, &self.identity);
-        let Some(former) = self.devices.former(&device) else {
-            return read(&key).map_err(|error| (Some(device.clone()), error.into()));
-        };
-        // The former key signs what was sent before the hand-over, its successor everything else: no event counts by either.
-        let (event, may_sign) = match read(&key) {
-            Err(EnvelopeError::NotSigned) => {
-                let event = read(&former.public_key);
-                let in_its_place = |event: &EventEnvelope| event.epoch == former.epoch && event.seq <= former.last;
-                let may_sign = event.as_ref().is_ok_and(in_its_place);
-                (event, may_sign)
-            }
-            event => {
-                let may_sign = event.as_ref().is_ok_and(|event| event.epoch != former.epoch);
-                (event, may_sign)
-            }
-        };
-        match event {
-            Err(error) => Err((Some(device), error.into())),
-            Ok(event) if may_sign => Ok(event),
-            Ok(_) => Err((Some(device), Refusal::HandedOver)),
-        }
     }
 
     fn refuse(&mut self, device: Option<DeviceId>, refusal: Refusal) {
@@ -225,6 +167,54 @@ impl Intake {
             self.refused.insert(kind, 1);
         }
     }
+}
+
+fn read(message: &Message, trusted: &Trusted) -> Result<EventEnvelope, (Option<DeviceId>, Refusal)> {
+    let Some((device, DeviceTopic::Event)) = DeviceTopic::parse(&message.topic) else {
+        return Err((None, Refusal::Topic));
+    };
+    let Some(key) = trusted.devices.key(&device) else {
+        return Err((Some(device), Refusal::Unknown));
+    };
+    let Some(former) = trusted.devices.former(&device) else {
+        return open(message, &device, &key, trusted).map_err(|error| (Some(device), error.into()));
+    };
+    // The former key signs what was sent before the hand-over, its successor everything else: no event counts by either.
+    let (event, may_sign) = match open(message, &device, &key, trusted) {
+        Err(EnvelopeError::NotSigned) => {
+            let event = open(message, &device, &former.public_key, trusted);
+            let in_its_place = |event: &EventEnvelope| event.epoch == former.epoch && event.seq <= former.last;
+            let may_sign = event.as_ref().is_ok_and(in_its_place);
+            (event, may_sign)
+        }
+        event => {
+            let may_sign = event.as_ref().is_ok_and(|event| event.epoch != former.epoch);
+            (event, may_sign)
+        }
+    };
+    match event {
+        Err(error) => Err((Some(device), error.into())),
+        Ok(event) if may_sign => Ok(event),
+        Ok(_) => Err((Some(device), Refusal::HandedOver)),
+    }
+}
+
+/// Verifies it with `key` and opens it. What was sealed before the recipient changed opens with one of the identities before.
+fn open(
+    message: &Message,
+    device: &DeviceId,
+    key: &PublicKey,
+    trusted: &Trusted,
+) -> Result<EventEnvelope, EnvelopeError> {
+    let closed = EnvelopeError::Open(OpenError::Closed);
+    let mut read = Err(closed.clone());
+    for identity in &trusted.identities {
+        read = EventEnvelope::decode(&message.payload, device, key, identity);
+        if read.as_ref().err() != Some(&closed) {
+            break;
+        }
+    }
+    read
 }
 
 /// Says an incident, once.

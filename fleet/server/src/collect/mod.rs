@@ -8,29 +8,16 @@ mod hold;
 mod intake;
 mod metrics;
 mod term;
+mod trusted;
 mod waiting;
 
-use std::{
-    env, fs,
-    io::{self, Write as _},
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{env, io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use examgate::{
-    exit::Refusal,
-    store::{Credentials, Key},
-    wire::{keys::SigningKey, seal::Identity},
-};
+use examgate::{exit::Refusal, store::Credentials};
 
-use examgate_fleet_core::{
-    devices::Devices,
-    ledger::{LedgerArguments, URL_VARIABLE},
-};
+use examgate_fleet_core::ledger::{LedgerArguments, URL_VARIABLE};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -44,6 +31,7 @@ use self::{
     intake::Intake,
     metrics::Metrics,
     term::Terms,
+    trusted::TrustedArguments,
     waiting::Waiting,
 };
 
@@ -56,7 +44,8 @@ const FINISH: Duration = Duration::from_secs(10);
 
 Example:
   examgate-fleetd collect --broker broker.example.edu:8883 --ca authorities.pem --cert collector.pem --key collector.key \\
-    --ledger ledger.db --ledger-key ledger.key --receipt-key receipt.key --age-identity collector.age --devices devices.toml
+    --ledger ledger.db --ledger-key ledger.key --receipt-key receipt.key --age-identity collector.age --devices devices.toml \\
+    --trust trust.cose --root-public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4
 
 The ledger is made if there is none.")]
 pub(crate) struct Arguments {
@@ -64,15 +53,8 @@ pub(crate) struct Arguments {
     broker: BrokerArguments,
     #[command(flatten)]
     ledger: LedgerArguments,
-    /// File of the receipt key, which signs receipts: an Ed25519 seed, 32 bytes or 64 hexadecimal digits.
-    #[arg(long, value_name = "FILE")]
-    receipt_key: PathBuf,
-    /// File of the age identity that decrypts events, as age-keygen writes it.
-    #[arg(long, value_name = "FILE")]
-    age_identity: PathBuf,
-    /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
-    #[arg(long, value_name = "FILE")]
-    devices: PathBuf,
+    #[command(flatten)]
+    trusted: TrustedArguments,
     /// A gap in a box's event numbers becomes an incident after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     gap_after: u64,
@@ -83,21 +65,12 @@ pub(crate) struct Arguments {
     health: HealthArguments,
 }
 
-/// The identity in a file as age-keygen writes it: comments, then the key.
-fn age_identity(path: &PathBuf) -> Result<Identity> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let Some(line) = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')) else {
-        bail!("{} holds no age identity", path.display());
-    };
-    line.parse().with_context(|| format!("in {}", path.display()))
-}
-
 /// Collects until told to stop (SIGINT, SIGTERM).
 ///
 /// # Errors
 /// When a file cannot be used, or the ledger fails in a way that does not pass: what cannot be kept must not be taken.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let devices = Arc::new(Devices::read(&arguments.devices)?);
+    let (following, trusted) = arguments.trusted.open()?;
     let waiting = Arc::new(Waiting::default());
     let line = arguments.broker.line("collector")?;
     let listener = arguments.health.listen()?;
@@ -105,10 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::with_broker(|registry| metrics.register(registry));
     board.does("starting");
     board.trouble("ledger", "not opened yet");
-    let broker = Broker::new(line, Arc::clone(&devices), Arc::clone(&waiting), (board.clone(), metrics.clone()));
+    let broker = Broker::new(line, trusted.clone(), Arc::clone(&waiting), (board.clone(), metrics.clone()));
     #[expect(clippy::disallowed_methods, reason = "systemd tells only there where its credentials are")]
     let credentials = Credentials::new(env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
-    let receipts = SigningKey::from_seed(Key::read_given(&arguments.receipt_key, &credentials)?.expose());
     #[expect(clippy::disallowed_methods, reason = "a URL with a password must not be an argument")]
     let environment = env::var_os(URL_VARIABLE);
     let location =
@@ -116,15 +88,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let key = arguments.ledger.key_given(&credentials)?;
     let (answers_tx, answers) = mpsc::unbounded_channel();
     let gap_after = Duration::from_secs(arguments.gap_after);
-    let identity = age_identity(&arguments.age_identity)?;
     // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(
-        io::stderr(),
-        "examgate-fleetd: boxes need these under [uplink.collector]:\n  recipient = \"{}\"\n  receipt_key = \"{}\"",
-        identity.recipient(),
-        receipts.public()
-    );
-    let intake = Intake::new(devices, identity, receipts, gap_after, answers_tx, metrics.clone());
+    let _ = trusted::introduce(&trusted.borrow(), &mut io::stderr());
+    let intake = Intake::new(trusted, gap_after, answers_tx, metrics.clone());
     let (until_tx, until) = watch::channel(None);
     let hold = Hold::new(Duration::from_secs(arguments.lease), until_tx, board.clone(), metrics.lease);
     let terms = Terms { location, key, intake, waiting: Arc::clone(&waiting), hold, board: board.clone() };
@@ -139,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             () = connect(broker, answers, until, &board) => Ok(None),
+            () = following.run(&board) => Ok(None),
             failed = board.clone().serve(listener) => failed.map(|()| None),
             _ = terminate.recv() => Ok(None),
             stopped = tokio::signal::ctrl_c() => stopped.map(|()| None).map_err(Into::into),

@@ -5,11 +5,12 @@ use std::fs;
 use examgate::rig::postgres::Postgres;
 
 use crate::{
-    door::{Door, World, soon},
+    door::{Door, RECEIPT_SEED, World, soon},
     publish,
     rig::CollectorRig,
     scrape::Endpoint,
     takeover::good,
+    trust,
     unit::Unit,
 };
 
@@ -73,7 +74,9 @@ async fn the_unit_starts_a_collector_that_works() {
     let variables = [
         ("BROKER", format!("127.0.0.1:{}", world.broker.port())),
         ("DEVICES", desk.at("devices.toml").display().to_string()),
+        ("TRUST", trust::arguments(&desk).join(" ")),
     ];
+    trust::write(&desk, &trust::document(1, &[RECEIPT_SEED]));
     let unit = Unit::new("examgate-fleetd-collect.service", &["fleetd.env", "ledger.env"], &variables);
     for (file, place) in [
         ("ca.pem", "authorities.pem"),

@@ -11,6 +11,7 @@ mod restored;
 mod rig;
 mod scrape;
 mod takeover;
+mod trust;
 mod unit;
 
 use std::fs;

@@ -29,7 +29,7 @@ pub(crate) struct CollectorRig {
     url: Option<String>,
 }
 
-fn secret(path: &Path, content: &str) {
+pub(crate) fn secret(path: &Path, content: &str) {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a new file");
     file.write_all(content.as_bytes()).expect("writable");
 }
