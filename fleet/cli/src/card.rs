@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Found(Marking),
     /// Signs the list again with another command key, under the next number: after `examgate-fleet trust rotate command`.
     ///
-    /// Boxes that know the new key (`command_keys` in their [fleet]) take the same list from then on. Until every box knows it, keep both.
+    /// Boxes that have the new trust document take the same list from then on; a box without a root needs the key in its `command_keys`.
     #[command(after_help = "Example:
   examgate-fleet card sign --stock stock --command-key fleet/keys/command.key \\
     --former-public-key 3c569650e1a3dc3c35b1e944bae05b1c5c743bdbf85334e803905e78ccc93fb4")]
@@ -339,7 +339,7 @@ fn list(listing: &Listing) -> Result<()> {
                 Some(held) if *held == signing.number() => "",
                 Some(held) if *held > signing.number() => "newer than the stock's: was the stock set back?",
                 Some(_) => "older: it has not been reached yet, or does not know the key",
-                None => "none reported: is it on, and has it command_keys?",
+                None => "none reported: is it on, and has it a root, or command_keys?",
             };
             rows.push(row([device.as_str(), &number, remark]));
         }

@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     device: DeviceId,
     #[command(flatten)]
     broker: BrokerArguments,
-    /// The seed of the key that signs commands: 32 bytes or 64 hexadecimal digits. The box's `command_keys` say what it may do.
+    /// The seed of the key that signs commands: 32 bytes or 64 hexadecimal digits. What it may do is in the trust document, or in the box's `command_keys`.
     #[arg(long, value_name = "FILE")]
     command_key: PathBuf,
     /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`). Only the box itself can sign its answer.

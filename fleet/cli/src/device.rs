@@ -152,7 +152,9 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::List { place, stock, json } => {
             let (folder, registry) = place.open()?;
-            let notes = stock.as_deref().map(Notes::open).transpose()?;
+            // A folder without a document that can be read is told by `trust show`.
+            let newest = folder.read_trust().ok().map(|(_, document, _)| document.version);
+            let notes = stock.as_deref().map(|stock| Notes::open(stock, newest)).transpose()?;
             list(&mut out, &registry.devices()?, notes.as_ref(), *json, now)?;
             if folder.list_is_old(&registry, now)? {
                 writeln!(

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
 use examgate::{
-    domain::Timestamp,
+    domain::{Right, Timestamp},
     exit::Refusal,
     wire::{
         keys::SigningKey,
@@ -41,6 +41,19 @@ pub(crate) enum Command {
         /// Name in the certificate of the new issuer.
         #[arg(long, default_value = "Examgate fleet")]
         name: String,
+        #[command(flatten)]
+        root: Root,
+    },
+    /// Generates a command key with limited rights, such as a help desk's. Given again for the same name, it replaces that key; the old one stays valid for 30 days.
+    #[command(
+        after_help = "Example:\n  examgate-fleet trust grant help-desk --may identify --may doctor --folder /var/lib/examgate-fleet --root /media/safe/root.age\n\nThe rights are lost-cards, identify, doctor, reload, drain (with resume) and rotate. Boxes apply them as soon as they have the new trust document."
+    )]
+    Grant {
+        /// Name of the key's holder, which the record of each command shows.
+        name: String,
+        /// What the key may do. May be repeated.
+        #[arg(long, value_name = "RIGHT", required = true, value_parser = right)]
+        may: Vec<Right>,
         #[command(flatten)]
         root: Root,
     },
@@ -81,6 +94,11 @@ impl From<Named> for Purpose {
             Named::Issuer => Self::Issuer,
         }
     }
+}
+
+/// A right as it is typed.
+fn right(text: &str) -> Result<Right, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
 
 /// Where the root's passphrase comes from.
@@ -158,20 +176,34 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             let id = rotation::rotate(&folder, (*key).into(), name, &secret, crate::now())?;
             let (_, document, _) = folder.read_trust()?;
             let purpose = Purpose::from(*key);
-            writeln!(
-                io::stdout(),
-                "{purpose} {id}\ntrust document {}; restart what reads the {purpose} key",
-                document.version
-            )?;
-            let former = before.current(purpose, crate::now()).first().map(|key| key.key.clone());
-            if let Some(former) = former.filter(|_| purpose == Purpose::Command) {
+            writeln!(io::stdout(), "{purpose} {id}\ntrust document {}; {}", document.version, then(purpose))?;
+            let former = before.current(purpose, crate::now()).into_iter().find(|key| key.name.is_none());
+            let Some(former) = former.map(|key| key.key.clone()) else { return Ok(()) };
+            if purpose == Purpose::Roster {
                 writeln!(
                     io::stdout(),
-                    "the list of lost cards is signed with the key before. When boxes (command_keys) and the keeper (--command-public-key) know the \
-                     new one, too:\n  examgate-fleet card sign --stock STOCK --command-key {} --former-public-key {former}",
+                    "  examgate-fleet roster push --roster-key {} --former-public-key {former} ...",
                     folder.secret(purpose).display()
                 )?;
             }
+            if purpose == Purpose::Command {
+                writeln!(
+                    io::stdout(),
+                    "the list of lost cards is signed with the key before, which counts for 30 days. Sign it with the new one before that is over:\n  examgate-fleet card sign --stock STOCK --command-key {} --former-public-key {former}",
+                    folder.secret(purpose).display()
+                )?;
+            }
+            Ok(())
+        }
+        Command::Grant { name, may, root } => {
+            let (folder, secret) = root.open()?;
+            let (id, path) = rotation::grant(&folder, name, may, &secret, crate::now())?;
+            let version = folder.read_trust()?.1.version;
+            writeln!(
+                io::stdout(),
+                "command {id}\ntrust document {version}; give {} to {name} alone, as --command-key",
+                path.display()
+            )?;
             Ok(())
         }
         Command::Revoke { id, root } => {
@@ -185,6 +217,20 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+/// What is to be done after a key of `purpose` was rotated. Boxes, keeper and collector read the document by themselves.
+const fn then(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Roster => {
+            "push the rosters that are in use again, with the new key, before the old one ends in 30 days"
+        }
+        Purpose::Command => "command with the new key from now on",
+        Purpose::Receipt | Purpose::Events => {
+            "give the collector the new file beside the old one, if it does not read this folder; it uses both while both count"
+        }
+        Purpose::Issuer => "give authorities.pem to brokers, services and boxes, and restart them",
     }
 }
 
@@ -206,7 +252,7 @@ fn show(folder: &Folder, json: bool, now: Timestamp) -> anyhow::Result<()> {
             .map(|key| {
                 serde_json::json!({
                     "id": key.id().to_string(), "purpose": key.purpose, "state": state(key), "key": key.key,
-                    "not_before": day(key.not_before), "not_after": day(key.not_after),
+                    "not_before": day(key.not_before), "not_after": day(key.not_after), "name": key.name, "may": key.may,
                 })
             })
             .collect();
@@ -219,7 +265,12 @@ fn show(folder: &Folder, json: bool, now: Timestamp) -> anyhow::Result<()> {
     writeln!(out, "root {root}\nversion {} of {}", document.version, day(document.issued))?;
     for key in &document.keys {
         let (id, from, until) = (&key.id().to_string()[..16], day(key.not_before), day(key.not_after));
-        writeln!(out, "{:<8}  {id}  {from} to {until}  {}", key.purpose.name(), state(key))?;
+        let holder = key.name.as_ref().map_or(String::new(), |name| {
+            let may: Vec<_> = key.may.iter().flatten().map(|right| serde_json::json!(right)).collect();
+            let may: Vec<_> = may.iter().filter_map(|word| word.as_str()).collect();
+            format!("  {name}: {}", may.join(", "))
+        });
+        writeln!(out, "{:<8}  {id}  {from} to {until}  {}{holder}", key.purpose.name(), state(key))?;
     }
     Ok(())
 }

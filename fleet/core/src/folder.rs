@@ -95,6 +95,12 @@ impl Folder {
         }
     }
 
+    /// The secret half of the command key that was granted to `name`.
+    #[must_use]
+    pub fn granted(&self, name: &str) -> PathBuf {
+        self.0.join(format!("keys/command-{name}.key"))
+    }
+
     /// The list of revoked certificates (PEM), for brokers.
     #[must_use]
     pub fn revoked(&self) -> PathBuf {

@@ -3,15 +3,19 @@
 //! The root's secret key is handed in and not kept. The new document is written before the new key: until boxes have the
 //! document, the old key stays in use.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use examgate::{
-    domain::Timestamp,
+    domain::{Right, Timestamp},
     exit::Refusal,
     wire::{
         keys::SigningKey,
-        trust::{KeyId, Purpose, TrustDocument, TrustedKey},
+        trust::{KeyId, LONGEST_NAME, Purpose, TrustDocument, TrustedKey},
     },
 };
 
@@ -62,23 +66,62 @@ fn put_in_force(folder: &Folder, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// When the root is another's, or a file cannot be written.
 pub fn rotate(folder: &Folder, purpose: Purpose, name: &str, root: &SigningKey, now: Timestamp) -> Result<KeyId> {
+    let (secret, public) = new_key(purpose, name, now)?;
+    let key = TrustedKey::new(purpose, public, lifetime(purpose, now));
+    add(folder, key, &secret, &folder.secret(purpose), root, now)
+}
+
+/// Makes a command key of its own for somebody called `name`, who may only do what `may` says, and a trust document that carries it. One of
+/// the same name before counts for [`OVERLAP`] more; other command keys stay as they are. Returns the new id, and the file of the secret half.
+///
+/// # Errors
+/// When the name is none that a file may have, the root is another's, or a file cannot be written.
+pub fn grant(
+    folder: &Folder,
+    name: &str,
+    may: &[Right],
+    root: &SigningKey,
+    now: Timestamp,
+) -> Result<(KeyId, PathBuf)> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('.') || !name.bytes().all(is_plain) {
+        bail!(Refusal::Usage(format!(
+            "{name:?} is no name for a key: use up to {LONGEST_NAME} letters, digits, '-', '_' and '.'"
+        )));
+    }
+    let (secret, public) = new_key(Purpose::Command, name, now)?;
+    let key = TrustedKey {
+        name: Some(name.to_owned()),
+        may: Some(may.to_vec()),
+        ..TrustedKey::new(Purpose::Command, public, lifetime(Purpose::Command, now))
+    };
+    let path = folder.granted(name);
+    Ok((add(folder, key, &secret, &path, root, now)?, path))
+}
+
+/// Puts a document in force that carries the `key`, and its `secret` half in place at `path`.
+fn add(
+    folder: &Folder,
+    key: TrustedKey,
+    secret: &str,
+    path: &Path,
+    root: &SigningKey,
+    now: Timestamp,
+) -> Result<KeyId> {
     let held = folder.read_trust()?.1.version;
     let mut document = next(folder, root, now)?;
-    let (secret, public) = new_key(purpose, name, now)?;
     let end = now.checked_add(OVERLAP).unwrap_or(Timestamp::MAX).as_second();
+    let (purpose, public, id) = (key.purpose, key.key.clone(), key.id());
     // Certificates outlive this: an issuer that was rotated goes on until its own end.
-    for key in document.keys.iter_mut().filter(|key| key.purpose == purpose && purpose != Purpose::Issuer) {
-        key.not_after = key.not_after.min(end);
+    let is_forerunner = |one: &&mut TrustedKey| one.purpose == purpose && one.name == key.name;
+    for one in document.keys.iter_mut().filter(is_forerunner).filter(|_| purpose != Purpose::Issuer) {
+        one.not_after = one.not_after.min(end);
     }
-    let (not_before, not_after) = lifetime(purpose, now);
-    let key = TrustedKey { purpose, key: public.clone(), not_before, not_after };
-    let id = key.id();
     document.keys.push(key);
     let bytes = document.encode(root)?;
     let suffix = format!("old-{held}");
 
-    let path = folder.secret(purpose);
-    let aside = |path: &std::path::Path| {
+    let aside = |path: &Path| {
         let old = path.with_added_extension(&suffix);
         fs::rename(path, &old).with_context(|| format!("cannot move {} to {}", path.display(), old.display()))
     };
@@ -89,8 +132,10 @@ pub fn rotate(folder: &Folder, purpose: Purpose, name: &str, root: &SigningKey, 
     }
     write_secret(&waiting, secret.as_bytes())?;
     put_in_force(folder, &bytes)?;
-    aside(&path)?;
-    fs::rename(&waiting, &path).with_context(|| format!("cannot write {}", path.display()))?;
+    if path.exists() {
+        aside(path)?;
+    }
+    fs::rename(&waiting, path).with_context(|| format!("cannot write {}", path.display()))?;
     if purpose == Purpose::Issuer {
         aside(&folder.issuer())?;
         write_public(&folder.issuer(), public.as_bytes())?;
@@ -169,6 +214,35 @@ mod tests {
         rotate(&folder, Purpose::Roster, "Fleet", &root, much_later).unwrap();
         let (_, fourth, _) = folder.read_trust().unwrap();
         assert!(fourth.revoked.is_empty() && ids(&fourth, much_later) == [new], "what is over is left out");
+    }
+
+    #[test]
+    fn a_granted_key_has_its_rights_and_is_rotated_by_itself() {
+        let (_parent, folder, root, now) = fleet();
+        let may = [Right::Identify, Right::Doctor];
+        let (first, path) = grant(&folder, "help-desk", &may, &root, now).unwrap();
+        let (_, document, _) = folder.read_trust().unwrap();
+        let until = |document: &TrustDocument, id| {
+            document.keys.iter().find(|key| key.id() == id).map(|key| key.not_after).unwrap()
+        };
+        let own = document.keys.iter().find(|key| key.purpose == Purpose::Command).unwrap().id();
+        let before = until(&document, own);
+        let granted = document.keys.iter().find(|key| key.id() == first).unwrap();
+        assert_eq!((granted.name.as_deref(), granted.may.as_deref()), (Some("help-desk"), Some(&may[..])));
+        let held = SigningKey::from_seed(Key::read(&path).unwrap().expose()).public().to_string();
+        assert_eq!(granted.key, held);
+
+        let (second, _) = grant(&folder, "help-desk", &[Right::Identify], &root, now).unwrap();
+        let (_, document, _) = folder.read_trust().unwrap();
+        let end = (now + OVERLAP).as_second();
+        assert_eq!((until(&document, first), until(&document, own)), (end, before), "the fleet's own key stays");
+        assert!(until(&document, second) > end && path.with_added_extension("old-2").exists());
+        rotate(&folder, Purpose::Command, "Fleet", &root, now).unwrap();
+        let (_, document, _) = folder.read_trust().unwrap();
+        assert!(until(&document, second) > end && until(&document, own) == end, "the desk's stays");
+        for name in ["", "../x", ".x", "a b"] {
+            assert!(grant(&folder, name, &may, &root, now).is_err(), "{name:?}");
+        }
     }
 
     #[test]

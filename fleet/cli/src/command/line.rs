@@ -119,12 +119,12 @@ impl Silence {
             Some((Status::Lost, _)) => "it is offline: the broker lost it".into(),
             Some((Status::Stopped, _)) => "it is offline: it was shut down in order".into(),
             Some((Status::Online, software)) if self.nobody_listens => format!(
-                "it is connected and takes no commands: its software ({software}) is older than commands, or its configuration names no \
-                 `command_keys`"
+                "it is connected and takes no commands: its software ({software}) is older than commands, or its configuration names neither \
+                 a `root` nor `command_keys`"
             ),
             Some((Status::Online, software)) => format!(
                 "it is connected (software {software}) and said nothing for {} s: it does not know this command key ({signer}: is it in the box's \
-                 `command_keys`?), is busy, or has just lost its line; its log says which",
+                 trust document or `command_keys`?), is busy, or has just lost its line; its log says which",
                 wait.as_secs()
             ),
         }

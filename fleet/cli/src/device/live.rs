@@ -7,7 +7,10 @@ use std::{path::Path, time::Duration};
 use anyhow::Result;
 use examgate::{
     domain::Timestamp,
-    wire::{reported::Reported, state::Status},
+    wire::{
+        reported::{HeldTrust, Reported},
+        state::Status,
+    },
 };
 use examgate_fleet_core::{
     registry::Device,
@@ -21,18 +24,21 @@ const SILENT: Duration = Duration::from_secs(60);
 /// What was noted.
 pub(super) struct Notes {
     stock: Stock,
+    /// The version of the fleet's trust document.
+    newest: Option<u64>,
 }
 
 /// What was noted of one box.
 pub(super) struct Noted {
     live: Option<Live>,
     reported: Option<Reported>,
+    newest: Option<u64>,
 }
 
 impl Notes {
-    /// Those in this stock, which must be there.
-    pub(super) fn open(stock: &Path) -> Result<Self> {
-        Ok(Self { stock: Stock::open_existing(stock)? })
+    /// Those in this stock, which must be there, of a fleet whose trust document has the version `newest`.
+    pub(super) fn open(stock: &Path, newest: Option<u64>) -> Result<Self> {
+        Ok(Self { stock: Stock::open_existing(stock)?, newest })
     }
 
     /// Of one box. A report that its key did not sign says nothing.
@@ -40,7 +46,7 @@ impl Notes {
         let bytes = self.stock.report(&device.id)?;
         let reported =
             bytes.zip(device.signing_key).and_then(|(bytes, key)| Reported::decode(&bytes, &device.id, &key).ok());
-        Ok(Noted { live: self.stock.live(&device.id)?, reported })
+        Ok(Noted { live: self.stock.live(&device.id)?, reported, newest: self.newest })
     }
 
     /// Why these notes may be old; `None`: the keeper listens.
@@ -57,7 +63,7 @@ impl Notes {
 }
 
 /// The heads of [`Noted::cells`].
-pub(super) const HEADS: [&str; 4] = ["there", "software", "rosters", "lost cards"];
+pub(super) const HEADS: [&str; 5] = ["there", "software", "rosters", "lost cards", "trust"];
 
 const fn status(status: Status) -> &'static str {
     match status {
@@ -69,7 +75,7 @@ const fn status(status: Status) -> &'static str {
 
 impl Noted {
     /// For the table.
-    pub(super) fn cells(&self) -> [String; 4] {
+    pub(super) fn cells(&self) -> [String; 5] {
         let dash = || "-".to_owned();
         let live = self.live.as_ref();
         let rosters = self.reported.as_ref().map(|reported| {
@@ -84,7 +90,21 @@ impl Noted {
             live.map_or_else(dash, |live| live.state.versions.software.clone()),
             rosters.filter(|text| !text.is_empty()).unwrap_or_else(dash),
             list.map_or_else(dash, |serial| format!("list {serial}")),
+            self.trust().map_or_else(dash, |held| {
+                let behind = if self.is_behind() { ", behind" } else { "" };
+                let refused = held.refused.map_or(String::new(), |why| format!(", refused another: {why}"));
+                format!("document {}{behind}{refused}", held.version)
+            }),
         ]
+    }
+
+    fn trust(&self) -> Option<HeldTrust> {
+        self.reported.as_ref().and_then(|reported| reported.trust)
+    }
+
+    /// The fleet has a newer trust document than the box.
+    fn is_behind(&self) -> bool {
+        self.trust().zip(self.newest).is_some_and(|(held, newest)| held.version < newest)
     }
 
     /// As JSON.
@@ -96,6 +116,9 @@ impl Noted {
             json!({
                 "at": reported.at, "manifest": reported.serial, "held": reported.held, "refused": reported.refused,
                 "lost_cards": reported.lost_cards,
+                "trust": reported.trust.map(|held| {
+                    json!({ "version": held.version, "refused": held.refused, "behind": self.is_behind() })
+                }),
             })
         });
         json!({ "live": live, "reported": reported })

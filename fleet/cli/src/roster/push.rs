@@ -66,6 +66,10 @@ pub(crate) struct Desk {
     /// File of the roster key, which signs manifests: an Ed25519 seed, 32 bytes or 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     roster_key: PathBuf,
+    /// Public half of the roster key before (64 hexadecimal digits), after `examgate-fleet trust rotate roster`. May be repeated. What it signed
+    /// in the stock is taken over, and signed with --roster-key.
+    #[arg(long, value_name = "HEX")]
+    former_public_key: Vec<PublicKey>,
     /// File of the enrolled boxes (TOML: `[[device]]` with `id` and `public_key`).
     #[arg(long, value_name = "FILE")]
     devices: PathBuf,
@@ -130,6 +134,7 @@ pub(crate) struct WithdrawArgs {
 struct Signing {
     stock: Stock,
     key: SigningKey,
+    former: Vec<PublicKey>,
     devices: Devices,
 }
 
@@ -137,19 +142,23 @@ impl Signing {
     fn open(desk: &Desk) -> Result<Self> {
         let refused = || Refusal::Usage("--roster-key cannot be used".into());
         let key = SigningKey::from_seed(&*read_secret(&desk.roster_key).with_context(refused)?);
-        Ok(Self { stock: Stock::open(&desk.stock)?, key, devices: Devices::read(&desk.devices)? })
+        let former = desk.former_public_key.clone();
+        Ok(Self { stock: Stock::open(&desk.stock)?, key, former, devices: Devices::read(&desk.devices)? })
     }
 
-    /// The manifest of a box as it is in the stock.
-    fn manifest(&self, device: &DeviceId) -> Result<Option<Desired>> {
+    /// The manifest of a box as it is in the stock, and whether this key signed it, not one before.
+    fn manifest(&self, device: &DeviceId) -> Result<Option<(Desired, bool)>> {
         let Some(bytes) = self.stock.manifest(device)? else { return Ok(None) };
-        let read = Desired::decode(&bytes, device, &[self.key.public()]);
+        if let Ok(own) = Desired::decode(&bytes, device, &[self.key.public()]) {
+            return Ok(Some((own, true)));
+        }
         let refused = || {
             Refusal::Usage(format!(
-                "the manifest of {device} in the stock was not made with this --roster-key: use that key, or another --stock"
+                "the manifest of {device} in the stock was not made with this --roster-key: after a rotation name the key before with \
+                 --former-public-key (`examgate-fleet trust show --json` has it), or else use the right key or --stock"
             ))
         };
-        read.map(Some).with_context(refused)
+        Desired::decode(&bytes, device, &self.former).map(|before| Some((before, false))).with_context(refused)
     }
 
     /// What the box last reported. After a restore it must have been heard: nobody knows else which serial it has seen.
@@ -237,8 +246,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let together = if args.apart { None } else { Some(Together::gather(args, &signing, &imported)?) };
     let mut served = Vec::new();
     for Posted { device, room } in &args.device {
-        let before = signing.manifest(device)?;
-        let same = before.as_ref().and_then(|before| {
+        let (before, is_own) = signing.manifest(device)?.unzip();
+        let same = before.as_ref().filter(|_| is_own == Some(true)).and_then(|before| {
             before.exams.iter().find(|wanted| wanted.exam == args.exam && wanted.version == imported.exam.version)
         });
         let reported = signing.report(device)?;
@@ -309,7 +318,8 @@ pub(crate) fn withdraw(args: &WithdrawArgs) -> Result<()> {
     let mut out = io::stdout().lock();
     for device in &args.device {
         let floor = signing.report(device)?.map_or(0, |reported| reported.serial);
-        let desired = without(signing.manifest(device)?.as_ref(), device, floor, &args.exam, now);
+        let before = signing.manifest(device)?.map(|(before, _)| before);
+        let desired = without(before.as_ref(), device, floor, &args.exam, now);
         signing.set(&desired)?;
         writeln!(out, "{device}: is to erase {}, manifest {}", args.exam, desired.serial)?;
     }

@@ -39,16 +39,24 @@ fn the_boxes_are_listed_with_what_was_heard_of_them() {
     report(&stock, Some(3));
     let table = run(here, line).expect(0).says(&["last listened to the broker at 2026-11-29 18:00:00 UTC"]).stdout;
     let head = table.lines().next().unwrap();
-    for part in ["box", "room", "state", "there", "software", "rosters", "lost cards"] {
+    for part in ["box", "room", "state", "there", "software", "rosters", "lost cards", "trust"] {
         assert!(head.contains(part), "{part} is not in {head}");
     }
-    for part in ["lost since 2026-11-29 18:00 UTC", "0.1.0", "MATH-UA-120-final v2", "list 3", "certificate until"] {
+    for part in [
+        "lost since 2026-11-29 18:00 UTC",
+        "0.1.0",
+        "MATH-UA-120-final v2",
+        "list 3",
+        "document 0, behind",
+        "certificate until",
+    ] {
         assert!(table.contains(part), "{part} is not in:\n{table}");
     }
     let json = run(here, &format!("{line} --json")).expect(0).json();
     let noted = &json[0]["noted"];
     assert_eq!((&noted["live"]["status"], &noted["live"]["versions"]["software"]), (&"lost".into(), &"0.1.0".into()));
     assert_eq!((&noted["reported"]["lost_cards"], &noted["reported"]["held"][0]["version"]), (&3.into(), &2.into()));
+    assert_eq!(noted["reported"]["trust"]["behind"], true, "the fleet's document has a higher version");
     assert!(run(here, "device list --folder fleet --json").expect(0).json()[0].get("noted").is_none());
 }
 

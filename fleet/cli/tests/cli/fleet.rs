@@ -54,6 +54,22 @@ fn a_key_is_rotated_and_revoked_with_the_root_alone() {
 }
 
 #[test]
+fn a_key_with_few_rights_is_granted_by_the_root() {
+    let folder = found();
+    let here = folder.path();
+    let grant = |more: &str| run(here, &format!("trust grant {more} --folder fleet --passphrase-file words"));
+    grant("help-desk --may dance").expect(64).says(&["dance", "identify"]);
+    grant("../desk --may identify").expect(64).says(&["no name for a key"]);
+    let said = grant("help-desk --may identify --may doctor").expect(0).stdout;
+    assert!(said.contains("trust document 2") && said.contains("command-help-desk.key"), "{said}");
+    let shown = run(here, "trust show --folder fleet").expect(0).stdout;
+    assert!(shown.lines().any(|line| line.ends_with("counts  help-desk: identify, doctor")), "{shown}");
+    let json = run(here, "trust show --folder fleet --json").expect(0).json();
+    let granted = json["keys"].as_array().unwrap().iter().find(|key| key["name"] == "help-desk").unwrap();
+    assert_eq!(granted["may"], serde_json::json!(["identify", "doctor"]));
+}
+
+#[test]
 fn a_box_is_expected_listed_and_shut_out() {
     let folder = found();
     let here = folder.path();

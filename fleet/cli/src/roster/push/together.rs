@@ -37,7 +37,7 @@ impl Together {
         let mut rooms = BTreeMap::new();
         for Peer { device, room, .. } in &before {
             let manifest = if signing.devices.key(device).is_some() { signing.manifest(device)? } else { None };
-            if manifest.is_some_and(|manifest| manifest.exams.iter().any(|wanted| wanted.exam == args.exam)) {
+            if manifest.is_some_and(|(manifest, _)| manifest.exams.iter().any(|wanted| wanted.exam == args.exam)) {
                 rooms.insert(device, room);
             }
         }
