@@ -320,7 +320,7 @@ impl Door {
     }
 
     /// With keys that come and go, if any are given.
-    fn believing(world: &World, name: &str, room: &str, disk: TempDir, keys: Option<FleetKeysView>) -> Self {
+    fn believing(world: &World, name: &str, room: &str, disk: TempDir, counting: Option<FleetKeysView>) -> Self {
         let keys = KeyFolder::new(disk.path().join("keys"), None);
         keys.provision().expect("a root key");
         let prekeys = Prekeys::open(keys.clone()).expect("a prekey");
@@ -361,8 +361,8 @@ impl Door {
             arrivals: polling.subscribe(fetch::filters(&id(name)), fetch::WAITING),
         };
         let (fetch, held) = Fetch::new(party, device_key(name), folders, connected, clock).expect("a readable disk");
-        let fetch = match keys {
-            Some(keys) => fetch.believing(keys),
+        let fetch = match counting {
+            Some(counting) => fetch.believing(counting),
             None => fetch,
         };
         let mut tasks = JoinSet::new();

@@ -28,6 +28,7 @@ use examgate::{
     flow::{
         deliver::{Deliver, Pace, Parties},
         renew::{Newest, Order, Party, Pauses, Renew, RenewalFault, Renewed},
+        trust::FleetKeys,
     },
     rig::{
         certificates::Issued,
@@ -38,7 +39,7 @@ use examgate::{
         enrolment::Code,
         keys::{PublicKey, SigningKey},
         state::{DeviceState, Status, Versions},
-        trust::Purpose,
+        trust::{Purpose, TrustDocument},
     },
 };
 use examgate_fleet_core::{folder::Folder, founding::found, registry::Registry};
@@ -54,6 +55,14 @@ pub(crate) mod scrape;
 
 /// How long a process may take to say that it works.
 const START: Duration = Duration::from_secs(20);
+
+/// The keys of the fleet that count by the trust document of the box's enrolment.
+pub(crate) fn believed(config: &Config) -> FleetKeys {
+    let fleet = config.fleet.as_ref().expect("provision wrote it");
+    let root: PublicKey = fleet.root.as_ref().expect("the root").parse().expect("a key");
+    let document = fs::read(fleet.trust.as_ref().expect("a document")).expect("readable");
+    FleetKeys::of(&TrustDocument::accept(&document, &root, None).expect("the root's"), now())
+}
 
 #[expect(clippy::disallowed_methods, reason = "certificates are dated by the real clock, which brokers go by")]
 pub(crate) fn now() -> Timestamp {
@@ -342,12 +351,8 @@ impl Door {
         let newest = Newest { number: all[0].number, certificate: all[0].pair.certificate.clone() };
         let pauses = Pauses { first: Duration::from_millis(100), longest: Duration::from_millis(500) };
         let renew = Renew::new(party, (endpoint, disk.keys.clone()), newest, line, Arc::clone(&clock), pauses);
-        let parties = Parties {
-            device: disk.config.device.clone(),
-            key: own,
-            collector: uplink_config.collector.recipient.parse().expect("a recipient"),
-            receipts: uplink_config.collector.receipt_key.parse().expect("a key"),
-        };
+        let fleet = believed(&disk.config).unchanging();
+        let parties = Parties { device: disk.config.device.clone(), key: own, fleet };
         let patience = Duration::from_millis(300);
         let pace = Pace { patience, longest: 2 * patience, ..Pace::default() };
         let deliver = Deliver::new(Arc::clone(&store), parties, near, Arc::clone(&recorded), clock, pace);
