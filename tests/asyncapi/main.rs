@@ -120,7 +120,12 @@ fn content(name: &str, message: &Value, bytes: &[u8]) -> Value {
 fn every_topic_of_the_code_is_a_channel_and_nothing_else_is() {
     let digest = Digest::of(b"x");
     let mut topics: BTreeSet<String> = DeviceTopic::ALL.map(|topic| topic.of(&door())).into();
-    topics.extend([chunk_of(&door(), &digest), LOST_CARDS.to_owned(), TRUST.to_owned(), admitted_of(&exam(), &door(), 0)]);
+    topics.extend([
+        chunk_of(&door(), &digest),
+        LOST_CARDS.to_owned(),
+        TRUST.to_owned(),
+        admitted_of(&exam(), &door(), 0),
+    ]);
     let channels: BTreeSet<String> = object(&document()["channels"])
         .values()
         .map(|channel| {

@@ -7,8 +7,7 @@ use examgate::{
         Access, AccessStep, ArtifactId, CardPseudonym, ClockTrust, CommandId, CommandOutcome, CommandRefusal,
         Commanded, CredentialProfile, Cue, Decision, DeviceId, EmbeddingSpaceId, Epoch, Event, EventHash, EventId,
         EventKind, ExamId, Ground, Liveness, Measured, PeerKey, PepperCheck, ProctorId, Reason, Right, RoomId,
-        RosterVersion,
-        Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification, chain_hash,
+        RosterVersion, Ruling, Seq, Shortfall, Similarity, StudentId, Undo, Verdict, Verification, chain_hash,
     },
     wire::{
         admitted::{AdmittedPage, AdmittedRow},

@@ -27,8 +27,7 @@ use super::{
 };
 use crate::{
     domain::{
-        CommandId, CommandOutcome, CommandRefusal, Commanded, DeviceId, Event, EventId, EventKind, RoomId,
-        WithSources,
+        CommandId, CommandOutcome, CommandRefusal, Commanded, DeviceId, Event, EventId, EventKind, RoomId, WithSources,
     },
     edge::{
         clock::Clock,

@@ -1,4 +1,5 @@
-//! From messages to receipts: verify, commit together, then acknowledge and receipt. Its own thread.
+//! From messages to receipts: verify, commit together, then acknowledge and receipt. Its own thread, and others that verify one batch while
+//! the one before is committed.
 //!
 //! A receipt always names the link up to which it confirms: to an event that the ledger rejects, too, so that a box whose
 //! history is another one sees that.
@@ -13,7 +14,7 @@ use examgate::{
     domain::{DeviceId, Seq},
     wire::{
         envelope::{EnvelopeError, EventEnvelope},
-        keys::PublicKey,
+        keys::{PublicKey, SigningKey},
         receipt::Receipt,
         seal::OpenError,
         topic::DeviceTopic,
@@ -25,12 +26,13 @@ use examgate_fleet_core::{
     lease::Token,
     ledger::{Ledger, LedgerFault},
 };
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{
     broker::Answer,
     hold::Hold,
     metrics::Metrics,
+    opening::beside,
     trusted::{Trusted, TrustedView},
     waiting::{Message, Waiting},
 };
@@ -73,10 +75,21 @@ pub(super) enum Served {
     Over,
 }
 
+/// Messages, and what each came to.
+struct Batch {
+    messages: Vec<Message>,
+    read: Vec<Result<EventEnvelope, (Option<DeviceId>, Refusal)>>,
+}
+
 /// Takes messages in.
 pub(super) struct Intake {
     trusted: TrustedView,
+    committer: Committer,
     gap_after: Duration,
+}
+
+/// Commits events, and tells box and broker.
+struct Committer {
     refused: HashMap<RefusalKind, u64>,
     answers: UnboundedSender<Answer>,
     metrics: Metrics,
@@ -90,7 +103,8 @@ impl Intake {
         answers: UnboundedSender<Answer>,
         metrics: Metrics,
     ) -> Self {
-        Self { trusted, gap_after, refused: HashMap::new(), answers, metrics }
+        let committer = Committer { refused: HashMap::new(), answers, metrics };
+        Self { trusted, committer, gap_after }
     }
 
     /// Takes messages into `ledger` until `waiting` is closed and empty, or the lease is over.
@@ -100,25 +114,56 @@ impl Intake {
         waiting: &Waiting,
         hold: &mut Hold,
     ) -> Result<Served, LedgerFault> {
+        let Self { trusted, committer, gap_after } = self;
+        let look_every = LOOK_EVERY.min(*gap_after);
+        let mut looked: Option<Instant> = None;
+        // Verified, and not committed yet.
+        let mut ahead: Option<Batch> = None;
         loop {
             let Some(token) = hold.keep(ledger)? else { return Ok(Served::Over) };
-            let Some(batch) = waiting.take(BATCH, LOOK_EVERY.min(self.gap_after).min(hold.rest())) else { break };
-            if !batch.is_empty() {
-                self.take(ledger, token, &batch)?;
+            let since = looked.map_or(look_every, |looked| looked.elapsed());
+            let patience = match ahead {
+                Some(_) => Duration::ZERO,
+                None => look_every.saturating_sub(since).min(hold.rest()),
+            };
+            let messages = match (waiting.take(BATCH, patience), &ahead) {
+                (Some(messages), _) => messages,
+                (None, Some(_)) => Vec::new(),
+                (None, None) => break,
+            };
+            let before = ahead.take();
+            let trusted = Arc::clone(&trusted.borrow());
+            let (read, committed) = beside(
+                &messages,
+                |message| read(message, &trusted),
+                || before.map(|batch| committer.commit(ledger, token, batch, &trusted.receipts)),
+            );
+            committed.transpose()?;
+            ahead = (!messages.is_empty()).then_some(Batch { messages, read });
+            if since >= look_every {
+                ledger.gaps(token, *gap_after)?.iter().for_each(say);
+                looked = Some(Instant::now());
             }
-            ledger.gaps(token, self.gap_after)?.iter().for_each(say);
         }
-        for ((device, ..), count) in &self.refused {
+        for ((device, ..), count) in &committer.refused {
             tracing::info!(device = device.as_ref().map(DeviceId::as_str), count, "messages were not taken");
         }
         Ok(Served::All)
     }
+}
 
-    fn take(&mut self, ledger: &mut Ledger, token: Token, batch: &[Message]) -> Result<(), LedgerFault> {
-        let trusted = Arc::clone(&self.trusted.borrow());
-        let mut events = Vec::with_capacity(batch.len());
-        for message in batch {
-            match read(message, &trusted) {
+impl Committer {
+    fn commit(
+        &mut self,
+        ledger: &mut Ledger,
+        token: Token,
+        batch: Batch,
+        receipts: &[SigningKey],
+    ) -> Result<(), LedgerFault> {
+        let Batch { messages, read } = batch;
+        let mut events = Vec::with_capacity(read.len());
+        for read in read {
+            match read {
                 Ok(event) => events.push(event),
                 Err((device, refusal)) => self.refuse(device, refusal),
             }
@@ -132,16 +177,16 @@ impl Intake {
             tracing::debug!(%device, %epoch, %seq, why, "an event that the ledger does not take");
             self.refuse(Some(device), Refusal::Unusable { seq, why });
         }
-        tracing::debug!(fresh = committed.fresh, of = batch.len(), "committed");
+        tracing::debug!(fresh = committed.fresh, of = messages.len(), "committed");
         // Committed: from here on the box may forget, and the broker, too.
         for ((device, epoch), (seq, hash)) in committed.contiguous {
             let topic = DeviceTopic::Receipt.of(&device);
             let receipt = Receipt { device, epoch, seq, hash };
-            for key in &trusted.receipts {
+            for key in receipts {
                 self.answer(Answer::Receipt { topic: topic.clone(), receipt: receipt.encode(key) });
             }
         }
-        for place in batch.iter().filter_map(|message| message.place) {
+        for place in messages.iter().filter_map(|message| message.place) {
             self.answer(Answer::Acknowledge(place));
         }
         Ok(())
@@ -222,3 +267,6 @@ fn say(incident: &Raised) {
     let Raised { device, epoch, events: (first, last), what } = incident;
     tracing::error!(%device, %epoch, %first, %last, incident = what.name(), "{}", what.advice());
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod broker;
 mod hold;
 mod intake;
 mod metrics;
+mod opening;
 mod term;
 mod trusted;
 mod waiting;
