@@ -268,6 +268,28 @@ fn a_forked_chain_is_an_incident_and_no_event_of_it_is_lost(bench: &Bench) {
     assert_eq!(all, [(1, 1, true), (1, 2, true), (1, 3, true), (2, 2, true), (2, 3, true), (2, 4, true)]);
 }
 
+fn events_of_one_batch_that_touch_each_other_come_to_what_they_would_one_by_one(bench: &Bench) {
+    let mut ledger = bench.open();
+    let events = chain(6);
+    let twin = EventEnvelope {
+        event_id: EventId(Uuid::from_u128(103)),
+        ..envelope(EPOCH, 3, events[1].hash, "another third")
+    };
+    let renamed = EventEnvelope { event_id: events[0].event_id, ..envelope(EPOCH, 8, events[5].hash, "first again") };
+    let pick = |n: usize| events[n - 1].clone();
+    // The second comes twice, the third place is had by two, the first id is used again, and the fourth is missing.
+    let batch = [pick(6), pick(1), pick(2), pick(2), twin.clone(), pick(3), pick(5), renamed];
+    let end = (3, twin.hash);
+    let raised = [(3, Incident::Forked), (8, Incident::NameReused)];
+    assert_eq!(ledger.commit(&batch).expect("works"), outcome(7, end, &raised));
+    let before = [(1, 1, true), (1, 2, true), (1, 3, true), (1, 3, false), (1, 5, false), (1, 6, false), (1, 8, false)];
+    assert_eq!(seen(&mut ledger), before);
+    // The fourth of the chain that came second: both chains are broken now, and nothing is lost.
+    let again = ledger.commit(&[pick(4), pick(4), pick(6)]).expect("works");
+    assert_eq!((again.fresh, again.contiguous[&(door(), EPOCH)]), (1, (Seq(3), twin.hash)));
+    assert_eq!(seen(&mut ledger).len(), 8);
+}
+
 fn one_id_for_two_events_is_an_incident_and_both_are_kept(bench: &Bench) {
     let mut ledger = bench.open();
     let events = chain(1);
@@ -404,6 +426,7 @@ contract! {
     an_event_that_the_database_cannot_take_is_put_aside_and_the_others_are_kept
     out_of_order_is_committed_and_only_the_contiguous_is_confirmed
     a_forked_chain_is_an_incident_and_no_event_of_it_is_lost
+    events_of_one_batch_that_touch_each_other_come_to_what_they_would_one_by_one
     one_id_for_two_events_is_an_incident_and_both_are_kept
     a_gap_that_stays_is_an_incident_until_it_is_filled
     a_restored_ledger_says_what_may_be_missing_until_the_box_goes_on
