@@ -104,16 +104,16 @@ impl Tables for OnServer<'_> {
 
     fn look_all(&mut self, events: &[&EventEnvelope]) -> Done<Vec<Look>> {
         let marks: Vec<_> = events.iter().map(|event| self.seal.mark(&event.event_id, &event.body)).collect();
-        // Not EXISTS: the planner may answer that by reading the whole table once.
+        // Neither EXISTS nor LIMIT: the planner, which knows nothing about a table that was never analysed, would hope to find one soon by
+        // reading the table from its start.
         let rows = self.rows(
             "SELECT
-                 (SELECT true FROM place AS p
-                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.seq AND p.hash = e.hash LIMIT 1) IS NOT NULL,
-                 (SELECT n FROM recorded AS r WHERE r.id = e.id AND r.mark = e.mark LIMIT 1),
-                 (SELECT true FROM recorded AS r WHERE r.id = e.id LIMIT 1) IS NOT NULL,
-                 (SELECT true FROM place AS p
-                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.seq LIMIT 1) IS NOT NULL,
-                 (SELECT true FROM epoch AS h WHERE h.epoch = e.epoch AND h.device <> e.device LIMIT 1) IS NOT NULL
+                 (SELECT count(*) FROM place AS p
+                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.seq AND p.hash = e.hash) > 0,
+                 (SELECT (array_agg(r.n ORDER BY r.n))[1] FROM recorded AS r WHERE r.id = e.id AND r.mark = e.mark),
+                 (SELECT count(*) FROM recorded AS r WHERE r.id = e.id) > 0,
+                 (SELECT count(*) FROM place AS p WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.seq) > 0,
+                 (SELECT count(*) FROM epoch AS h WHERE h.epoch = e.epoch AND h.device <> e.device) > 0
              FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[])
                  WITH ORDINALITY AS e (device, epoch, seq, hash, id, mark, at)
              ORDER BY e.at",
@@ -240,10 +240,9 @@ impl Tables for OnServer<'_> {
     fn beyond_all(&mut self, ends: &[(&DeviceId, Epoch, Seq)]) -> Done<Vec<(bool, bool)>> {
         let rows = self.rows(
             "SELECT
-                 (SELECT true FROM place AS p
-                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.next AND p.seq > e.seq LIMIT 1) IS NOT NULL,
-                 (SELECT true FROM place AS p
-                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq > e.seq LIMIT 1) IS NOT NULL
+                 (SELECT count(*) FROM place AS p
+                  WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq = e.next AND p.seq > e.seq) > 0,
+                 (SELECT count(*) FROM place AS p WHERE p.device = e.device AND p.epoch = e.epoch AND p.seq > e.seq) > 0
              FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[])
                  WITH ORDINALITY AS e (device, epoch, seq, next, at)
              ORDER BY e.at",
