@@ -1,5 +1,6 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
+pub mod cable;
 #[cfg(feature = "device")]
 pub mod certificates;
 #[cfg(feature = "device")]

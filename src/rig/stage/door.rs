@@ -58,7 +58,11 @@ impl DoorBox {
         self.process.0.id()
     }
 
-    pub(super) fn start(
+    /// Starts the program `examgate` with this configuration. What it says is appended to the file `path`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
         examgate: &Path,
         configuration: &Path,
         path: &Path,
