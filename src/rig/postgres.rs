@@ -211,19 +211,38 @@ impl Postgres {
     /// # Errors
     /// When the server refuses it.
     pub fn sql(&self, database: &str, statement: &str) -> Result<String, PostgresError> {
-        let name = database.rsplit('/').next().unwrap_or(database);
-        let mut psql = self.command("psql")?;
-        psql.args([
-            "--no-psqlrc",
-            "--quiet",
-            "--tuples-only",
-            "--no-align",
-            "--set=ON_ERROR_STOP=1",
-            "--username",
-            USER,
-        ]);
-        psql.arg("--host").arg(self.folder.path()).args(["--port", &self.port.to_string(), "--dbname", name]);
+        let mut psql = self.client("psql", database)?;
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
         succeed("psql", psql.args(["--command", statement]))
+    }
+
+    /// A client program at the database of this URL or name, as its owner.
+    fn client(&self, program: &str, database: &str) -> io::Result<Command> {
+        let name = database.rsplit('/').next().unwrap_or(database);
+        let mut client = self.command(program)?;
+        client.args(["--username", USER, "--dbname", name, "--port", &self.port.to_string(), "--host"]);
+        client.arg(self.folder.path());
+        Ok(client)
+    }
+
+    /// What `pg_dump` saves of the database of this URL or name: statements that bring it back over what is there then.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn dump(&self, database: &str) -> Result<String, PostgresError> {
+        let mut dump = self.client("pg_dump", database)?;
+        succeed("pg_dump", dump.args(["--clean", "--if-exists", "--schema=examgate_ledger"]))
+    }
+
+    /// Brings back what [`Self::dump`] saved.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub fn restore(&self, database: &str, dump: &str) -> Result<(), PostgresError> {
+        fs::write(self.at("dump.sql"), dump)?;
+        let mut psql = self.client("psql", database)?;
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=dump.sql"]);
+        succeed("psql", &mut psql).map(drop)
     }
 
     /// Kills it as a power cut would (SIGKILL).

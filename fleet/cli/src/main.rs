@@ -69,6 +69,9 @@ enum Command {
     Throughput(throughput::Arguments),
     Backup(Box<backup::Arguments>),
     Restore(restore::Arguments),
+    /// Looks after the ledger.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     #[command(flatten)]
     Moved(moved::Command),
 }
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Command::Throughput(arguments) => throughput::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Moved(command) => moved::run(&command),
     };
     match done {

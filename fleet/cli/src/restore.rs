@@ -96,7 +96,10 @@ fn steps(restored: &Restored) -> Vec<String> {
             key.display()
         )),
         (None, LedgerKept::Postgres { server }) => {
-            steps.push(format!("bring the ledger back with `pg_restore` or `psql`, from what `pg_dump` saved of {server}; its key is in ledger/ledger.key"));
+            steps.push(format!(
+                "bring the ledger back with `pg_restore` or `psql`, from what `pg_dump` saved of {server}; its key is in ledger/ledger.key. Before a \
+                 collector starts: `examgate-fleet ledger restored --ledger-url-file FILE --ledger-key ledger/ledger.key`"
+            ));
         }
         (None, LedgerKept::None | LedgerKept::File { .. }) => {
             steps.push("the ledger was not in the backup: with a new one, boxes send the events of their current epoch again".into());

@@ -1,8 +1,9 @@
 //! The lease of the active collector: who may hold it, and what a collector does about it. No clock, no database.
 //!
-//! The lease is a row in the ledger's database and ends by that database's clock. Its token rises whenever the lease changes hands, and
-//! a commit is taken with the newest token only (fencing). So a collector that was paused, or whose clock is wrong, cannot write after another
-//! took over; that the two do not overlap in time is a courtesy to the broker and not what keeps the ledger right.
+//! The lease is a row in the ledger's database and ends by that database's clock. Its number rises whenever the lease changes hands, and
+//! a commit is taken with the newest number from its own holder only (fencing). So a collector that was paused, or whose clock is wrong, cannot
+//! write after another took over; that the two do not overlap in time is a courtesy to the broker and not what keeps the ledger right. The holder is
+//! compared, too, because a database that was restored from a backup gives out numbers a second time.
 //!
 //! [`judge`] is the rule that a claim is decided by, inside a transaction. [`Lease`] is what a collector follows: inputs with the time, outputs
 //! to be carried out.
@@ -15,29 +16,28 @@ use uuid::Uuid;
 /// How far the database's clock may have been set back without the lease counting as over. Clocks that are disciplined move by less.
 const SET_BACK: i64 = 1000;
 
+/// The number of a ledger's first tenure.
+pub(crate) const FIRST: u64 = 1;
+
 /// The longest pause between two looks of a spare: it reads one row.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The number of a tenure. It rises whenever the lease changes hands. Only a ledger gives one.
+/// A tenure: its number, which rises whenever the lease changes hands, and whose it is. Only a ledger gives one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Token(u64);
+pub struct Token {
+    number: u64,
+    holder: Uuid,
+}
 
 impl Token {
-    /// The first that a ledger gives.
-    pub(crate) const FIRST: Self = Self(1);
-
-    pub(crate) const fn new(number: u64) -> Self {
-        Self(number)
+    pub(crate) const fn new(number: u64, holder: &Holder) -> Self {
+        Self { number, holder: holder.id }
     }
 
-    /// As a number, from 1 on.
+    /// The number, from 1 on.
     #[must_use]
     pub const fn number(self) -> u64 {
-        self.0
-    }
-
-    const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        self.number
     }
 }
 
@@ -53,7 +53,8 @@ pub struct Holder {
 /// The lease as it is in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub(crate) token: Token,
+    /// Of the tenure.
+    pub(crate) number: u64,
     pub(crate) holder: Holder,
     /// For how long it has been in force since it was last renewed, milliseconds by the database's clock; negative: the clock was set back.
     pub(crate) age: i64,
@@ -62,6 +63,16 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// What its holder commits under.
+    pub(crate) const fn token(&self) -> Token {
+        Token::new(self.number, &self.holder)
+    }
+
+    /// The number of the next tenure.
+    pub(crate) const fn next(&self) -> u64 {
+        self.number.saturating_add(1)
+    }
+
     const fn is_over(&self) -> bool {
         // A clock that was set back by an hour would keep the lease of a dead collector in force for an hour. Ending it early is safe: what
         // the holder writes is fenced.
@@ -88,9 +99,9 @@ pub enum Claim {
 /// The same holder keeps its token, also over the end of its lease: nobody else wrote meanwhile.
 pub(crate) fn judge(row: Option<&Row>, who: &Holder) -> Claim {
     match row {
-        None => Claim::Held(Token::FIRST),
-        Some(row) if row.holder.id == who.id => Claim::Held(row.token),
-        Some(row) if row.is_over() => Claim::Held(row.token.next()),
+        None => Claim::Held(Token::new(FIRST, who)),
+        Some(row) if row.holder.id == who.id => Claim::Held(row.token()),
+        Some(row) if row.is_over() => Claim::Held(Token::new(row.next(), who)),
         Some(row) => {
             let left = Duration::from_millis(row.left.unsigned_abs());
             Claim::Another { name: row.holder.name.clone(), left }
@@ -101,7 +112,7 @@ pub(crate) fn judge(row: Option<&Row>, who: &Holder) -> Claim {
 /// Whether a commit under `token` is taken. `Err`: who holds the lease now.
 pub(crate) fn admits(row: Option<&Row>, token: Token) -> Result<(), String> {
     match row {
-        Some(row) if row.token == token => Ok(()),
+        Some(row) if row.token() == token => Ok(()),
         Some(row) => Err(row.holder.name.clone()),
         None => Err("nobody: the ledger was replaced".into()),
     }

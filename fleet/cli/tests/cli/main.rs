@@ -11,6 +11,7 @@ mod cards;
 mod fleet;
 mod import;
 mod keys;
+mod ledger;
 mod office;
 mod oneroster;
 mod places;

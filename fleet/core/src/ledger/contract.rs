@@ -25,7 +25,8 @@ mod lease;
 
 use self::lease::{
     a_clock_that_was_set_back_keeps_no_lease_in_force, a_lease_that_was_given_back_is_free_at_once,
-    of_several_who_claim_one_is_given_the_lease, whoever_lost_the_lease_commits_nothing,
+    a_restored_ledger_takes_nothing_from_the_history_it_lost, of_several_who_claim_one_is_given_the_lease,
+    whoever_lost_the_lease_commits_nothing,
 };
 
 const EPOCH: Epoch = Epoch(Uuid::from_u128(1));
@@ -341,6 +342,8 @@ fn a_restored_ledger_says_what_may_be_missing_until_the_box_goes_on(bench: &Benc
     let held = open(&mut ledger);
     assert_eq!((held.len(), held[0].what, held[0].events), (1, Incident::Restored, (Seq(2), Seq(2))));
     assert!(held[0].to_string().contains("restored from a backup"), "{}", held[0]);
+    // Whoever held the lease has to claim it anew.
+    ledger.1 = self::held(ledger.claim(&collector(1), HOUR));
     // Neither what was there before nor what comes later ends it, but the event that is missing does.
     let second = event(2, first.hash, "after the restore");
     let third = event(3, second.hash, "and on");
@@ -439,4 +442,5 @@ contract! {
     a_lease_that_was_given_back_is_free_at_once
     a_clock_that_was_set_back_keeps_no_lease_in_force
     of_several_who_claim_one_is_given_the_lease
+    a_restored_ledger_takes_nothing_from_the_history_it_lost
 }

@@ -1,4 +1,5 @@
-//! A ledger in a file as a copy of one moment, and what a ledger that was restored from such a copy says of itself.
+//! A ledger in a file as a copy of one moment, and what a ledger that was restored, from such a copy or by its database's own means, says of
+//! itself.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -7,7 +8,7 @@ use examgate::{
     store::{Key, sealed::Sealed},
 };
 
-use super::{Ledger, LedgerFault, database::Failure, sqlcipher::LEDGER};
+use super::{Ledger, LedgerFault, database::Failure, fence, sqlcipher::LEDGER};
 use crate::incidents::{Incident, Raised};
 
 impl Ledger {
@@ -21,7 +22,8 @@ impl Ledger {
     }
 
     /// Notes that this ledger was restored from a backup: an incident for the newest epoch of each box, from the first event that is
-    /// missing on. It ends when the box sends that one. Gives what was noted.
+    /// missing on. It ends when the box sends that one. Whoever had the lease before commits nothing more, in whichever history of the ledger that
+    /// was; the lease is free. Gives what was noted.
     ///
     /// # Errors
     /// When the database fails.
@@ -29,6 +31,7 @@ impl Ledger {
         let mut raised = Vec::new();
         let done = self.0.transaction(&mut |tables| {
             raised.clear();
+            fence::supersede(tables)?;
             let mut newest: BTreeMap<String, (Epoch, Seq)> = BTreeMap::new();
             for (device, epoch, seq) in tables.ends()? {
                 // Epochs are UUIDs of version 7: they rise with time.

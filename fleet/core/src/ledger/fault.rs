@@ -92,7 +92,7 @@ pub enum LedgerFault {
         what: &'static str,
     },
     /// The lease is another's: nothing was committed.
-    #[error("another collector has taken over ({by} holds the lease): this one commits nothing and stands by")]
+    #[error("the lease has changed hands (now: {by}): this collector commits nothing and stands by")]
     Fenced {
         /// Who holds the lease: machine and process.
         by: String,

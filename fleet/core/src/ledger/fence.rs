@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::{
     LedgerFault,
     database::{Database, Done, Failure, Tables},
 };
-use crate::lease::{Claim, Holder, Token, admits, judge};
+use crate::lease::{Claim, FIRST, Holder, Token, admits, judge};
 
 /// Claims the lease for `who`, or renews it.
 pub(super) fn claim(database: &mut dyn Database, who: &Holder, lasts: Duration) -> Result<Claim, LedgerFault> {
@@ -30,10 +32,17 @@ pub(super) fn claim(database: &mut dyn Database, who: &Holder, lasts: Duration) 
 /// Ends the lease if it is still in force under `token`.
 pub(super) fn release(database: &mut dyn Database, token: Token) -> Result<(), LedgerFault> {
     database.transaction(&mut |tables| match tables.lease()? {
-        Some(row) if row.token == token => tables.set_lease(token, &row.holder, Duration::ZERO),
+        Some(row) if row.token() == token => tables.set_lease(token, &row.holder, Duration::ZERO),
         Some(_) | None => Ok(()),
     })?;
     Ok(())
+}
+
+/// Ends every tenure that there was: from now on no token of before is taken, and the lease is free.
+pub(super) fn supersede(tables: &mut dyn Tables) -> Done<()> {
+    let number = tables.lease()?.map_or(FIRST, |row| row.next());
+    let nobody = Holder { id: Uuid::nil(), name: "nobody since the ledger was restored".into() };
+    tables.set_lease(Token::new(number, &nobody), &nobody, Duration::ZERO)
 }
 
 /// Refuses the transaction unless `token` is the newest.

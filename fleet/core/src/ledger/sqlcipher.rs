@@ -130,7 +130,7 @@ const LEASE: &str = "SELECT token, holder, name, now - renewed_at, ends_at - now
 
 fn lease(row: &Row<'_>) -> rusqlite::Result<LeaseRow> {
     let holder = Holder { id: Uuid::from_bytes(row.get(1)?), name: row.get(2)? };
-    Ok(LeaseRow { token: Token::new(row.get(0)?), holder, age: row.get(3)?, left: row.get(4)? })
+    Ok(LeaseRow { number: row.get(0)?, holder, age: row.get(3)?, left: row.get(4)? })
 }
 
 /// The tables inside a transaction.

@@ -1,7 +1,9 @@
-//! The newest day of the ledger is lost: copied while the collector runs, set back, and filled again by the box that goes on.
+//! The newest day of the ledger is lost: copied while the collector runs, set back, and filled again by the box that goes on. A file comes
+//! back as `examgate-fleet restore` leaves it, a database by its own means.
 
 use examgate::{
     domain::{Epoch, EventHash, EventId, Seq, chain_hash},
+    rig::postgres::Postgres,
     store::Key,
     wire::envelope::EventEnvelope,
 };
@@ -11,6 +13,7 @@ use crate::{
     door::{Door, World, collector, device, device_key, soon},
     publish,
     rig::CollectorRig,
+    takeover::{STANDS_BY, good},
 };
 
 /// Sets the ledger back to the copy, as `examgate-fleet restore` leaves it.
@@ -67,6 +70,39 @@ async fn a_box_that_goes_on_fills_a_restored_ledger_again() {
     assert_eq!(desk.committed(), (1..=31).collect::<Vec<_>>());
     assert_eq!(incidents(&desk), [("restored".to_owned(), 11, 11, true)]);
     assert_eq!(door.epochs().len(), 1, "the box goes on as before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_restored_by_its_own_means_is_filled_again_and_a_collector_of_before_writes_nothing() {
+    let (world, server) = (World::new(), good(Postgres::shared()));
+    let desk = CollectorRig::on(&world, &server);
+    let url = std::fs::read_to_string(desk.at("ledger.url")).expect("readable");
+    let before = desk.collect_as(&world, "before.log", &["--lease", "5"]);
+    let mut door = Door::open(&world, 10).await;
+    door.until_receipted(10).await;
+    let dump = good(server.dump(&url));
+    (11..=30).for_each(|number| door.record_as(number));
+    door.until_receipted(30).await;
+    before.signal("STOP");
+    good(server.restore(&url, &dump));
+    let files = [("--ledger-url-file", "ledger.url"), ("--ledger-key", "ledger.key")];
+    let noted = desk.command("ledger restored", &files).output().expect("it runs");
+    let said = String::from_utf8_lossy(&noted.stdout).into_owned() + &String::from_utf8_lossy(&noted.stderr);
+    assert!(noted.status.success() && said.contains("door-1  from event 11 of"), "{said}");
+    assert_eq!(incidents(&desk), [("restored".to_owned(), 11, 11, false)], "it is said what is missing");
+
+    let _after = desk.collect_as(&world, "after.log", &["--lease", "5"]);
+    door.record_as(31);
+    soon("the ledger is full again", async {
+        while desk.committed().len() < 31 {
+            door.delivery.changed().await.expect("delivery runs");
+        }
+    })
+    .await;
+    before.signal("CONT");
+    desk.says("before.log", STANDS_BY).await;
+    assert_eq!(desk.committed(), (1..=31).collect::<Vec<_>>());
+    assert_eq!(incidents(&desk), [("restored".to_owned(), 11, 11, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

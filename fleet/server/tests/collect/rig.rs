@@ -72,7 +72,7 @@ impl CollectorRig {
         let fleetd = Path::new(env!("CARGO_BIN_EXE_examgate-fleetd"));
         let mut program =
             Command::new(if command == "collect" { fleetd.into() } else { fleetd.with_file_name("examgate-fleet") });
-        program.arg(command);
+        program.args(command.split(' '));
         for (flag, file) in files {
             program.arg(flag).arg(self.at(file));
         }

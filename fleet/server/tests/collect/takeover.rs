@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A spare says so.
-const STANDS_BY: &str = "this one stands by";
+pub(crate) const STANDS_BY: &str = "this one stands by";
 
 /// The longest that a takeover may take with the lease as it is shipped: 10 s, a look each second, and a slow machine.
 const TAKEOVER: Duration = Duration::from_secs(20);
@@ -136,7 +136,7 @@ async fn a_commit_is_refused_once_the_lease_is_anothers() {
         renewed_at = clock_timestamp(), ends_at = clock_timestamp() + interval '8 s'";
     good(server.sql(&url, take));
     door.record();
-    desk.says("log", "another collector has taken over (a spare holds the lease)").await;
+    desk.says("log", "the lease has changed hands (now: a spare)").await;
     assert_eq!((door.receipted(), desk.committed()), (Seq(1), vec![1]), "nothing was committed, nothing receipted");
     // The spare is gone again: its lease ends, and the event comes once more.
     door.until_receipted(2).await;

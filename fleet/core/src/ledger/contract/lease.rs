@@ -51,3 +51,34 @@ pub(super) fn of_several_who_claim_one_is_given_the_lease(bench: &Bench) {
     });
     assert_eq!(given.iter().filter(|claim| matches!(claim, Claim::Held(_))).count(), 1, "{given:?}");
 }
+
+/// A backup of a moment between two tenures is brought back by the database's own means, while a collector of the lost history is paused.
+pub(super) fn a_restored_ledger_takes_nothing_from_the_history_it_lost(bench: &Bench) {
+    let events = chain(4);
+    let mut first = bench.open();
+    first.commit(&events[..1]).expect("it holds the lease");
+    first.0.release(first.1).expect("works");
+    let mut lost = bench.open_as_spare();
+    let paused = held(lost.claim(&collector(2), HOUR));
+    lost.commit(paused, &events[..2]).expect("it holds the lease");
+    // Set back to when the first had given the lease back, as far as the lease goes.
+    bench.alter(
+        "UPDATE lease SET token = 1, holder = x'00000000000000000000000000000001', name = 'collector 1', ends_at = renewed_at",
+        "UPDATE lease SET token = 1, holder = '\\x00000000000000000000000000000001', name = 'collector 1', ends_at = renewed_at",
+    );
+    let mut next = bench.open_as_spare();
+    let token = held(next.claim(&collector(3), HOUR));
+    assert_eq!(token.number(), paused.number(), "the number is given out a second time");
+    let fault = lost.commit(paused, &events[2..]).expect_err("it is of another history");
+    assert!(matches!(&fault, LedgerFault::Fenced { by } if by == "collector 3"), "{fault}");
+
+    // Somebody notes that it was restored: nobody of before writes, not even the newest holder, until it has claimed the lease anew.
+    next.restored().expect("works");
+    for (ledger, token) in [(&mut next, token), (&mut lost, paused), (&mut first.0, first.1)] {
+        let fault = ledger.commit(token, &events[2..]).expect_err("its tenure has ended");
+        assert!(matches!(&fault, LedgerFault::Fenced { by } if by.contains("restored")), "{fault}");
+    }
+    let anew = held(lost.claim(&collector(2), HOUR));
+    assert!(anew.number() > token.number());
+    assert_eq!(lost.commit(anew, &events).expect("it holds the lease").fresh, 2);
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::{Entry, LedgerFault, seal::BodySeal};
 use crate::{
     incidents::{Held, Incident},
-    lease::{Holder, Row as LeaseRow, Token},
+    lease::{Holder, Row as LeaseRow},
 };
 
 /// Reads rows of one server.
@@ -58,10 +58,10 @@ impl Reading<'_> {
     }
 
     pub(super) fn lease(&self, row: &Row) -> Result<LeaseRow, LedgerFault> {
-        let token: i64 = self.column(row, 0)?;
-        let token = token.try_into().map_err(|_| self.foreign("a token below 0"))?;
+        let number: i64 = self.column(row, 0)?;
+        let number = number.try_into().map_err(|_| self.foreign("a token below 0"))?;
         let holder = Holder { id: self.uuid(row, 1)?, name: self.column(row, 2)? };
-        Ok(LeaseRow { token: Token::new(token), holder, age: self.column(row, 3)?, left: self.column(row, 4)? })
+        Ok(LeaseRow { number, holder, age: self.column(row, 3)?, left: self.column(row, 4)? })
     }
 
     pub(super) fn held(&self, row: &Row) -> Result<Held, LedgerFault> {
