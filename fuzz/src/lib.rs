@@ -9,7 +9,12 @@ pub const SEED: [u8; 32] = [7; 32];
 
 /// `payload` in a COSE_Sign1 message for `purpose`, signed with [`SEED`].
 pub fn signed(purpose: &str, payload: &[u8]) -> Vec<u8> {
-    let key = SigningKey::from_bytes(&SEED);
+    signed_with(&SEED, purpose, payload)
+}
+
+/// The same, signed with another key's seed.
+pub fn signed_with(seed: &[u8; 32], purpose: &str, payload: &[u8]) -> Vec<u8> {
+    let key = SigningKey::from_bytes(seed);
     CoseSign1Builder::new()
         .protected(HeaderBuilder::new().algorithm(iana::Algorithm::EdDSA).build())
         .payload(payload.to_vec())

@@ -4,6 +4,8 @@
 //! From a request it takes only the public key, after it has checked the request's signature; all names are set here.
 //! It reads no clock and keeps nothing.
 
+mod request;
+
 use std::{net::IpAddr, time::Duration};
 
 use examgate::{
@@ -11,9 +13,9 @@ use examgate::{
     store::{Key, KeyError},
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
-    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PublicKeyData, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -141,11 +143,8 @@ impl Issuer {
     /// # Errors
     /// When the request is none, its signature is not good, or its key is of another kind.
     pub fn issue(&self, device: &DeviceId, request: &str, now: Timestamp) -> Result<Issued, IssuerError> {
-        let request = CertificateSigningRequestParams::from_pem(request).map_err(IssuerError::Request)?;
-        if request.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 {
-            return Err(IssuerError::KeyKind);
-        }
-        self.client(device.as_str(), &request.public_key, now)
+        let key = request::key(request).map_err(IssuerError::Request)?.ok_or(IssuerError::KeyKind)?;
+        self.client(device.as_str(), &key, now)
     }
 
     fn client(&self, name: &str, key: &impl PublicKeyData, now: Timestamp) -> Result<Issued, IssuerError> {
