@@ -3,6 +3,7 @@
 //! The box is the ordinary `examgate run` in a process of its own. Only the picture before the camera and the wall clock are
 //! scripted; the card is virtual, its reader service is real.
 
+mod commands;
 mod script;
 
 use std::{
@@ -111,6 +112,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
         decided.push(said);
     }
     if reality.broker {
+        as_expected &= commands::play(out, &stage, &door, &mut decided)?;
         as_expected &= tell_committed(out, &stage, &decided)?;
     } else {
         writeln!(out, "\nEvents wait in the box's outbox.{mark}")?;
@@ -172,37 +174,36 @@ fn tell(out: &mut impl Write, what: &str, said: &Said, fine: bool, mark: &str) -
     )
 }
 
-/// Waits for the collector, and lists what it has. Says whether that is exactly what was decided, in order.
+/// Waits for the collector, and lists what it has. Says whether that is exactly what was decided and commanded, in order.
 fn tell_committed(out: &mut impl Write, stage: &Stage, decided: &[Said]) -> Result<bool> {
     let look_every = Duration::from_millis(200);
     let mut committed = Vec::new();
     for _ in 0..COLLECTED_WITHIN.as_millis() / look_every.as_millis() {
         committed = stage.committed().unwrap_or_default();
-        if committed.len() >= decided.len() {
+        if committed.len() >= decided.len() + commands::expected().len() {
             break;
         }
         pause(look_every);
     }
     writeln!(out, "\nWhat the collector committed:\n")?;
-    let mut ids = Vec::new();
+    let (mut ids, mut commanded) = (Vec::new(), Vec::new());
     for entry in &committed {
         let event = &entry["event"];
         let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
-        let decision = &event["decision"];
-        let reason = decision["reason"]["code"].as_str();
-        writeln!(
-            out,
-            "  {:>3}  {}  {}  {}",
-            entry["seq"],
-            text(&event["at"]),
-            text(&event["id"]),
-            answer(&text(&decision["outcome"]), reason)
-        )?;
-        ids.push(text(&event["id"]));
+        let what = if event["kind"] == "commanded" {
+            let said = &event["answer"];
+            let outcome = answer(&text(&said["outcome"]), said["reason"].as_str());
+            commanded.push(format!("{} {outcome}", text(&event["word"])));
+            format!("command: {} {outcome}", text(&event["word"]))
+        } else {
+            ids.push(text(&event["id"]));
+            answer(&text(&event["decision"]["outcome"]), event["decision"]["reason"]["code"].as_str())
+        };
+        writeln!(out, "  {:>3}  {}  {}  {what}", entry["seq"], text(&event["at"]), text(&event["id"]))?;
     }
-    let complete = ids.iter().eq(decided.iter().map(|said| &said.event));
+    let complete = ids.iter().eq(decided.iter().map(|said| &said.event)) && commanded == commands::expected();
     if !complete {
-        writeln!(out, "  These are NOT exactly the decisions above.\n{}", stage.collector_log())?;
+        writeln!(out, "  These are NOT exactly the decisions and commands above.\n{}", stage.collector_log())?;
     }
     Ok(complete)
 }

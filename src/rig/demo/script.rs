@@ -34,6 +34,11 @@ pub(super) const CARDS: &str = "[card]\nprofiles = [\"pacs\", \"uid\"]\n[card.pa
 
 const WOMAN_PICTURES: &[&str] = &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"];
 
+/// The card of somebody who was admitted in the morning, and what the box answers to it from then on.
+pub(super) fn inside() -> (Vec<u8>, (&'static str, Option<&'static str>)) {
+    (hex::decode(WOMAN).expect("a constant identifier is hexadecimal"), ("refer", Some("already_admitted")))
+}
+
 /// The students of the exam. Clips are enrolled from frames that are not shown later.
 pub(super) const STUDENTS: &[Enrolled<'static>] = &[
     Enrolled {
