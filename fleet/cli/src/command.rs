@@ -21,11 +21,11 @@ use examgate::{
         keys::SigningKey,
     },
 };
-use examgate_fleet_core::devices::Devices;
+use examgate_fleet_core::{broker::BrokerArguments, devices::Devices};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use self::line::{Asking, BrokerArguments, Heard};
+use self::line::{Asking, Heard};
 
 /// How long a command counts at least, so that clocks that differ a little do not matter.
 const VALID_AT_LEAST: Duration = Duration::from_secs(60);
@@ -38,8 +38,8 @@ const VALID_AT_LEAST: Duration = Duration::from_secs(60);
 /// reload: the box starts again with the configuration, certificates and keys that are on its disk, unless it would refuse them.
 /// rotate: the box makes a new key that rosters are sealed to; the one before is destroyed ten minutes later.
 ///
-/// Each command is recorded in the box's events with the key that gave it. Exit codes as of every command; 1 also where the box refused,
-/// failed or did not answer.
+/// Each command is recorded in the box's events with the key that gave it.
+/// Exit codes as of every command; 1 also where the box refused, failed or did not answer.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let expires = issued.checked_add(valid).context("the clock of this machine is at the end of time")?;
     let statement = Statement { device: device.clone(), id, issued, expires, word: command.word().into() };
     let payload = statement.encode(&key)?;
-    let line = broker.line()?;
+    let line = line::line(broker)?;
     let asking = Asking { device, id, key: &answers, payload, valid, wait: *wait };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let heard = runtime.block_on(line.ask(&asking));

@@ -4,6 +4,7 @@
 
 pub mod attendance;
 pub mod backup;
+pub mod broker;
 pub mod clashes;
 pub mod devices;
 pub mod folder;

@@ -1,9 +1,8 @@
 //! How a role reaches the broker: its address and certificates, one subscription, and the pauses between attempts.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
 use examgate::{
     mqtt::{
         Authorities, Connection, Greeting, LinkFault, Patience, Session, Welcome, connector,
@@ -11,42 +10,14 @@ use examgate::{
     },
     wire::host::Host,
 };
+pub(crate) use examgate_fleet_core::broker::BrokerArguments;
+use examgate_fleet_core::broker::NamedBroker;
 
 /// The packet id of the subscription; messages have others.
 pub(crate) const SUBSCRIPTION: u16 = u16::MAX;
 
 /// Pauses between attempts: doubled from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-
-/// Which broker, and by which certificates.
-#[derive(Debug, Args)]
-pub(crate) struct BrokerArguments {
-    /// Address of the broker's TLS listener. HOST must be in the broker's certificate; put an IPv6 address in brackets.
-    #[arg(long, value_name = "HOST:PORT")]
-    broker: String,
-    /// CA certificates that the broker's certificate is checked against (PEM). The file may hold several.
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// Client certificate of this role (PEM). Its common name is `collector` or `keeper`.
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
-    /// Private key of the client certificate (PEM, PKCS#8).
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-}
-
-impl BrokerArguments {
-    /// Reads the certificates, for the role called `role`.
-    pub(crate) fn line(&self, role: &'static str) -> Result<Line> {
-        let (host, port) = Host::parse_with_port(&self.broker)
-            .with_context(|| format!("--broker {:?} is not HOST:PORT", self.broker))?;
-        let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let authorities = Authorities::read(&read(&self.ca)?)
-            .with_context(|| format!("--ca {} cannot be used", self.ca.display()))?;
-        let connector = connector(&authorities, &read(&self.cert)?, &read(&self.key)?)?;
-        Ok(Line { name: host.with_port(port), host, port, connector, role })
-    }
-}
 
 /// Where to connect, and as whom.
 pub(crate) struct Line {
@@ -59,6 +30,15 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Reads the certificates, for the role called `role`.
+    pub(crate) fn read(arguments: &BrokerArguments, role: &'static str) -> Result<Self> {
+        let NamedBroker { host, port, authorities, certificate, key } = arguments.read()?;
+        let authorities = Authorities::read(&authorities)
+            .with_context(|| format!("--ca {} cannot be used", arguments.ca.display()))?;
+        let connector = connector(&authorities, &certificate, &key)?;
+        Ok(Self { name: host.with_port(port), host, port, connector, role })
+    }
+
     /// Connects and asks for `topics` in one subscription. At most `unacknowledged` messages may come without acknowledgement.
     pub(crate) async fn open(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! It believes an answer by its signature only; what the broker says of a box is a hint for the words.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use examgate::{
@@ -22,6 +22,7 @@ use examgate::{
         topic::DeviceTopic,
     },
 };
+use examgate_fleet_core::broker::{BrokerArguments, NamedBroker};
 use tokio::time::{Instant, sleep_until};
 
 /// The packet ids.
@@ -32,38 +33,16 @@ const COMMAND: u16 = 2;
 /// Longest wait for the goodbye to leave.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Which broker, and by which certificate.
-#[derive(clap::Args)]
-pub(crate) struct BrokerArguments {
-    /// Address of the broker's TLS listener. HOST must be in the broker's certificate; put an IPv6 address in brackets.
-    #[arg(long, value_name = "HOST:PORT")]
-    broker: String,
-    /// CA certificates that the broker's certificate is checked against (PEM).
-    #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
-    /// Client certificate of the manager (PEM). The broker's ACL has a block for its common name, such as `user manager`.
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
-    /// Private key of the client certificate (PEM, PKCS#8).
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-}
-
-impl BrokerArguments {
-    /// Reads the certificates.
-    pub(super) fn line(&self) -> Result<Line> {
-        let (host, port) = Host::parse_with_port(&self.broker)
-            .with_context(|| Refusal::Usage(format!("--broker {:?} is not HOST:PORT", self.broker)))?;
-        let read =
-            |path: &PathBuf| fs::read(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())));
-        let authorities = Authorities::read(&read(&self.ca)?)
-            .with_context(|| Refusal::Usage(format!("--ca {} cannot be used", self.ca.display())))?;
-        let certificate = read(&self.cert)?;
-        let Some(name) = common_name(&certificate) else {
-            bail!(Refusal::Usage(format!("--cert {} names nobody: issue it with a common name", self.cert.display())));
-        };
-        Ok(Line { host, port, connector: connector(&authorities, &certificate, &read(&self.key)?)?, name })
-    }
+/// Reads the certificates.
+pub(super) fn line(arguments: &BrokerArguments) -> Result<Line> {
+    let NamedBroker { host, port, authorities, certificate, key } = arguments.read()?;
+    let authorities = Authorities::read(&authorities)
+        .with_context(|| Refusal::Usage(format!("--ca {} cannot be used", arguments.ca.display())))?;
+    let Some(name) = common_name(&certificate) else {
+        let cert = arguments.cert.display();
+        bail!(Refusal::Usage(format!("--cert {cert} names nobody: issue it with a common name")));
+    };
+    Ok(Line { host, port, connector: connector(&authorities, &certificate, &key)?, name })
 }
 
 /// Where to connect, and as whom.

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     health::{Board, HealthArguments},
-    line::BrokerArguments,
+    line::{BrokerArguments, Line},
 };
 
 use self::{
@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (following, trusted) = arguments.trusted.open()?;
     let waiting = Arc::new(Waiting::default());
-    let line = arguments.broker.line("collector")?;
+    let line = Line::read(&arguments.broker, "collector")?;
     let listener = arguments.health.listen()?;
     let metrics = Metrics::default();
     let board = Board::with_broker(|registry| metrics.register(registry));

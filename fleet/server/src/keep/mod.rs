@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     health::{Board, HealthArguments},
-    line::BrokerArguments,
+    line::{BrokerArguments, Line},
 };
 
 /// What the keeper needs.
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let board = Board::with_broker(|registry| metrics.register(registry));
     board.does("keeping");
     let listener = arguments.health.listen()?;
-    let keeper = Keeper::new(arguments.broker.line("keeper")?, devices, stock, keys, (board.clone(), metrics));
+    let keeper = Keeper::new(Line::read(&arguments.broker, "keeper")?, devices, stock, keys, (board.clone(), metrics));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
