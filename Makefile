@@ -116,7 +116,7 @@ bench: quantize pictures ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
 	@models/quantize --bench
 	$(CARGO) build --release --workspace --bins --features sim
-	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench screen --bench duplicates --bench rosters --bench events
+	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench screen --bench duplicates --bench photos --bench rosters --bench events
 
 docs: ## The API, as HTML
 	$(CARGO) doc --no-deps -p examgate -p examgate-enrol -p examgate-fleet-core --features examgate/sim

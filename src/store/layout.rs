@@ -84,6 +84,12 @@ impl Layout {
         self.folder().join(format!("{exam}.db"))
     }
 
+    /// What was made of the photos of one exam's roster, where it was imported.
+    #[must_use]
+    pub fn enrolments(&self, exam: &ExamId) -> PathBuf {
+        self.folder().join(format!("{exam}.enrolments"))
+    }
+
     /// What the fleet sends and is not applied yet.
     #[must_use]
     pub fn incoming(&self) -> PathBuf {
@@ -147,18 +153,20 @@ impl Layout {
         }
     }
 
-    /// Removes an exam's database, and what other boxes told of it. Erase its key first: that is what makes the content unreadable.
+    /// Removes an exam's databases, and what other boxes told of it. Erase its key first: that is what makes the content unreadable.
     ///
     /// # Errors
     /// [`LayoutError::Remove`]. Removing what is not there is no error.
     pub fn remove(&self, exam: &ExamId) -> Result<(), LayoutError> {
         let database = self.exam(exam);
-        for suffix in ["-wal", "-shm", ""] {
-            let mut path = database.clone().into_os_string();
-            path.push(suffix);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|source| LayoutError::Remove { path: path.into(), source })?,
+        for file in [self.enrolments(exam), database.clone()] {
+            for suffix in ["-wal", "-shm", ""] {
+                let mut path = file.clone().into_os_string();
+                path.push(suffix);
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(|source| LayoutError::Remove { path: path.into(), source })?,
+                }
             }
         }
         let told = self.admitted(exam);
@@ -184,7 +192,8 @@ mod tests {
         let layout = Layout::new(folder.path());
         layout.make().unwrap();
         let exam = |name| ExamId::new(name).unwrap();
-        for name in ["b.db", "a.db", "a.db-wal", "a.db-shm", "x.db.db", "-.db", "note.txt"] {
+        let beside = ["a.db-wal", "a.db-shm", "a.enrolments", "a.enrolments-wal", "a.enrolments-shm"];
+        for name in ["b.db", "a.db", "x.db.db", "-.db", "note.txt", "b.enrolments"].into_iter().chain(beside) {
             fs::write(layout.folder().join(name), "").unwrap();
         }
         assert_eq!(layout.exams().unwrap(), [exam("a"), exam("b"), exam("x.db")]);
@@ -194,6 +203,7 @@ mod tests {
         layout.remove(&exam("a")).unwrap();
         assert!(!layout.admitted(&exam("a")).exists(), "what was told of it goes with it");
         assert_eq!(layout.exams().unwrap(), [exam("b"), exam("x.db")]);
-        assert!(!layout.folder().join("a.db-wal").exists() && !layout.folder().join("a.db-shm").exists());
+        assert!(beside.iter().all(|name| !layout.folder().join(name).exists()));
+        assert!(layout.folder().join("b.enrolments").exists());
     }
 }

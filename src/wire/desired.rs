@@ -64,6 +64,25 @@ pub struct Wanted {
     pub size: u64,
     /// The digest of the index of its chunks.
     pub index: Digest,
+    /// A shorter way, for a box that holds the edition before; only in manifests of boxes that read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<WantedDifference>,
+}
+
+/// What makes the edition that a box holds into the one it should hold: a small bundle. The whole one is there, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedDifference {
+    /// The version that it starts from.
+    pub base: RosterVersion,
+    /// The digest of the sealed bundle that the box holds that version by.
+    pub from: Digest,
+    /// The digest of the sealed difference.
+    pub whole: Digest,
+    /// Its length, bytes.
+    pub size: u64,
+    /// The digest of the index of its chunks.
+    pub index: Digest,
 }
 
 /// What one box should hold.
@@ -147,7 +166,11 @@ impl Desired {
         names.sort_unstable();
         let is_listed_once = names.windows(2).all(|pair| pair[0] != pair[1]);
         let fits = |wanted: &Wanted| {
-            (1..=MAX_WHOLE as u64).contains(&wanted.size) && (1..=MAX_SPACE).contains(&wanted.space.as_str().len())
+            (1..=MAX_WHOLE as u64).contains(&wanted.size)
+                && (1..=MAX_SPACE).contains(&wanted.space.as_str().len())
+                && wanted.difference.as_ref().is_none_or(|difference| {
+                    (1..=MAX_WHOLE as u64).contains(&difference.size) && difference.base < wanted.version
+                })
         };
         self.serial > 0
             && is_listed_once
@@ -182,7 +205,26 @@ mod tests {
             whole: Digest::of(b"whole"),
             size: 40_000,
             index: Digest::of(b"index"),
+            difference: None,
         }
+    }
+
+    fn difference() -> WantedDifference {
+        WantedDifference {
+            base: RosterVersion(2),
+            from: Digest::of(b"before"),
+            whole: Digest::of(b"difference"),
+            size: 900,
+            index: Digest::of(b"its index"),
+        }
+    }
+
+    #[test]
+    fn a_manifest_may_name_a_shorter_way() {
+        let mut shorter = desired();
+        shorter.exams[0].difference = Some(difference());
+        let bytes = shorter.encode(&key()).expect("it fits");
+        assert_eq!(Desired::decode(&bytes, &door(), &[key().public()]), Ok(shorter));
     }
 
     fn desired() -> Desired {
@@ -215,6 +257,20 @@ mod tests {
             ("serial 0", with(&|d| d.serial = 0), DesiredError::Malformed),
             ("no size", with(&|d| d.exams[0].size = 0), DesiredError::Malformed),
             ("oversized", with(&|d| d.exams[0].size = MAX_WHOLE as u64 + 1), DesiredError::Malformed),
+            (
+                "from itself",
+                with(&|d| {
+                    d.exams[0].difference = Some(WantedDifference { base: d.exams[0].version, ..difference() });
+                }),
+                DesiredError::Malformed,
+            ),
+            (
+                "an empty difference",
+                with(&|d| {
+                    d.exams[0].difference = Some(WantedDifference { size: 0, ..difference() });
+                }),
+                DesiredError::Malformed,
+            ),
             ("twice", with(&|d| d.exams.push(wanted("BIO-2"))), DesiredError::Malformed),
             ("held and erased", with(&|d| d.erase.push(d.exams[0].exam.clone())), DesiredError::Malformed),
             ("many erased", with(&|d| d.erase = (0..=MAX_ERASED).map(exam).collect()), DesiredError::Malformed),
@@ -232,6 +288,12 @@ mod tests {
             exam: exam(n),
             version: RosterVersion(u64::MAX),
             space: EmbeddingSpaceId::new("s".repeat(MAX_SPACE)),
+            size: MAX_WHOLE as u64,
+            difference: Some(WantedDifference {
+                base: RosterVersion(u64::MAX - 1),
+                size: MAX_WHOLE as u64,
+                ..difference()
+            }),
             ..wanted("x")
         };
         let full = Desired {

@@ -209,6 +209,8 @@ pub struct Reported {
     pub lost_cards: Option<u64>,
     /// The trust document held; `None`: the box knows no root, or is of a version that does not say.
     pub trust: Option<HeldTrust>,
+    /// The newest version of a bundle that the box reads; `None`: one below 4, the first that boxes say.
+    pub reads: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -227,13 +229,14 @@ struct Payload {
     lost_cards: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trust: Option<HeldTrust>,
+    reads: Option<u64>,
 }
 
 impl Reported {
     /// Signs the report. What is beyond the bounds is left out: held exams after [`MAX_EXAMS`], digests after [`MAX_ASKED`].
     #[must_use]
     pub fn encode(&self, key: &SigningKey) -> Vec<u8> {
-        let Self { device, at, serial, recipient, space, mut held, mut missing, refused, lost_cards, trust } =
+        let Self { device, at, serial, recipient, space, mut held, mut missing, refused, lost_cards, trust, reads } =
             self.clone();
         held.truncate(MAX_EXAMS);
         missing.truncate(MAX_ASKED);
@@ -252,6 +255,7 @@ impl Reported {
                 refused,
                 lost_cards,
                 trust,
+                reads,
             }),
         )
     }
@@ -277,8 +281,9 @@ impl Reported {
         if payload.device != *device {
             return Err(ReportedError::OtherDevice);
         }
-        let Payload { device, at, serial, recipient, space, held, missing, refused, lost_cards, trust, .. } = payload;
-        Ok(Self { device, at, serial, recipient, space, held, missing, refused, lost_cards, trust })
+        let Payload { device, at, serial, recipient, space, held, missing, refused, lost_cards, trust, reads, .. } =
+            payload;
+        Ok(Self { device, at, serial, recipient, space, held, missing, refused, lost_cards, trust, reads })
     }
 }
 
@@ -311,6 +316,7 @@ mod tests {
             }),
             lost_cards: None,
             trust: None,
+            reads: None,
         }
     }
 
@@ -321,8 +327,8 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_which_list_of_lost_cards_is_in_force() {
-        let with_list = Reported { lost_cards: Some(7), ..reported() };
+    fn a_report_says_which_list_of_lost_cards_is_in_force_and_what_the_box_reads() {
+        let with_list = Reported { lost_cards: Some(7), reads: Some(3), ..reported() };
         let bytes = with_list.encode(&key());
         assert_eq!(Reported::decode(&bytes, &with_list.device, &key().public()), Ok(with_list));
     }
@@ -367,6 +373,7 @@ mod tests {
             missing: vec![Digest::of(b""); 2 * MAX_ASKED],
             lost_cards: Some(u64::MAX),
             trust: Some(HeldTrust { version: u64::MAX, refused: Some(TrustRefusal::DatedBack) }),
+            reads: Some(u64::MAX),
             ..reported()
         };
         let bytes = longest.encode(&key());

@@ -12,7 +12,7 @@ use examgate::{
     wire::{
         admitted::{AdmittedPage, AdmittedRow},
         command::{CommandAnswer, Reply, Statement},
-        desired::{Desired, Wanted},
+        desired::{Desired, Wanted, WantedDifference},
         digest::Digest,
         envelope::EventEnvelope,
         keys::SigningKey,
@@ -163,6 +163,13 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
                 whole,
                 size: 15,
                 index,
+                difference: Some(WantedDifference {
+                    base: RosterVersion(2),
+                    from: Digest::of(b"the sealed bundle before"),
+                    whole: Digest::of(b"a sealed difference"),
+                    size: 19,
+                    index: Digest::of(b"the index of a difference"),
+                }),
             };
             let erase = vec![ExamId::new("BIO-UA-12-midterm").expect("valid")];
             let desired = Desired { device: door(), serial: 12, exams: vec![wanted], erase };
@@ -214,6 +221,7 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
             }),
             lost_cards: None,
             trust: None,
+            reads: None,
         }
         .encode(&SigningKey::from_seed(&BOX)),
         other => panic!("no signed message is called {other}"),

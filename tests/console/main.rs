@@ -67,6 +67,7 @@ impl StandIn {
 impl Office for StandIn {
     fn board(&self) -> Result<Board, OfficeError> {
         let entry = Entry {
+            other_room: None,
             id: EventId(uuid::Uuid::from_u128(7)),
             at: 0,
             who: Some(self.person()),

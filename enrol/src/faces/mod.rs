@@ -1,6 +1,7 @@
 //! A photo's file to one face's template, or the reason why not and how to mend it.
 
 mod fault;
+mod kept;
 mod stretch;
 mod upright;
 
@@ -18,6 +19,7 @@ use stretch::is_stretched;
 use upright::{Signs, Upright, upright};
 
 pub use fault::{PhotoDefect, PhotoFault};
+pub use kept::recipe;
 pub use upright::{code as turn_code, words as turn_words};
 
 use crate::models;

@@ -68,7 +68,7 @@ pub(super) fn upright(
     Ok(decide(as_it_lies, turned, unsure))
 }
 
-const TURNS: [Turn; 3] = [Turn::Right, Turn::Half, Turn::Left];
+pub(super) const TURNS: [Turn; 3] = [Turn::Right, Turn::Half, Turn::Left];
 
 /// One look at a turned photo, with the detector's usual thresholds: an upright face passes them.
 fn signs_of(pipeline: &mut Pipeline, image: &Image) -> Result<Signs, VisionError> {

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod broker;
 pub mod clashes;
 pub mod devices;
+pub mod enrolments;
 pub mod folder;
 pub mod founding;
 pub mod incidents;

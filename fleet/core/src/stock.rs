@@ -3,6 +3,7 @@
 //! `roster push` and `card` write it and the keeper sends out of it; neither needs the other to run. All in it is signed or sealed: who
 //! reads the folder learns which box holds which exam, and no more. A file that is there is whole, since it got its name last.
 
+mod editions;
 mod live;
 mod restored;
 
@@ -22,7 +23,7 @@ use examgate::{
     },
 };
 
-pub use self::live::Live;
+pub use self::{editions::Edition, live::Live};
 
 /// The folder.
 #[derive(Clone, Debug)]

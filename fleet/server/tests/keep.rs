@@ -3,6 +3,8 @@
 //!
 //! Over 400 lines, and still read at one sitting: one short story after the other.
 
+#[path = "keep/differences.rs"]
+mod differences;
 #[path = "keep/restored.rs"]
 mod restored;
 #[path = "keep/together.rs"]

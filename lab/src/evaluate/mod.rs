@@ -8,6 +8,7 @@ mod plots;
 mod precision;
 mod quality;
 mod steadiness;
+mod templates;
 mod verification;
 
 /// What to measure. Each command's arguments carry its description.
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Steadiness(steadiness::Args),
     Liveness(liveness::Args),
     Precision(precision::Args),
+    Templates(templates::Args),
     Fusion(fusion::Args),
 }
 
@@ -28,6 +30,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Steadiness(args) => steadiness::run(&args),
         Command::Liveness(args) => liveness::run(&args),
         Command::Precision(args) => precision::run(&args),
+        Command::Templates(args) => templates::run(&args),
         Command::Fusion(args) => fusion::run(&args),
     }
 }

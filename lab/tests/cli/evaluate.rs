@@ -300,3 +300,22 @@ fn photos_are_compared_with_themselves() {
     assert!(json["worst"][0]["picture"].is_string() && json["worst"][0]["similarity"].is_number(), "{json}");
     lab(folder.path(), &["evaluate", "steadiness", "--images", "absent"]).expect(64).says(&["cannot list", "absent"]);
 }
+
+#[test]
+fn shorter_templates_are_measured_against_whole_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    people(folder.path());
+    let args = ["evaluate", "templates", "--images", "people"];
+    let json = lab(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&json["comparisons_mated"], &json["comparisons_non_mated"]), (&2.into(), &10.into()));
+    let forms = json["forms"].as_array().unwrap();
+    let bytes: Vec<_> = forms.iter().map(|form| form["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(bytes, [2048, 1024, 512]);
+    let most: Vec<_> = forms.iter().map(|form| form["change_most"].as_f64().unwrap()).collect();
+    assert!(most[0] == 0.0 && (1e-7..1e-4).contains(&most[1]) && (1e-5..5e-3).contains(&most[2]), "{json:#}");
+    assert!(forms.iter().all(|form| form["tar_at_fmr_1e-2"] == 1.0), "{json:#}");
+    let said = lab(folder.path(), &args).expect(0).stdout;
+    assert!(said.contains("int8    512"), "{said}");
+    fs::remove_dir_all(folder.path().join("people/obama")).unwrap();
+    lab(folder.path(), &args).expect(65).says(&["people with several pictures are needed"]);
+}

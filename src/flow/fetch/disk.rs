@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{plan::Held, prekeys::Prekeys};
 use crate::{
-    domain::{ExamId, PepperCheck, RoomId, WithSources},
+    domain::{ExamId, PepperCheck, RoomId, RosterEntry, Template, WithSources},
     store::{
         Incoming, IncomingError, KeyFolder, KeyName, Layout, LayoutError, PinHash, Pushed, RosterError, RosterStore,
     },
     wire::{
-        bundle::{Bundle, BundleError},
+        bundle::{Bundle, BundleError, Difference},
         chunk,
-        desired::Wanted,
+        desired::{Wanted, WantedDifference},
         digest::Digest,
         reported::RefusalReason,
     },
@@ -43,6 +43,8 @@ pub(super) enum NotApplied {
     Lost(Digest),
     /// Refused.
     Refused(RefusalReason),
+    /// The difference does not lead to the edition that is wanted, for this reason.
+    Unfit(&'static str),
 }
 
 impl Disk {
@@ -99,14 +101,7 @@ impl Disk {
 
     /// Puts the pieces together, opens and checks them, and brings the roster into force in one transaction.
     pub(super) fn apply(&self, wanted: &Wanted, pieces: &[Digest]) -> Result<(), NotApplied> {
-        let refused = |reason| Err(NotApplied::Refused(reason));
-        let mut read = Vec::with_capacity(pieces.len());
-        for digest in pieces {
-            read.push(self.chunk(digest).ok_or(NotApplied::Lost(*digest))?);
-        }
-        let damaged = NotApplied::Refused(RefusalReason::Damaged);
-        let sealed = chunk::assemble(&read, wanted.whole, wanted.size).map_err(|_| damaged)?;
-        drop(read);
+        let sealed = self.assembled(pieces, wanted.whole, wanted.size)?;
         let opened = self.prekeys.open_bundle(&sealed).map_err(NotApplied::Refused)?;
         let bundle = Bundle::decode(&opened).map_err(|error| {
             tracing::error!(exam = %wanted.exam, error = %WithSources(&error), "a roster that was sent cannot be read");
@@ -117,6 +112,68 @@ impl Disk {
                 }
             })
         })?;
+        self.bring_into_force(wanted, &bundle)
+    }
+
+    /// Makes the edition held into the one that is wanted by the pieces of a difference, and brings that into force as if it had come whole.
+    /// Nothing is refused for what is wrong with a difference: the whole bundle is there, too.
+    pub(super) fn apply_difference(&self, wanted: &Wanted, pieces: &[Digest]) -> Result<(), NotApplied> {
+        let unfit = NotApplied::Unfit;
+        let difference = wanted.difference.as_ref().ok_or(unfit("the manifest names none"))?;
+        let sealed = match self.assembled(pieces, difference.whole, difference.size) {
+            Ok(sealed) => sealed,
+            Err(lost @ NotApplied::Lost(_)) => return Err(lost),
+            Err(NotApplied::Refused(_) | NotApplied::Unfit(_)) => {
+                return Err(unfit("it is not what the manifest names"));
+            }
+        };
+        let opened = self.prekeys.open_bundle(&sealed).map_err(|reason| {
+            if reason == RefusalReason::Storage { NotApplied::Refused(reason) } else { unfit("no key here opens it") }
+        })?;
+        let read = Difference::decode(&opened).map_err(|_| unfit("it cannot be read"))?;
+        if (read.base, read.from) != (difference.base, difference.from) {
+            return Err(unfit("it starts from another edition than the manifest says"));
+        }
+        let before =
+            self.edition(&wanted.exam, difference).ok_or(unfit("the edition that it starts from is not held"))?;
+        let bundle = read.apply(before).map_err(|_| unfit("the edition held is not the one that it was made for"))?;
+        self.bring_into_force(wanted, &bundle)
+    }
+
+    /// The students of the edition that a difference starts from, in the order of their numbers.
+    fn edition(&self, exam: &ExamId, from: &WantedDifference) -> Option<Vec<(RosterEntry, Vec<Template>)>> {
+        let read = || -> Result<_, RosterError> {
+            let Ok(key) = self.keys.read(KeyName::Exam(exam)) else { return Ok(None) };
+            let roster = RosterStore::open(&self.layout.exam(exam), &key)?;
+            let is_base = roster.exam()?.is_some_and(|held| held.version == from.base)
+                && roster.bundle()? == Some(*from.from.as_bytes());
+            if !is_base {
+                return Ok(None);
+            }
+            let with_templates = |entry: RosterEntry| -> Result<_, RosterError> {
+                let templates = roster.templates(&entry.student.id)?;
+                Ok((entry, templates))
+            };
+            roster.entries()?.into_iter().map(with_templates).collect::<Result<_, RosterError>>().map(Some)
+        };
+        read().unwrap_or_else(|error| {
+            tracing::warn!(%exam, error = %WithSources(&error), "the roster held cannot be read for a difference");
+            None
+        })
+    }
+
+    /// The pieces together.
+    fn assembled(&self, pieces: &[Digest], whole: Digest, size: u64) -> Result<Vec<u8>, NotApplied> {
+        let mut read = Vec::with_capacity(pieces.len());
+        for digest in pieces {
+            read.push(self.chunk(digest).ok_or(NotApplied::Lost(*digest))?);
+        }
+        chunk::assemble(&read, whole, size).map_err(|_| NotApplied::Refused(RefusalReason::Damaged))
+    }
+
+    /// Checks that the bundle is what the manifest and this box say, and writes it in one transaction.
+    fn bring_into_force(&self, wanted: &Wanted, bundle: &Bundle) -> Result<(), NotApplied> {
+        let refused = |reason| Err(NotApplied::Refused(reason));
         if (&bundle.exam.id, bundle.exam.version, &bundle.space) != (&wanted.exam, wanted.version, &wanted.space)
             || bundle.room != self.room
         {

@@ -26,7 +26,7 @@ use crate::{
     },
     store::{IncomingError, LayoutError},
     wire::{
-        desired::MAX_DESIRED,
+        desired::{MAX_DESIRED, Wanted},
         digest::Digest,
         keys::SigningKey,
         reported::{HeldTrust, RefusalReason},
@@ -175,6 +175,7 @@ impl Fetch {
                 step @ (Next::Report(_)
                 | Next::Read(_)
                 | Next::Apply(..)
+                | Next::ApplyDifference(..)
                 | Next::Erase(_)
                 | Next::Retire
                 | Next::Forget(_)) => {
@@ -232,23 +233,13 @@ impl Fetch {
             },
             Next::Apply(wanted, pieces) => {
                 let applying = wanted.clone();
-                let done = match self.on_disk(move |disk| disk.apply(&applying, &pieces)).await {
-                    Ok(()) => Ok(()),
-                    Err(NotApplied::Lost(digest)) => return self.plan.lost(&digest),
-                    Err(NotApplied::Refused(reason)) => Err(reason),
-                };
-                let (exam, version) = (&wanted.exam, wanted.version.0);
-                match done {
-                    Ok(()) => tracing::info!(%exam, version, "a roster that the fleet sent is in force"),
-                    Err(reason) => {
-                        tracing::error!(%exam, version, %reason, "alarm: a roster that the fleet sent was refused")
-                    }
-                }
-                self.plan.applied(&wanted, done, self.clock.mono());
-                if let Some(recipient) = self.on_disk(Disk::recipient).await {
-                    self.plan.sealed_to(recipient, self.clock.mono());
-                }
-                self.held.send_replace(self.plan.held().clone());
+                let done = self.on_disk(move |disk| disk.apply(&applying, &pieces)).await;
+                self.applied(&wanted, done).await;
+            }
+            Next::ApplyDifference(wanted, pieces) => {
+                let applying = wanted.clone();
+                let done = self.on_disk(move |disk| disk.apply_difference(&applying, &pieces)).await;
+                self.applied(&wanted, done).await;
             }
             Next::Erase(exam) => {
                 let erasing = exam.clone();
@@ -272,6 +263,36 @@ impl Fetch {
                 .await;
                 digests.iter().for_each(|digest| self.plan.lost(digest));
             }
+        }
+    }
+
+    async fn applied(&mut self, wanted: &Wanted, done: Result<(), NotApplied>) {
+        let (exam, version) = (&wanted.exam, wanted.version.0);
+        let done = match done {
+            Err(NotApplied::Lost(digest)) => return self.plan.lost(&digest),
+            Err(NotApplied::Unfit(why)) => {
+                tracing::warn!(%exam, version, why, "a difference is of no use: the whole roster is asked for");
+                self.plan.unfit(exam);
+                return self.report_recipient().await;
+            }
+            Err(NotApplied::Refused(reason)) => Err(reason),
+            Ok(()) => Ok(()),
+        };
+        match done {
+            Ok(()) => tracing::info!(%exam, version, "a roster that the fleet sent is in force"),
+            Err(reason) => {
+                tracing::error!(%exam, version, %reason, "alarm: a roster that the fleet sent was refused")
+            }
+        }
+        self.plan.applied(wanted, done, self.clock.mono());
+        self.report_recipient().await;
+        self.held.send_replace(self.plan.held().clone());
+    }
+
+    /// What was opened may have been sealed to the newest prekey, and there is a newer one then.
+    async fn report_recipient(&mut self) {
+        if let Some(recipient) = self.on_disk(Disk::recipient).await {
+            self.plan.sealed_to(recipient, self.clock.mono());
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A manifest is trusted because of its signature, a chunk because of its digest, no matter who sent them. Versions only rise.
 //! What is refused is reported, and the roster in force stays. After a restart only the list of requested chunks is lost.
-//! It never opens a bundle: the code that applies one reports what is wrong with it.
+//! It never opens a bundle: the code that applies one reports what is wrong with it. Where the manifest names a difference from the very
+//! edition that is held, its pieces are asked for and no others; if it does not lead to the edition that is wanted, the whole bundle is.
 //!
 //! Over 400 lines, and still read at one sitting: what can happen first, then what to do, in one order.
 
@@ -15,8 +16,8 @@ use std::{
 use crate::{
     domain::{DeviceId, EmbeddingSpaceId, ExamId, MonoTime, RosterVersion, Timestamp},
     wire::{
-        chunk,
-        desired::{Desired, DesiredError, Wanted},
+        bundle, chunk,
+        desired::{Desired, DesiredError, Wanted, WantedDifference},
         digest::Digest,
         keys::PublicKey,
         reported::{HeldExam, HeldTrust, MAX_ASKED, RefusalReason, Refused, Reported},
@@ -78,6 +79,9 @@ pub enum Next {
     Read(Digest),
     /// Put these pieces together, open, check and apply, then tell with [`Plan::applied`].
     Apply(Box<Wanted>, Vec<Digest>),
+    /// The same with the pieces of its difference from the edition held, then tell with [`Plan::applied`], or [`Plan::unfit`] when it does
+    /// not lead to the edition that is wanted.
+    ApplyDifference(Box<Wanted>, Vec<Digest>),
     /// Erase the exam with its key, then tell with [`Plan::erased`].
     Erase(ExamId),
     /// Destroy all prekeys but the newest.
@@ -113,6 +117,8 @@ pub struct Plan {
     indices: BTreeMap<Digest, Vec<Digest>>,
     /// Exams of the manifest in force that are refused or erased: nothing more is done about them.
     settled: BTreeSet<ExamId>,
+    /// Exams of the manifest in force whose difference is of no use.
+    unfit: BTreeSet<ExamId>,
     refused: Option<Refused>,
     is_up: bool,
     /// There is something to report.
@@ -147,6 +153,7 @@ impl Plan {
             kept,
             indices: BTreeMap::new(),
             settled: BTreeSet::new(),
+            unfit: BTreeSet::new(),
             refused: None,
             is_up: false,
             news: true,
@@ -231,6 +238,7 @@ impl Plan {
         self.signed = bytes.to_vec();
         self.is_fresh = true;
         self.settled.clear();
+        self.unfit.clear();
         self.refused = None;
         self.asked.clear();
         self.fruitless = 0;
@@ -257,9 +265,14 @@ impl Plan {
             self.fruitless = 0;
             self.due = (!self.asked.is_empty()).then(|| now.after(PATIENCE));
         }
-        let Some(wanted) = self.pending().find(|wanted| wanted.index == digest).cloned() else { return };
-        match chunk::index(bytes, wanted.size) {
+        let named = self.pending().find_map(|wanted| {
+            let way = self.ways(wanted).find(|way| way.index == digest)?;
+            Some((wanted.clone(), way))
+        });
+        let Some((wanted, way)) = named else { return };
+        match chunk::index(bytes, way.size) {
             Ok(listed) => drop(self.indices.insert(digest, listed)),
+            Err(_) if way.is_difference => self.unfit(&wanted.exam),
             Err(_) => self.settle(&wanted, RefusalReason::Damaged),
         }
     }
@@ -280,6 +293,12 @@ impl Plan {
             Err(RefusalReason::Storage) => self.storage_failed(Some(wanted), now),
             Err(reason) => self.settle(wanted, reason),
         }
+    }
+
+    /// The difference of this exam does not lead to the edition that is wanted: the whole bundle is asked for.
+    pub fn unfit(&mut self, exam: &ExamId) {
+        self.unfit.insert(exam.clone());
+        self.asked.clear();
     }
 
     /// Bundles are to be sealed to this recipient from `now` on.
@@ -400,12 +419,17 @@ impl Plan {
                 self.settle(wanted, reason);
                 continue;
             }
-            match self.indices.get(&wanted.index) {
-                None if self.kept.contains(&wanted.index) => return Some(Next::Read(wanted.index)),
-                Some(listed) if listed.iter().all(|digest| self.kept.contains(digest)) => {
-                    return Some(Next::Apply(Box::new(wanted.clone()), listed.clone()));
-                }
-                None | Some(_) => {}
+            // Of either way, so that no piece of it is forgotten.
+            let unread = |way: &Way| self.kept.contains(&way.index) && !self.indices.contains_key(&way.index);
+            if let Some(way) = self.ways(wanted).find(unread) {
+                return Some(Next::Read(way.index));
+            }
+            let way = self.way(wanted);
+            let listed = self.indices.get(&way.index);
+            if let Some(listed) = listed.filter(|listed| listed.iter().all(|digest| self.kept.contains(digest))) {
+                let (wanted, pieces) = (Box::new(wanted.clone()), listed.clone());
+                let apply = if way.is_difference { Next::ApplyDifference } else { Next::Apply };
+                return Some(apply(wanted, pieces));
             }
         }
         None
@@ -430,11 +454,32 @@ impl Plan {
         })
     }
 
-    /// What pending exams need, in order: each one's index, then its pieces.
+    /// The difference of this exam, if the edition that it starts from is the one held.
+    fn difference<'w>(&self, wanted: &'w Wanted) -> Option<&'w WantedDifference> {
+        let (difference, held) = (wanted.difference.as_ref()?, self.held.get(&wanted.exam)?);
+        let is_base = held.version == difference.base && held.whole == Some(difference.from);
+        (is_base && !self.unfit.contains(&wanted.exam)).then_some(difference)
+    }
+
+    /// The ways to this exam's edition, the shortest first.
+    fn ways(&self, wanted: &Wanted) -> impl Iterator<Item = Way> + use<> {
+        let shorter = self.difference(wanted);
+        let shorter = shorter.map(|shorter| Way { index: shorter.index, size: shorter.size, is_difference: true });
+        shorter.into_iter().chain([Way { index: wanted.index, size: wanted.size, is_difference: false }])
+    }
+
+    fn way(&self, wanted: &Wanted) -> Way {
+        self.ways(wanted).next().expect("there is always the whole bundle")
+    }
+
+    /// Its index, then its pieces as far as they are known.
+    fn pieces(&self, way: Way) -> impl Iterator<Item = Digest> {
+        std::iter::once(way.index).chain(self.indices.get(&way.index).into_iter().flatten().copied())
+    }
+
+    /// What pending exams need, in order.
     fn needed(&self) -> impl Iterator<Item = Digest> {
-        self.pending().flat_map(|wanted| {
-            std::iter::once(wanted.index).chain(self.indices.get(&wanted.index).into_iter().flatten().copied())
-        })
+        self.pending().flat_map(|wanted| self.pieces(self.way(wanted)))
     }
 
     fn missing(&self) -> BTreeSet<Digest> {
@@ -447,8 +492,10 @@ impl Plan {
     }
 
     fn of_no_use(&self) -> Vec<Digest> {
-        let needed: BTreeSet<Digest> = self.needed().collect();
-        self.kept.difference(&needed).copied().collect()
+        // A whole bundle that is half here stays while its difference is tried.
+        let of_use: BTreeSet<Digest> =
+            self.pending().flat_map(|wanted| self.ways(wanted).flat_map(|way| self.pieces(way))).collect();
+        self.kept.difference(&of_use).copied().collect()
     }
 
     fn report(&self, at: Timestamp, missing: Vec<Digest>) -> Reported {
@@ -465,8 +512,17 @@ impl Plan {
             refused: self.refused.clone(),
             lost_cards: self.lost_cards,
             trust: self.trust,
+            reads: Some(bundle::NEWEST),
         }
     }
+}
+
+/// The pieces by which one edition may come.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    index: Digest,
+    size: u64,
+    is_difference: bool,
 }
 
 fn is_it(held: Held, wanted: &Wanted) -> bool {

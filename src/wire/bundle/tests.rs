@@ -14,6 +14,7 @@ use crate::{
 const GOLDEN: &[u8] = include_bytes!("../../../tests/golden/bundle-v1.cbor");
 const GOLDEN_2: &[u8] = include_bytes!("../../../tests/golden/bundle-v2.cbor");
 const GOLDEN_3: &[u8] = include_bytes!("../../../tests/golden/bundle-v3.cbor");
+const GOLDEN_4: &[u8] = include_bytes!("../../../tests/golden/bundle-v4.cbor");
 
 fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
     let mut card = [0; 32];
@@ -35,7 +36,7 @@ fn entry(n: u32, templates: u32) -> (RosterEntry, Vec<Template>) {
 }
 
 /// With all that a row of version 2 can hold.
-fn more(mut bundle: Bundle) -> Bundle {
+pub(super) fn more(mut bundle: Bundle) -> Bundle {
     for (n, (entry, templates)) in (0_u8..).zip(&mut bundle.entries) {
         if n.is_multiple_of(2) {
             entry.student.preferred_name = Some(format!("Called {n}"));
@@ -65,7 +66,7 @@ fn proctor(n: u8) -> (Proctor, Zeroizing<String>) {
     (Proctor { id, name: "A. Okafor".into(), card }, Zeroizing::new("$argon2id$hash".into()))
 }
 
-fn bundle(students: u32) -> Bundle {
+pub(super) fn bundle(students: u32) -> Bundle {
     let time = |text: &str| text.parse().expect("a time");
     Bundle {
         exam: Exam {
@@ -76,6 +77,7 @@ fn bundle(students: u32) -> Bundle {
         },
         room: RoomId::new("R-1").expect("valid"),
         space: EmbeddingSpaceId::new("sface-128"),
+        form: TemplateForm::F32,
         pepper: PepperCheck::from_bytes([5; 16]),
         entries: (1..=students).map(|n| entry(n, n % 3)).collect(),
         proctors: vec![proctor(200), proctor(201)],
@@ -106,6 +108,27 @@ fn golden_bundle_of_version_2() {
     assert!(Bundle::decode(GOLDEN_2) == Ok(more(bundle(3))));
 }
 
+/// With 16-bit templates, and those of a second net.
+fn newest(bundle: Bundle) -> Bundle {
+    let mut newest = Bundle { form: TemplateForm::F16, ..more(bundle) };
+    for (entry, templates) in &mut newest.entries {
+        if entry.matching == Matching::Face {
+            templates.push(Template {
+                space: EmbeddingSpaceId::new("next-512"),
+                artifact: ArtifactId::from_bytes([8; 32]),
+                embedding: Embedding::normalised(vec![0.0, 0.0, -1.0]).expect("has direction"),
+            });
+        }
+    }
+    newest
+}
+
+#[test]
+fn golden_bundle_of_version_4() {
+    assert_eq!(newest(bundle(3)).encode().expect("it fits").as_slice(), GOLDEN_4);
+    assert!(Bundle::decode(GOLDEN_4) == Ok(newest(bundle(3))));
+}
+
 #[test]
 fn golden_bundle_of_version_3() {
     let whole = with_peers(more(bundle(3)));
@@ -131,18 +154,62 @@ fn the_lowest_version_that_holds_it_is_written_and_only_that_one_is_read() {
         assert_eq!((bytes[3], version(&bytes)), (2, Some(2)), "{name}");
         assert!(Bundle::decode(&bytes) == Ok(one), "{name}");
     }
+    let before = |bundle: &Bundle| Kinds::of_before(&bundle.space);
     for one in [with_peers(bundle(2)), with_peers(more(bundle(2)))] {
         let bytes = one.encode().expect("it fits");
         assert_eq!(version(&bytes), Some(3), "other boxes");
         assert!(Bundle::decode(&bytes) == Ok(one));
     }
     // Version 2 for what version 1 holds, and version 3 for what either does.
-    for needless in [bundle(3).written::<StudentRow2>(2), more(bundle(3)).written::<StudentRow2>(3)] {
+    for needless in [
+        bundle(3).written::<StudentRow2<TemplateRow1>>(2, &before(&bundle(3))),
+        more(bundle(3)).written::<StudentRow2<TemplateRow1>>(3, &before(&bundle(3))),
+    ] {
         assert!(Bundle::decode(&needless) == Err(BundleError::Malformed));
     }
     // Other boxes in a bundle of a version that has none.
-    let hidden = with_peers(more(bundle(3))).written::<StudentRow2>(2);
+    let hidden = with_peers(more(bundle(3))).written::<StudentRow2<TemplateRow1>>(2, &before(&bundle(3)));
     assert!(Bundle::decode(&hidden) == Err(BundleError::Malformed));
+    // Version 4 for what version 2 holds, and of which there is another form: kinds that nothing is of.
+    let kinds = bundle(3).kinds().expect("few");
+    let needless = bundle(3).written::<StudentRow2<TemplateRow4>>(4, &kinds);
+    assert!(Bundle::decode(&needless) == Err(BundleError::Malformed));
+    let without = Bundle { entries: vec![newest(bundle(3)).entries.remove(0)], ..newest(bundle(3)) };
+    let needless = without.written::<StudentRow2<TemplateRow4>>(4, &newest(bundle(3)).kinds().expect("few"));
+    assert!(without.kinds() != newest(bundle(3)).kinds() && Bundle::decode(&needless) == Err(BundleError::Malformed));
+    // Kinds in an older version.
+    let mut early = bundle(3).written::<StudentRow2<TemplateRow4>>(4, &kinds).to_vec();
+    early[3] = 3;
+    assert!(Bundle::decode(&early) == Err(BundleError::Malformed));
+}
+
+#[test]
+fn a_template_of_another_net_or_a_shorter_form_needs_version_4() {
+    let mut two_spaces = bundle(3);
+    two_spaces.entries[1].1[0].space = EmbeddingSpaceId::new("next-512");
+    for (name, bundle) in [("two spaces", two_spaces), ("8 bits", Bundle { form: TemplateForm::I8, ..bundle(3) })] {
+        let bytes = bundle.encode().expect("it fits");
+        assert_eq!((bytes[3], version(&bytes)), (4, Some(4)), "{name}");
+        assert!(Bundle::decode(&bytes) == Ok(bundle), "{name}");
+    }
+    let mut many = bundle(1);
+    let template = bundle(3).entries[0].1[0].clone();
+    many.entries[0].1 = (0..=MAX_KINDS as u8)
+        .map(|n| Template { artifact: ArtifactId::from_bytes([n; 32]), ..template.clone() })
+        .collect();
+    many.form = TemplateForm::F16;
+    assert!(many.encode() == Err(BundleError::TooMuch { what: "nets that computed templates" }));
+}
+
+#[test]
+fn a_shorter_template_that_is_not_as_it_is_written_is_refused() {
+    let one = Bundle { form: TemplateForm::I8, ..bundle(1) };
+    let bytes = one.encode().expect("it fits");
+    // Kind 0 and two components: 0 and 127.
+    let at = bytes.windows(5).position(|bytes| bytes == [0x82, 0x00, 0x42, 0, 127]).expect("a template") + 4;
+    let mut twice_as_short = bytes.to_vec();
+    twice_as_short[at] = 63;
+    assert!(Bundle::decode(&twice_as_short) == Err(BundleError::Malformed));
 }
 
 #[test]
@@ -160,8 +227,8 @@ fn a_newer_version_is_told_apart_from_nonsense() {
         bytes[3] = version;
         assert!(Bundle::decode(&bytes) == Err(error), "{version}");
     }
-    let said = BundleError::Newer { version: 3 }.to_string();
-    assert!(said.contains("version 3") && said.contains("update it"), "{said}");
+    let said = BundleError::Newer { version: 4 }.to_string();
+    assert!(said.contains("version 4") && said.contains("update it"), "{said}");
 }
 
 #[test]
@@ -179,7 +246,7 @@ fn what_contradicts_itself_or_is_too_much_is_refused() {
         ("a proctor's card", &|b| b.proctors[0].0.card = b.entries[0].0.card.pseudonym),
         ("a proctor twice", &|b| b.proctors[0].0.id = b.proctors[1].0.id.clone()),
         ("another room", &|b| b.entries[0].0.room = RoomId::new("R-2").expect("valid")),
-        ("another space", &|b| b.entries[0].1[0].space = EmbeddingSpaceId::new("other")),
+        ("a space without a name", &|b| b.entries[0].1[0].space = EmbeddingSpaceId::new("")),
         ("a long title", &|b| b.exam.title = "x".repeat(MAX_NAME + 1)),
         ("a long name", &|b| b.entries[0].0.student.given_name = "x".repeat(MAX_NAME + 1)),
         ("a long preferred name", &|b| b.entries[0].0.student.preferred_name = Some("x".repeat(MAX_NAME + 1))),
@@ -225,7 +292,13 @@ fn only_one_form_is_read() {
 proptest! {
     #[test]
     fn a_bundle_comes_back(students in 1u32..40) {
-        for bundle in [bundle(students), more(bundle(students)), with_peers(more(bundle(students)))] {
+        for bundle in [
+            bundle(students),
+            more(bundle(students)),
+            with_peers(more(bundle(students))),
+            newest(bundle(students)),
+            with_peers(newest(bundle(students))),
+        ] {
             let bytes = bundle.encode().expect("it fits");
             prop_assert!(Bundle::decode(&bytes) == Ok(bundle));
         }
@@ -237,8 +310,8 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_bundle_is_survived(at in any::<prop::sample::Index>(), byte in any::<u8>(), version in 1_usize..=3) {
-        let mut bytes = [GOLDEN, GOLDEN_2, GOLDEN_3][version - 1].to_vec();
+    fn a_damaged_bundle_is_survived(at in any::<prop::sample::Index>(), byte in any::<u8>(), which in 0..4_usize) {
+        let mut bytes = [GOLDEN, GOLDEN_2, GOLDEN_3, GOLDEN_4][which].to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= byte.max(1);
         // The manifest's digest catches what still makes sense.

@@ -1,6 +1,7 @@
 //! `roster import`: CSV and photos in, one exam's encrypted roster out, with a report on every photo.
 //!
-//! It never keeps a card's number or a photo's pixels, and never writes anything if the CSV is bad.
+//! It never keeps a card's number or a photo's pixels, and never writes anything if the CSV is bad. Templates are kept as they are made, so that
+//! an import that was interrupted goes on where it was, and one of the same photos makes none again.
 
 use std::{
     fs::File,
@@ -15,7 +16,6 @@ use examgate::{
     store::Replaced,
 };
 use examgate_enrol::{
-    faces::{PhotoFault, enrol_bytes},
     models::{self, ModelArgs},
     photos::Photos,
     table::{Problem, Problems, grouped},
@@ -23,6 +23,7 @@ use examgate_enrol::{
 
 use super::{
     cards::{CardForms, FormDoubt},
+    enrolling::Nets,
     judge::{judge, roster},
     oneroster::{self, OneRoster, Pseudonyms, Taken},
     pepper::PepperFile,
@@ -77,6 +78,9 @@ use crate::keys::{self, KeyArgs};
 /// If a table has errors, all of them are listed with their file and line numbers, and nothing is written.
 /// A photo that cannot be used is reported with the reason and how to fix it. A student without a
 /// usable photo is still on the roster, and the box refers them to the proctor.
+///
+/// Templates are kept, encrypted with the exam's key, by the digest of their photo: a photo that an earlier import or another exam had is
+/// not looked at again, and an import that was interrupted goes on where it was. The photos are not kept.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -136,6 +140,10 @@ pub(crate) struct Args {
     threads: Option<u16>,
     #[command(flatten)]
     models: ModelArgs,
+    /// Folder of further models, whose templates are made beside those of --models: for a change of nets, when some boxes have the new
+    /// ones and some do not yet. May be repeated.
+    #[arg(long, value_name = "DIR")]
+    also_models: Vec<PathBuf>,
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -193,25 +201,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let remarks: Vec<Problem> = form.remark().into_iter().chain(read.remarks).chain(claims.remarks.drain(..)).collect();
     let version = shelf.next_version(args.version)?;
 
-    let models = args.models.load()?;
+    let also: Vec<_> = args.also_models.iter().map(ModelArgs::at).collect();
+    let nets = Nets::load(&args.models, &also)?;
     let threads = args.threads.map_or_else(models::default_threads, usize::from);
-    let enrolled = models::each(&models, threads, "photos", &claims.claimed, |pipeline, claim| {
-        let bytes = if claim.there { photos_at.read(&claim.photo) } else { Err(PhotoFault::Missing) };
-        Ok(bytes.and_then(|bytes| enrol_bytes(pipeline, &bytes)))
-    })?;
-    let embedder = &models.manifest().embedder;
-    let mut report = judge(&rows, &claims, &enrolled, embedder, threads);
+    keys::settle_owner(&args.store, &args.keys.keys)?;
+    shelf.provision()?;
+    let mut kept = shelf.enrolments()?;
+    let mut made = kept.make(&nets, threads, &photos_at, &claims.claimed)?;
+    let embedder = &nets.first.manifest().embedder;
+    let mut report = judge(&rows, &claims, &made.enrolled, embedder, threads);
+    (report.embedded, report.reused) = (made.embedded, made.reused);
+    report.other_nets = std::mem::take(&mut made.nets);
     report.remarks = grouped(&remarks);
     report.left_out = args.oneroster.oneroster.is_some().then_some(left_out);
     report.without_card = without_card;
 
     let exam = Exam { id: args.exam.clone(), title: args.title.clone(), window, version };
-    let mut roster = roster(exam, rows, &claims, enrolled);
+    let (enrolled, others) = (std::mem::take(&mut made.enrolled), std::mem::take(&mut made.others));
+    let mut roster = roster(exam, rows, &claims, enrolled, others);
     report.look_alikes_kept = shelf.keep_look_alikes(&mut roster)?;
-    keys::settle_owner(&args.store, &args.keys.keys)?;
-    shelf.provision()?;
     pepper.keep()?;
     report.unchanged = shelf.replace(&roster, &pepper.pepper())? == Replaced::Unchanged;
+    kept.settle(&made)?;
     (report.exam, report.version) = (args.exam.to_string(), version.0);
     if let Some(path) = &args.report {
         report.save(path).with_context(|| format!("the roster is written, but not the report {}", path.display()))?;

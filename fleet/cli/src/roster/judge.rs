@@ -73,16 +73,22 @@ pub(super) fn judge(
     report
 }
 
-/// The roster to write.
+/// The roster to write. `others` are the templates of other nets, claim by claim.
 pub(super) fn roster(
     exam: Exam,
     rows: Vec<Row>,
     claims: &Claims,
     enrolled: Vec<Result<Enrolled, PhotoFault>>,
+    others: Vec<Vec<Option<Template>>>,
 ) -> Roster {
     let mut templates: Vec<Vec<Template>> = rows.iter().map(|_| Vec::new()).collect();
     for (claim, result) in claims.claimed.iter().zip(enrolled) {
         templates[claim.row].extend(result.ok().map(|enrolled| enrolled.template));
+    }
+    for templates_of_net in others {
+        for (claim, template) in claims.claimed.iter().zip(templates_of_net) {
+            templates[claim.row].extend(template);
+        }
     }
     let entries = rows.into_iter().zip(templates).map(|(row, templates)| {
         let Row { entry, sheet: _, line: _, photos: _ } = row;

@@ -4,6 +4,7 @@ mod cards;
 mod cells;
 mod check;
 mod columns;
+mod enrolling;
 mod erase;
 mod import;
 mod judge;

@@ -6,6 +6,7 @@
 mod together;
 
 use std::{
+    collections::HashSet,
     io::{self, Write as _},
     path::PathBuf,
     str::FromStr,
@@ -16,9 +17,9 @@ use anyhow::{Context, Result, bail};
 use examgate::{
     domain::{DeviceId, EmbeddingSpaceId, ExamId, RoomId, Timestamp},
     exit::Refusal,
-    store::{KeyName, Layout, RosterStore, read_secret},
+    store::{Key, KeyName, Layout, RosterStore, read_secret},
     wire::{
-        bundle::Bundle,
+        bundle::{self, Bundle},
         chunk,
         desired::Desired,
         digest::Digest,
@@ -29,8 +30,8 @@ use examgate::{
 };
 use examgate_fleet_core::{
     devices::Devices,
-    rosters::{Imported, seal, with, without},
-    stock::Stock,
+    rosters::{Imported, seal, seal_difference, with, without},
+    stock::{Edition, Stock},
 };
 
 use self::together::Together;
@@ -80,6 +81,7 @@ pub(crate) struct Desk {
 /// A box gets only the students, templates and proctors of its own room, and the names and public keys of the
 /// other boxes of the exam, so that a student admitted in one room is known in the others. A box that is off gets
 /// them when it is back online. Import the roster first. A version that was already pushed to a box is not sent again.
+/// A box that holds the version before fetches only what has changed, where that is much less.
 /// Name all boxes of the exam at once: a box that is added later is known to the others from their next version on.
 #[derive(clap::Args)]
 #[command(
@@ -172,19 +174,33 @@ impl Signing {
         report(&self.stock, device, &enrolled(&self.devices, device)?)
     }
 
+    /// The edition that the box reports to hold, if it reads differences, and this one was sent to it before `next`.
+    fn held(&self, reported: &Reported, next: &Edition, exam: &ExamId) -> Result<Option<Edition>> {
+        if reported.reads.is_none_or(|version| version < bundle::WITH_FORMS) {
+            return Ok(None);
+        }
+        let held = reported.held.iter().find(|held| held.exam == *exam).and_then(|held| held.whole);
+        let mut sent = self.stock.editions(&reported.device, exam)?.into_iter();
+        Ok(sent.find(|edition| Some(edition.whole) == held && edition.version < next.version))
+    }
+
     /// Puts a manifest in force, and removes chunks that no exam of it needs.
     fn set(&self, desired: &Desired) -> Result<()> {
         let device = &desired.device;
         let bytes = desired.encode(&self.key).with_context(|| format!("the manifest of {device}"))?;
         self.stock.set_manifest(device, &bytes)?;
-        let mut needed: Vec<Digest> = Vec::new();
+        let mut needed: HashSet<Digest> = HashSet::new();
         for wanted in &desired.exams {
-            needed.push(wanted.index);
-            if let Some(index) = self.stock.chunk(device, &wanted.index)? {
-                needed.extend(chunk::index(&index, wanted.size).unwrap_or_default());
+            let shorter = wanted.difference.iter().map(|difference| (difference.index, difference.size));
+            for (index, size) in shorter.chain([(wanted.index, wanted.size)]) {
+                needed.insert(index);
+                if let Some(listed) = self.stock.chunk(device, &index)? {
+                    needed.extend(chunk::index(&listed, size).unwrap_or_default());
+                }
             }
         }
-        self.stock.retain_chunks(device, |digest| needed.contains(digest))
+        self.stock.retain_chunks(device, |digest| needed.contains(digest))?;
+        self.stock.retain_editions(device, |exam| desired.exams.iter().any(|wanted| wanted.exam == *exam))
     }
 }
 
@@ -199,10 +215,14 @@ pub(super) fn report(stock: &Stock, device: &DeviceId, key: &PublicKey) -> Resul
     Ok(Some(Reported::decode(&bytes, device, key).with_context(|| format!("the report of {device} in the stock"))?))
 }
 
+fn exam_key(args: &Args) -> Result<Key> {
+    let missing = || Refusal::Usage(format!("the roster of {} cannot be opened: import it first", args.exam));
+    args.keys.folder()?.read(KeyName::Exam(&args.exam)).with_context(missing)
+}
+
 fn opened(args: &Args) -> Result<RosterStore> {
     let missing = || Refusal::Usage(format!("the roster of {} cannot be opened: import it first", args.exam));
-    let key = args.keys.folder()?.read(KeyName::Exam(&args.exam)).with_context(missing)?;
-    RosterStore::open(&Layout::new(&args.store).exam(&args.exam), &key).with_context(missing)
+    RosterStore::open(&Layout::new(&args.store).exam(&args.exam), &exam_key(args)?).with_context(missing)
 }
 
 /// Reads the imported roster.
@@ -232,7 +252,7 @@ fn imported(args: &Args) -> Result<Imported> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (signing, now) = (Signing::open(&args.desk)?, crate::now());
-    let imported = imported(args)?;
+    let (imported, exam_key) = (imported(args)?, exam_key(args)?);
     let expires = match args.expires {
         Some(expires) => expires,
         None => imported.exam.window.closes + USEFUL_AFTER,
@@ -271,15 +291,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .parse()
             .with_context(|| format!("{device} reports no recipient that bundles can be sealed to"))?;
         let peers = together.as_ref().and_then(|together| together.peers_of(device));
-        let bundle = Bundle { peers, ..imported.bundle(room, &reported.space)? };
+        let bundle = Bundle { peers, ..imported.bundle_for(room, &reported.space, reported.reads)? };
         warn_of_templates(&mut out, device, &imported, room, &reported.space)?;
-        let (wanted, cut) = seal(&bundle, &recipient, expires)?;
+        let (mut wanted, cut) = seal(&bundle, &recipient, expires)?;
         signing.stock.add_chunks(device, &cut.chunks)?;
+        let next = Edition::of(&bundle, wanted.whole, &exam_key)?;
+        let held = signing.held(&reported, &next, &args.exam)?;
+        let difference = held.as_ref().map(|held| seal_difference((held, &next), &bundle, wanted.size, &recipient));
+        let mut by_difference = String::new();
+        if let Some((difference, cut)) = difference.transpose()?.flatten() {
+            signing.stock.add_chunks(device, &cut.chunks)?;
+            by_difference = format!(", or {} chunks from version {}", cut.chunks.len(), difference.base.0);
+            wanted.difference = Some(difference);
+        }
+        signing.stock.set_editions(device, &args.exam, &held.into_iter().chain([next]).collect::<Vec<_>>())?;
         let desired = with(before.as_ref(), device, reported.serial, wanted, now);
         signing.set(&desired)?;
         writeln!(
             out,
-            "{device}: {} version {} for {room}, {} students, {} chunks, manifest {}",
+            "{device}: {} version {} for {room}, {} students, {} chunks{by_difference}, manifest {}",
             args.exam,
             imported.exam.version.0,
             bundle.entries.len(),

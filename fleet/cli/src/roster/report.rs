@@ -32,6 +32,11 @@ pub(crate) struct Report {
     pub(crate) students_with_template: usize,
     pub(crate) photos: usize,
     pub(crate) templates: usize,
+    /// Photos that the nets looked at now, and those whose template was made before: by an earlier import, or for another exam.
+    pub(crate) embedded: usize,
+    pub(crate) reused: usize,
+    /// What the nets of --also-models made.
+    pub(crate) other_nets: Vec<OtherNet>,
     /// What of a OneRoster export does not count; `None` for a CSV.
     pub(crate) left_out: Option<LeftOut>,
     /// On the roster, but no tap opens the door to them.
@@ -60,6 +65,16 @@ pub(crate) struct Report {
     pub(crate) unclaimed: Vec<String>,
     /// What may be wrong with the table, and what in it was read in a way that somebody should know of.
     pub(crate) remarks: Vec<String>,
+}
+
+/// Templates of a second net, for a change of nets.
+#[derive(Debug, Serialize)]
+pub(crate) struct OtherNet {
+    pub(crate) model: String,
+    pub(crate) space: String,
+    pub(crate) templates: usize,
+    pub(crate) embedded: usize,
+    pub(crate) reused: usize,
 }
 
 /// Records of a OneRoster export's chosen classes that do not count.
@@ -202,6 +217,15 @@ impl Report {
             self.templates,
             self.photos,
         )?;
+        if self.reused > 0 {
+            writeln!(out, "Photos embedded now: {}; templates from before: {}", self.embedded, self.reused)?;
+        }
+        for OtherNet { model, space, templates, embedded, reused } in &self.other_nets {
+            writeln!(
+                out,
+                "Also by {model} ({space}): {templates} templates; photos embedded now: {embedded}; templates from before: {reused}"
+            )?;
+        }
         if let Some(left_out) = &self.left_out {
             writeln!(out, "Left out: {left_out}")?;
         }

@@ -17,6 +17,9 @@ use examgate::{
     },
 };
 
+use examgate_fleet_core::enrolments::Enrolments;
+
+use super::enrolling::Kept;
 use crate::keys::{self, KeyArgs};
 
 /// Where the exam's roster stands, and the key that opens it.
@@ -99,6 +102,24 @@ impl Shelf {
             )?;
         }
         Ok(())
+    }
+
+    /// Where the templates of this exam's photos are kept, made where it is not there yet, as its key is; and what the desk keeps of other
+    /// exams, as far as it can be read.
+    pub(super) fn enrolments(&self) -> anyhow::Result<Kept> {
+        let name = KeyName::Exam(&self.exam);
+        let key = if self.keys.holds(name) { self.keys.read(name)? } else { self.keys.make(name)? };
+        self.layout.make()?;
+        let path = self.layout.enrolments(&self.exam);
+        let own = Enrolments::create(&path, &key).with_context(|| {
+            format!("what was made of photos before is kept in {}: remove that file to begin anew", path.display())
+        })?;
+        let elsewhere = self.layout.exams()?.into_iter().filter(|exam| *exam != self.exam);
+        let look = |exam: ExamId| {
+            let key = self.keys.read(KeyName::Exam(&exam)).ok()?;
+            Enrolments::look(&self.layout.enrolments(&exam), &key).ok()
+        };
+        Ok(Kept::new(own, elsewhere.filter_map(look).collect()))
     }
 
     /// The version to write.

@@ -153,6 +153,7 @@ mod tests {
             whole: Digest::of(b"2"),
             size: 1,
             index: Digest::of(b"i"),
+            difference: None,
         };
         let device = DeviceId::new("door-1").unwrap();
         let desired = Desired { device: device.clone(), serial: 5, exams: vec![wanted], erase: vec![] };
@@ -172,6 +173,7 @@ mod tests {
             refused: reason.map(|reason| Refused { exam: None, version: None, reason }),
             lost_cards: None,
             trust: None,
+            reads: None,
         };
         for (desired, reported, starts) in [
             (Some(&desired), None, "the box has never"),

@@ -58,6 +58,7 @@ pub(crate) fn report(stock: &Stock, list: Option<u64>) {
         refused: None,
         lost_cards: list,
         trust: Some(HeldTrust { version: 0, refused: None }),
+        reads: None,
     };
     stock.set_report(&door(), &reported.encode(&door_key())).unwrap();
 }
@@ -97,6 +98,7 @@ fn fleet_at_work() -> tempfile::TempDir {
         whole: cut.whole,
         size: cut.size,
         index: cut.index,
+        difference: None,
     };
     let desired = Desired { device: door(), serial: 4, exams: vec![wanted], erase: vec![] };
     stock.set_manifest(&door(), &desired.encode(&secret(&here.join("fleet"), Purpose::Roster)).unwrap()).unwrap();

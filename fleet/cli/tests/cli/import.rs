@@ -9,9 +9,9 @@ use examgate::{
 
 use super::{BAD_PHOTOS, Ran, bare, copy, fleet, make_bad_photos};
 
-const HEADER: &str = "student_id,given_name,card,room,photos,card_standing\n";
+pub(super) const HEADER: &str = "student_id,given_name,card,room,photos,card_standing\n";
 
-fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let usual = [
         "roster",
         "import",

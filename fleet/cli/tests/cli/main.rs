@@ -8,6 +8,7 @@ mod answers;
 mod attendance;
 mod backup;
 mod cards;
+mod enrolments;
 mod fleet;
 mod import;
 mod keys;

@@ -95,6 +95,7 @@ impl Fleet {
             whole: cut.whole,
             size: cut.size,
             index: cut.index,
+            difference: None,
         };
         let desired = Desired { device: door(), serial: 4, exams: vec![exam], erase: vec![] };
         stock.set_manifest(&door(), &desired.encode(&SigningKey::from_seed(&[2; 32])).unwrap()).unwrap();

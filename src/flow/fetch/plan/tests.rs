@@ -29,8 +29,10 @@ fn wall() -> Wall {
     Wall { shows: "2026-12-14T08:00:00Z".parse().expect("a time"), is_trusted: true }
 }
 
-/// A roster on its way: what a manifest says of it, and its chunks.
-fn roster(exam: &str, version: u64, length: usize) -> (Wanted, Vec<(Digest, Vec<u8>)>) {
+/// A roster on its way: what a manifest says of it, and its pieces by name.
+type Sent = (Wanted, Vec<(Digest, Vec<u8>)>);
+
+fn roster(exam: &str, version: u64, length: usize) -> Sent {
     let seed = exam.len() as u64 * 31 + version;
     // No two pieces are alike.
     let byte = |n: u64| (n.wrapping_mul(seed + 7) >> 3) as u8 ^ (n >> 15) as u8 ^ seed as u8;
@@ -44,8 +46,24 @@ fn roster(exam: &str, version: u64, length: usize) -> (Wanted, Vec<(Digest, Vec<
         whole: cut.whole,
         size: cut.size,
         index: cut.index,
+        difference: None,
     };
     (wanted, cut.chunks)
+}
+
+/// The same roster, and a difference to it from the one before.
+fn with_difference(before: &Wanted, (mut wanted, mut chunks): Sent) -> Sent {
+    let sealed = format!("from {} to {} of {}", before.version.0, wanted.version.0, wanted.exam).repeat(50);
+    let cut = cut(sealed.as_bytes()).expect("short enough");
+    chunks.extend(cut.chunks);
+    wanted.difference = Some(WantedDifference {
+        base: before.version,
+        from: before.whole,
+        whole: cut.whole,
+        size: cut.size,
+        index: cut.index,
+    });
+    (wanted, chunks)
 }
 
 fn manifest(serial: u64, exams: &[&Wanted], erase: &[&str]) -> Vec<u8> {
@@ -65,6 +83,10 @@ struct Door {
     reports: Vec<Reported>,
     /// When used prekeys were destroyed.
     retired: Vec<MonoTime>,
+    /// Versions whose difference does not lead to them.
+    unfit: BTreeSet<u64>,
+    /// Versions that came by a difference.
+    by_difference: Vec<u64>,
 }
 
 impl Door {
@@ -80,6 +102,8 @@ impl Door {
             held,
             reports: vec![],
             retired: vec![],
+            unfit: BTreeSet::new(),
+            by_difference: vec![],
         }
     }
 
@@ -125,6 +149,21 @@ impl Door {
                     }
                     self.plan.applied(&wanted, done, self.now);
                 }
+                Next::ApplyDifference(wanted, pieces) => {
+                    let difference = wanted.difference.as_ref().expect("it is named");
+                    let base = Held { version: difference.base, whole: Some(difference.from) };
+                    assert_eq!(self.held.get(&wanted.exam), Some(&base), "from the edition held only");
+                    let pieces: Vec<&Vec<u8>> = pieces.iter().map(|digest| &self.chunks[digest]).collect();
+                    chunk::assemble(&pieces, difference.whole, difference.size).expect("each piece has its digest");
+                    if self.unfit.contains(&wanted.version.0) {
+                        self.plan.unfit(&wanted.exam);
+                    } else {
+                        let held = Held { version: wanted.version, whole: Some(wanted.whole) };
+                        self.held.insert(wanted.exam.clone(), held);
+                        self.by_difference.push(wanted.version.0);
+                        self.plan.applied(&wanted, Ok(()), self.now);
+                    }
+                }
                 Next::Erase(exam) => {
                     self.held.remove(&exam);
                     self.plan.erased(&exam, true, self.now);
@@ -169,9 +208,6 @@ impl Door {
         self.plan.refused().map(|refused| refused.reason)
     }
 }
-
-/// A roster on its way: what is wanted, and its pieces by name.
-type Sent = (Wanted, Vec<(Digest, Vec<u8>)>);
 
 fn store(rosters: &[&Sent]) -> BTreeMap<Digest, Vec<u8>> {
     rosters.iter().flat_map(|(_, chunks)| chunks.clone()).collect()
@@ -256,6 +292,89 @@ fn expired_is_refused_or_erased_but_only_by_a_clock_that_is_believed() {
 }
 
 #[test]
+fn a_box_with_the_base_fetches_the_difference_only_and_every_other_box_the_whole() {
+    let one = roster("MATH", 1, 90_000);
+    let two = with_difference(&one.0, roster("MATH", 2, 90_000));
+    let difference = two.0.difference.clone().expect("named");
+    let (first, second) = (manifest(1, &[&one.0], &[]), manifest(2, &[&two.0], &[]));
+    let door = |manifests: &[&[u8]]| {
+        let mut door = Door::new();
+        door.plan.line_up();
+        for bytes in manifests {
+            door.desired(bytes);
+            door.settle(&store(&[&one, &two]));
+        }
+        let asked: BTreeSet<_> = door.reports.iter().flat_map(|report| report.missing.clone()).collect();
+        (door, asked)
+    };
+    let (with_base, asked) = door(&[&first, &second]);
+    assert!(asked.contains(&difference.index) && !asked.contains(&two.0.index), "the difference only");
+    assert_eq!(with_base.by_difference, [2]);
+    let (sleeper, asked) = door(&[&second]);
+    assert!(!asked.contains(&difference.index) && asked.contains(&two.0.index), "the whole only");
+    assert_eq!((sleeper.by_difference.len(), &sleeper.held), (0, &with_base.held), "both hold the same");
+    assert!(with_base.chunks.is_empty() && sleeper.chunks.is_empty());
+
+    // Another edition of the very version: its digest is another one.
+    let other = roster("MATH", 1, 80_000);
+    let mut elsewhere = Door::new();
+    elsewhere.plan.line_up();
+    elsewhere.desired(&manifest(1, &[&other.0], &[]));
+    elsewhere.settle(&store(&[&other]));
+    elsewhere.desired(&second);
+    elsewhere.settle(&store(&[&two]));
+    assert_eq!((elsewhere.version("MATH"), elsewhere.by_difference.len()), (Some(2), 0));
+}
+
+#[test]
+fn a_difference_that_does_not_lead_there_gives_way_to_the_whole() {
+    let one = roster("MATH", 1, 90_000);
+    let two = with_difference(&one.0, roster("MATH", 2, 90_000));
+    let mut wrong = two.clone();
+    // An index of other pieces than it has.
+    wrong.0.difference.as_mut().expect("named").size = 5 * chunk::MAX_CHUNK as u64;
+    for (name, sent, unfit) in [("another edition", &two, Some(2)), ("a wrong index", &wrong, None)] {
+        let mut door = Door::new();
+        door.unfit.extend(unfit);
+        door.plan.line_up();
+        door.desired(&manifest(1, &[&one.0], &[]));
+        door.settle(&store(&[&one]));
+        door.desired(&manifest(2, &[&sent.0], &[]));
+        door.settle(&store(&[sent]));
+        assert_eq!((door.version("MATH"), door.refusal(), door.by_difference.len()), (Some(2), None, 0), "{name}");
+        assert!(door.chunks.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_here_of_the_whole_stays_while_a_difference_is_tried() {
+    let one = roster("MATH", 1, 90_000);
+    let two = with_difference(&one.0, roster("MATH", 2, 40 * chunk::MAX_CHUNK));
+    let mut door = Door::new();
+    door.unfit.insert(2);
+    door.plan.line_up();
+    door.desired(&manifest(1, &[&one.0], &[]));
+    door.settle(&store(&[&one]));
+    door.desired(&manifest(2, &[&two.0], &[]));
+    let index = two.0.index;
+    // The difference is tried and found unfit; then the index of the whole and some of it come.
+    let all = store(&[&two]);
+    for _ in 0..6 {
+        let missing: Vec<Digest> = door.turn().iter().flat_map(|report| report.missing.clone()).collect();
+        missing.iter().take(5).for_each(|digest| door.chunk(*digest, &all[digest]));
+        door.now = door.now.after(LONGEST);
+    }
+    assert!(door.chunks.contains_key(&index) && door.chunks.len() > 5, "{}", door.chunks.len());
+    let kept = door.chunks.len();
+    door.restart();
+    // The box does not know any more that the difference is unfit: it asks for it again, and forgets nothing.
+    door.turn();
+    assert_eq!(door.chunks.len(), kept);
+    door.settle(&all);
+    assert_eq!((door.version("MATH"), door.by_difference.len()), (Some(2), 0));
+}
+
+#[test]
 fn an_exam_is_erased_when_the_fleet_says_so() {
     let (math, bio) = (roster("MATH", 1, 100), roster("BIO", 4, 90_000));
     let mut door = Door::new();
@@ -332,9 +451,20 @@ fn chance() -> impl Strategy<Value = Chance> {
 proptest! {
     /// Whatever happens on the way: once it stops happening, the box holds what the newest manifest wants.
     #[test]
-    fn any_way_ends_at_what_is_desired(chances in prop::collection::vec(chance(), 0..120)) {
-        let rosters: Vec<_> = (1..=6).map(|version| roster("MATH", version, 30_000 * version as usize)).collect();
-        let bios: Vec<_> = (1..=6).map(|version| roster("BIO", version, 100 * version as usize)).collect();
+    fn any_way_ends_at_what_is_desired(
+        chances in prop::collection::vec(chance(), 0..120),
+        unfit in prop::collection::btree_set(1..=6_u64, 0..3),
+    ) {
+        let in_turn = |exam: &str, length: usize| -> Vec<Sent> {
+            let wholes: Vec<_> = (1..=6).map(|version| roster(exam, version, length * version as usize)).collect();
+            // From the edition before, or from the one before that: a box may have missed one.
+            let next = |n: usize| match n.checked_sub(1 + n % 2) {
+                Some(base) => with_difference(&wholes[base].0, wholes[n].clone()),
+                None => wholes[n].clone(),
+            };
+            (0..6).map(next).collect()
+        };
+        let (rosters, bios) = (in_turn("MATH", 30_000), in_turn("BIO", 100));
         let all = store(&rosters.iter().chain(&bios).collect::<Vec<_>>());
         let wanted = |n: usize| {
             // Every third manifest erases what the one before had.
@@ -343,6 +473,7 @@ proptest! {
         };
         let mut manifests = vec![wanted(0)];
         let mut door = Door::new();
+        door.unfit.extend(unfit);
         door.plan.line_up();
         let mut under_way: Vec<Digest> = Vec::new();
         for chance in chances {
