@@ -229,6 +229,7 @@ struct Payload {
     lost_cards: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trust: Option<HeldTrust>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reads: Option<u64>,
 }
 
