@@ -12,6 +12,7 @@ use examgate::{
     domain::{EmbeddingSpaceId, ExamId, Roster, RosterVersion},
     rig::stage::{Enrolled, Programs, Reality, Stage},
     store::{KeyFolder, KeyName, Layout, RosterStore},
+    wire::{keys::SigningKey, seal::Identity},
 };
 
 const EXAM: &str = "MATH-UA-120-final";
@@ -169,11 +170,11 @@ fn an_exam_without_a_roster_is_told_with_those_that_are_here() {
 #[test]
 fn a_box_whose_rosters_are_pushed_is_told_to_have_them_pushed() {
     let stage = stage(&[ADA]);
-    let key = "ab".repeat(32);
+    let (key, recipient) = (SigningKey::from_seed(&[7; 32]).public(), Identity::generate().recipient());
     stage
         .configure(&format!(
             "[uplink]\nhost = \"localhost\"\nca = \"/none.pem\"\ncertificate = \"/none.pem\"\n[uplink.collector]\n\
-             recipient = \"age1nonsense\"\nreceipt_key = \"{key}\"\n[fleet]\nroster_keys = [\"{key}\"]\n"
+             recipient = \"{recipient}\"\nreceipt_key = \"{key}\"\n[fleet]\nroster_keys = [\"{key}\"]\n"
         ))
         .expect("writable");
     let speaks_of_a_roster = |words: &[&str]| {

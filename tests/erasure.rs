@@ -10,13 +10,20 @@ use std::{
 };
 
 use examgate::{
-    domain::{ExamId, StudentId},
+    domain::{Embedding, ExamId, StudentId, TemplateForm},
     rig::{
         stage::{DEVICE, DoorBox, Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
     },
     store::{Key, KeyFolder, KeyName, Layout, RosterStore, read_secret},
-    wire::{bundle::MAX_BUNDLE, chunk, desired::Desired, digest::Digest, keys::SigningKey, seal::Identity},
+    wire::{
+        bundle::MAX_BUNDLE,
+        chunk,
+        desired::{Desired, Wanted},
+        digest::Digest,
+        keys::SigningKey,
+        seal::Identity,
+    },
 };
 use openssl::symm::{Cipher, Crypter, Mode};
 
@@ -46,7 +53,7 @@ const WITHDRAWN: Enrolled<'static> = Enrolled {
     language: None,
 };
 
-/// What tells that a student can be read: number, name, and pieces of the template.
+/// What tells that a student can be read: number, name, and pieces of the template as the desk has it, as it travels, and as the box holds it.
 struct Traces(Vec<Vec<u8>>);
 
 impl Traces {
@@ -58,9 +65,14 @@ impl Traces {
             RosterStore::open(&Layout::new(folder.join("state")).exam(&exam), &key).expect("the desk's roster");
         let templates = roster.templates(&StudentId::new(student.id).expect("valid")).expect("readable");
         let template = templates.first().expect("a template");
-        let bytes: Vec<u8> = template.embedding.as_slice().iter().flat_map(|c| c.to_le_bytes()).collect();
-        assert!(bytes.len() >= 512);
-        let pieces = bytes.chunks(32).map(<[u8]>::to_vec);
+        let sent = TemplateForm::SENT.pack(&template.embedding);
+        let held = TemplateForm::SENT.unpack(&sent).expect("what was packed");
+        let whole = |embedding: &Embedding| -> Vec<u8> {
+            embedding.as_slice().iter().flat_map(|component| component.to_le_bytes()).collect()
+        };
+        let forms = [whole(&template.embedding), sent.to_vec(), whole(&held)];
+        assert!(forms.iter().all(|bytes| bytes.len() >= 512));
+        let pieces = forms.iter().flat_map(|bytes| bytes.chunks(32).map(<[u8]>::to_vec));
         Self([student.id.into(), student.given_name.into()].into_iter().chain(pieces).collect())
     }
 
@@ -117,18 +129,35 @@ fn pages(key: &Key, database: &Path) -> Vec<u8> {
     clear
 }
 
-/// The sealed bundle of the exam that the manifest names now, out of the chunks that travel to the box: as somebody who listens has it.
-fn recorded(stage: &Stage) -> Vec<u8> {
-    let stock = stage.folder().join("stock");
+/// What the manifest says of the exam now.
+fn wanted(stage: &Stage) -> Wanted {
     let seed = read_secret(&stage.folder().join("roster.key")).expect("the roster key");
-    let manifest = fs::read(stock.join(format!("desired/{DEVICE}.cose"))).expect("a manifest");
+    let manifest = fs::read(stage.folder().join(format!("stock/desired/{DEVICE}.cose"))).expect("a manifest");
     let (device, _) = Stage::names();
     let desired = Desired::decode(&manifest, &device, &[SigningKey::from_seed(&seed).public()]).expect("signed");
-    let wanted = desired.exams.iter().find(|wanted| wanted.exam == exam()).expect("the exam");
-    let chunk = |digest: &Digest| fs::read(stock.join(format!("chunks/{DEVICE}/{digest}"))).expect("a chunk");
-    let listed = chunk::index(&chunk(&wanted.index), wanted.size).expect("an index");
+    desired.exams.into_iter().find(|wanted| wanted.exam == exam()).expect("the exam")
+}
+
+/// Put together from the chunks that travel to the box: as somebody who listens has it.
+fn assembled(stage: &Stage, index: &Digest, whole: Digest, size: u64) -> Vec<u8> {
+    let chunk =
+        |digest: &Digest| fs::read(stage.folder().join(format!("stock/chunks/{DEVICE}/{digest}"))).expect("a chunk");
+    let listed = chunk::index(&chunk(index), size).expect("an index");
     let pieces: Vec<_> = listed.iter().map(chunk).collect();
-    chunk::assemble(&pieces, wanted.whole, wanted.size).expect("whole")
+    chunk::assemble(&pieces, whole, size).expect("whole")
+}
+
+/// The sealed bundle of the exam that the manifest names now.
+fn recorded(stage: &Stage) -> Vec<u8> {
+    let wanted = wanted(stage);
+    assembled(stage, &wanted.index, wanted.whole, wanted.size)
+}
+
+/// The sealed difference that the manifest names beside it, if there is one.
+fn recorded_difference(stage: &Stage) -> Option<Vec<u8>> {
+    let wanted = wanted(stage);
+    let named = wanted.difference.as_ref()?;
+    Some(assembled(stage, &named.index, named.whole, named.size))
 }
 
 /// What opens with the prekeys that lie in the key folder now.
@@ -188,6 +217,7 @@ fn nothing_of_a_withdrawn_student_or_of_an_exam_that_is_over_can_be_read() {
     door.serves(EXAM).unwrap_or_else(|error| panic!("{error:#}\n{}", stage.door_log()));
     let second_bundle = recorded(&stage);
     assert_ne!(first_bundle, second_bundle);
+    let difference = recorded_difference(&stage);
     until(&door, &stage, "the withdrawn student is gone from every page", || {
         withdrawn.found_in(&pages(&key, &database)) == 0
     });
@@ -205,7 +235,7 @@ fn nothing_of_a_withdrawn_student_or_of_an_exam_that_is_over_can_be_read() {
     assert!(!shares.holds(KeyName::Exam(&exam())));
     let last = image(&state, &keys);
     assert_eq!((stays.found_in(&last), withdrawn.found_in(&last)), (0, 0));
-    for bundle in [&first_bundle, &second_bundle] {
+    for bundle in [&first_bundle, &second_bundle].into_iter().chain(&difference) {
         assert_eq!(opened(&keys, bundle), None, "a recorded bundle does not open with what is on the disk");
     }
     // The database as an image of before has it, with every 32 bytes of the keys that are left.

@@ -1,7 +1,7 @@
 //! Two whole boxes of one exam, as processes: a student let in at one door is known at the other within a second; where the network was cut
 //! both let them in, and the fleet names the clash.
 
-use std::{path::Path, sync::mpsc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::mpsc, time::Duration};
 
 use examgate::{
     edge::camera::replay::Scene,
@@ -167,8 +167,9 @@ fn a_student_let_in_at_one_door_is_known_at_the_other_and_without_the_network_th
     });
     let [clash] = clashes.as_array().expect("a list").as_slice() else { panic!("{clashes}") };
     assert_eq!((&clash["incident"], &clash["student"]), (&"admitted_twice".into(), &"N3".into()));
+    // Both clocks stand still, so neither is the first.
     let places = [0, 1].map(|n| clash["places"][n]["room"].as_str().unwrap_or_default());
-    assert_eq!(places, [room.as_str(), OTHER_ROOM]);
+    assert_eq!(BTreeSet::from(places), BTreeSet::from([room.as_str(), OTHER_ROOM]));
     // And each box hears what happened meanwhile, though the broker forgot everything.
     let kept = campus.stage.state_and_keys().0.join(format!("admitted/{EXAM}/{OTHER_BOX}.0.cose"));
     until("the first box hears", || kept.exists());

@@ -1,4 +1,6 @@
 //! Taps looked up in real stores, while the roster changes.
+//!
+//! Over 400 lines, and still read at one sitting: one office, and one short story after the other.
 
 use std::{
     collections::BTreeSet,

@@ -11,7 +11,8 @@ fn a_ledger_that_was_copied_back_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
     let events = [verified(1, EXAM, Some(1), Decision::Admit), verified(2, EXAM, Some(2), Decision::Admit)];
-    ledger(here, &[("door-1", &events), ("door-2", &events[..1])]);
+    let other = [verified(3, EXAM, Some(3), Decision::Admit)];
+    ledger(here, &[("door-1", &events), ("door-2", &other)]);
     let of = ["--ledger", "ledger.db", "--ledger-key", "ledger.key"];
     let restored = |more: &[&str]| bare(here, &[&["ledger", "restored"][..], &of, more].concat());
     let said = restored(&[]).expect(0).stdout;

@@ -76,6 +76,8 @@ impl Door {
     /// Switches it on.
     pub(crate) fn start(&mut self, campus: &Campus) {
         let [configuration, log] = ["door.toml", "log"].map(|name| self.folder.join(name));
+        // A card that still lies there from before would be a tap.
+        self.strings.set_card(&Lying::Nothing).expect("pulled");
         let started = DoorBox::start(&campus.programs.examgate, &configuration, &log, &[("RUST_LOG", "info,ort=warn")]);
         self.running = Some(started.unwrap_or_else(|error| panic!("{error:#}")));
     }
