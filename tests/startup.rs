@@ -394,6 +394,13 @@ fn a_roster_imported_again_is_in_force_whole_and_without_a_restart() {
     fs::write(&beside, [7; 1 << 16]).expect("writable");
     fs::rename(&beside, &roster).expect("ours");
     assert_eq!(tap(newcomer), "no_template", "the edition before stays in force");
+    // That it is none is found beside the door, too.
+    for _ in 0..100 {
+        if stage.door_log().contains("the one before stays in force") {
+            break;
+        }
+        let _ = door.decision_within(Duration::from_millis(100)).expect("the box runs");
+    }
     assert!(door.stop().expect("it stops").success());
     let log = stage.door_log();
     assert_eq!(log.matches("the one before stays in force").count(), 1, "{log}");
