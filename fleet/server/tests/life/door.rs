@@ -99,6 +99,13 @@ impl Door {
         self.good(self.running().serves(exam.id));
     }
 
+    /// Waits until taps are answered out of this edition of the exam: that is some time after it is in force on the disk.
+    pub(crate) fn serves_edition(&self, exam: &Exam, version: u64) {
+        let edition = format!("\"exam\":\"{}\",\"version\":{version},", exam.id);
+        let is_it = |line: &str| line.contains(&edition) && line.contains("is served from now on");
+        until(&format!("{} serves edition {version}", self.name), || self.log().lines().any(is_it).then_some(()));
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }

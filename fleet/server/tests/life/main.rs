@@ -125,6 +125,7 @@ fn a_fleet_through_its_whole_life_loses_nothing_and_counts_nothing_twice() {
         }
         assert!(edition < 9, "it was always quicker: let the roster be larger");
     }
+    two.serves_edition(&MATH, edition);
     refers(two, 3, "already_admitted");
     refers(two, 10_000 + MANY - 1, "no_template");
 
@@ -137,6 +138,7 @@ fn a_fleet_through_its_whole_life_loses_nothing_and_counts_nothing_twice() {
     assert!(three.waiting() >= 2, "it keeps its decisions");
     three.cable.mend();
     campus.until_in_force("door-3", &CHEM, 2);
+    three.serves_edition(&CHEM, 2);
     refers(three, 7, "no_template");
 
     // The broker dies and has forgotten everything when it is back. It learns meanwhile that a box was stolen.
