@@ -221,7 +221,7 @@ fn no_identifier_is_ever_logged() {
         ];
         let answers = answers.map(|answer| Behaviour::Answer(answer.to_vec()));
         for behaviour in answers.into_iter().chain([seos()]) {
-            let card = VirtualCard::insert(pcscd.port(0), behaviour).unwrap();
+            let card = VirtualCard::insert(pcscd.port(0), behaviour).expect("a card can be laid down");
             shown += &format!("{:?}", reader.next(PATIENCE));
             drop(card);
             shown += &format!("{:?}", reader.next(PATIENCE));
@@ -253,7 +253,7 @@ fn no_identifier_is_ever_logged() {
 
 /// What `examgate card` prints for a card that lies on the reader of this process's pcscd.
 fn at_the_desk(pcscd: &Pcscd, behaviour: Behaviour, arguments: &[&str]) -> String {
-    let _card = VirtualCard::insert(pcscd.port(0), behaviour).unwrap();
+    let _card = VirtualCard::insert(pcscd.port(0), behaviour).expect("a card can be laid down");
     let shown = Command::new(env!("CARGO_BIN_EXE_examgate"))
         .args(["card", "--wait", "20"])
         .args(arguments)

@@ -163,6 +163,8 @@ impl FollowLost {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::{
         trust::{Commander, FleetKeys},
         *,
@@ -269,12 +271,13 @@ mod tests {
         following.arrived(&list(5, &[1]).encode(&next).unwrap()).await;
         assert!(lost(&view).is_empty());
         let (mut told, mut serial) = (view.clone(), following.serial());
-        let running = tokio::spawn(following.run(arrivals));
+        let mut running = JoinSet::new();
+        running.spawn(following.run(arrivals));
         tell.send_replace(Arc::new(counting(&[&next], &[&key()])));
         tokio::time::timeout(std::time::Duration::from_secs(30), told.changed()).await.unwrap().unwrap();
         assert_eq!((lost(&view), *serial.borrow_and_update()), (vec![1], Some(5)));
         drop(arrive);
-        running.await.unwrap();
+        running.join_next().await.unwrap().unwrap();
     }
 
     #[tokio::test]

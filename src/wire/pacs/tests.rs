@@ -92,7 +92,7 @@ fn cards_that_others_printed_are_read_with_their_parity() {
         (PacsForm::H10301, "10001111100000001010100011".to_owned(), "h10301:31-337"),
         (PacsForm::H10301, low(0x20_06EC_0C86, 26), "h10301:118-1603"),
         (PacsForm::Corporate35, low(0x2E_0EC0_0C87, 35), "corporate-1000-35:118-1603"),
-        (PacsForm::Corporate48, low(0x0140_0076_000C_86, 48), "corporate-1000-48:118-1603"),
+        (PacsForm::Corporate48, low(0x0001_4000_7600_0C86, 48), "corporate-1000-48:118-1603"),
         (PacsForm::H10304, low(0x81_258C_47D0 >> 3, 37), "h10304:587-50301"),
         (PacsForm::H10302, low(0x81_258C_47D0 >> 3, 37), "h10302:307807357"),
         (PacsForm::H10304, low(0x31_0BC5_3938, 37), "h10304:4284-171164"),

@@ -252,7 +252,7 @@ fn open(
     trusted: &Trusted,
 ) -> Result<EventEnvelope, EnvelopeError> {
     let closed = EnvelopeError::Open(OpenError::Closed);
-    let mut read = Err(closed.clone());
+    let mut read = Err(closed);
     for identity in &trusted.identities {
         read = EventEnvelope::decode(&message.payload, device, key, identity);
         if read.as_ref().err() != Some(&closed) {

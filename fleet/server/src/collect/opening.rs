@@ -102,7 +102,7 @@ mod tests {
             }
             item
         };
-        let (done, ()) = beside(&items, at_first, || drop(both.wait()));
+        let (done, _) = beside(&items, at_first, || both.wait());
         assert_eq!(done, items);
         assert_eq!(beside(&[] as &[u32], |&item| item, || 7), (Vec::new(), 7));
     }

@@ -2,8 +2,11 @@
 
 use super::*;
 
-/// The other boxes that a box holds, by id, room and students, with the exam's key.
-fn peers(door: &Door) -> Option<(PeerKey, Vec<(String, String, u32)>)> {
+/// A box by id, room and students.
+type Told = (String, String, u32);
+
+/// The other boxes that a box holds, with the exam's key.
+fn peers(door: &Door) -> Option<(PeerKey, Vec<Told>)> {
     let key = KeyFolder::new(door.disk.path().join("keys"), None).read(KeyName::Exam(&exam_id())).expect("its key");
     let store = RosterStore::look(&Layout::new(door.disk.path().join("state")).exam(&exam_id()), &key).expect("held");
     let Peers { key, boxes } = store.peers().expect("readable")?;
@@ -13,7 +16,7 @@ fn peers(door: &Door) -> Option<(PeerKey, Vec<(String, String, u32)>)> {
     Some((key, boxes.into_iter().map(told).collect()))
 }
 
-fn told(device: &str, room: &str, students: u32) -> Vec<(String, String, u32)> {
+fn told(device: &str, room: &str, students: u32) -> Vec<Told> {
     vec![(device.into(), room.into(), students)]
 }
 

@@ -559,10 +559,9 @@ fn a_manifest_stays_when_its_key_ends_and_goes_when_that_is_revoked() {
     assert_eq!(plan.desired(&manifest(4, &[&wanted], &[])), Judged::InForce);
     let serial = |plan: &mut Plan| {
         plan.line_up();
-        match plan.next(MonoTime::default(), wall()) {
-            Next::Report(report) => report.serial,
-            other => panic!("{other:?}"),
-        }
+        let next = plan.next(MonoTime::default(), wall());
+        let Next::Report(report) = next else { panic!("{next:?}") };
+        report.serial
     };
     plan.believe(vec![next.public()], &[key().public(), next.public()]);
     assert_eq!(plan.desired(&manifest(5, &[&wanted], &[])), Judged::Refused(RefusalReason::NotSigned));

@@ -41,7 +41,7 @@ fn epoch(n: u64) -> Epoch {
 fn events(n: u64, collector: &Recipient) -> Vec<Vec<u8>> {
     let mut prev = EventHash::START;
     let mut event = |number: u64| {
-        let seq = Seq(if n == POISONED && number % 3 == 0 { Seq::MAX.0 } else { number });
+        let seq = Seq(if n == POISONED && number.is_multiple_of(3) { Seq::MAX.0 } else { number });
         let body = format!("event {number} of {n}").into_bytes();
         let hash = chain_hash(epoch(n), seq, &prev, &body);
         let event_id = EventId(Uuid::from_u128(u128::from(n * 1_000 + number)));
@@ -66,16 +66,16 @@ fn each_box_is_receipted_in_its_order_and_one_that_is_poisoned_harms_nobody() {
     let devices = Devices::read(&path).expect("a list");
     let (identity, metrics) = (Identity::generate(), Metrics::default());
     let waiting = Waiting::default();
-    let sent: Vec<_> = (0..BOXES).map(|n| events(n, &identity.recipient())).collect();
+    let mut sent: Vec<_> = (0..BOXES).map(|n| (n, events(n, &identity.recipient()).into_iter())).collect();
     // In turn, as the broker hands them over; the poisoned one twice as often.
-    for at in 0..EVENTS as usize {
-        for n in (0..BOXES).chain([POISONED]) {
-            let message = Message {
-                topic: DeviceTopic::Event.of(&device(n)),
-                payload: sent[n as usize][at].clone(),
-                place: None,
-            };
-            assert_ne!(waiting.offer(Some(device(n)), message), Offered::Full);
+    for _ in 0..EVENTS {
+        for (n, events) in &mut sent {
+            let payload = events.next().expect("as many as the others");
+            for _ in 0..if *n == POISONED { 2 } else { 1 } {
+                let topic = DeviceTopic::Event.of(&device(*n));
+                let message = Message { topic, payload: payload.clone(), place: None };
+                assert_ne!(waiting.offer(Some(device(*n)), message), Offered::Full);
+            }
         }
     }
     waiting.close();
