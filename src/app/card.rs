@@ -1,5 +1,5 @@
 //! `examgate card`: what a card says, which profile it reaches here, and what to write into the roster. For the card office's desk and
-//! for whoever sets up a site.
+//! for anybody who sets up a site.
 //!
 //! It prints identifiers and card numbers, because somebody asked for them; it logs none, and keys and keyed answers it never has.
 

@@ -12,7 +12,7 @@ use super::{CardPseudonym, DeviceId, RoomId, StudentId, Timestamp};
 /// Most other boxes of one exam.
 pub const MAX_PEERS: usize = 255;
 
-/// A student, or one of their cards, in what the boxes of one exam tell each other. Personal data to whoever has the exam's key:
+/// A student, or one of their cards, in what the boxes of one exam tell each other. Personal data to anybody who has the exam's key:
 /// redacted in `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AdmissionPseudonym([u8; 16]);
@@ -39,7 +39,7 @@ impl fmt::Debug for AdmissionPseudonym {
 
 /// 32 secret bytes that the boxes of one exam share. Redacted in `Debug`, wiped when dropped.
 ///
-/// Student numbers can be tried out one after the other by whoever has the key: a pseudonym hides a student from others only.
+/// Student numbers can be tried out one after the other by anybody who has the key: a pseudonym hides a student from others only.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct PeerKey([u8; 32]);
 

@@ -63,7 +63,7 @@ impl Following {
             self.unanswered = packets.len();
             return packets;
         }
-        // Nothing is followed, or an answer is due first, or whoever set the topics is gone, which its own end tells.
+        // Nothing is followed, or an answer is due first, or the part that sets the topics is gone, which its own end tells.
         std::future::pending().await
     }
 

@@ -303,7 +303,7 @@ fn a_new_edition_is_told_of_also_when_nobody_taps() {
     assert!(matches!(&told, Happened::Roster(exam) if served(exam.as_ref()) == Some(("A", 2))), "{told:?}");
 }
 
-/// Puts something at `path` that stands still whoever opens it, until somebody writes to it. What was there is moved to `kept`.
+/// Puts something at `path` that stands still for everybody who opens it, until somebody writes to it. What was there is moved to `kept`.
 fn obstruct(path: &Path, kept: &Path) {
     let beside = path.with_extension("obstacle");
     rustix::fs::mkfifoat(rustix::fs::CWD, &beside, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
@@ -317,7 +317,7 @@ fn taps_are_answered_while_an_edition_is_read() {
     let path = office.shelf.layout.exam(&ExamId::new("A").unwrap());
     let kept = path.with_extension("kept");
     obstruct(&path, &kept);
-    // Whoever read it at the tap would stand still for ever.
+    // Anybody who read it at the tap would stand still for ever.
     for _ in 0..3 {
         let found = office.look_up(1);
         assert_eq!(served(found.exam.as_ref()), Some(("A", 1)));

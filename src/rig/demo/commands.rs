@@ -68,7 +68,7 @@ pub(super) fn play(out: &mut impl Write, stage: &Stage, door: &DoorBox, decided:
 
 /// Gives one command, and tells what its program says.
 fn give(out: &mut impl Write, stage: &Stage, (word, by, outcome): &Given) -> Result<bool> {
-    // Commands are dated by the clock of whoever gives them, which is real, and judged by the box's, which is scripted.
+    // Commands are dated by the clock of the desk that gives them, which is real, and judged by the box's, which is scripted.
     stage.set_clock(&now().to_string())?;
     stage.settle()?;
     let output = stage.command(word, DEVICE, by.key, &[])?;
@@ -78,7 +78,7 @@ fn give(out: &mut impl Write, stage: &Stage, (word, by, outcome): &Given) -> Res
     Ok(fine)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever commands a box goes by the real clock")]
+#[expect(clippy::disallowed_methods, reason = "the desk that commands a box goes by the real clock")]
 fn now() -> Timestamp {
     Timestamp::now()
 }

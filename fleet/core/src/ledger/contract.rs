@@ -342,7 +342,7 @@ fn a_restored_ledger_says_what_may_be_missing_until_the_box_goes_on(bench: &Benc
     let held = open(&mut ledger);
     assert_eq!((held.len(), held[0].what, held[0].events), (1, Incident::Restored, (Seq(2), Seq(2))));
     assert!(held[0].to_string().contains("restored from a backup"), "{}", held[0]);
-    // Whoever held the lease has to claim it anew.
+    // Anybody who held the lease has to claim it anew.
     ledger.1 = self::held(ledger.claim(&collector(1), HOUR));
     // Neither what was there before nor what comes later ends it, but the event that is missing does.
     let second = event(2, first.hash, "after the restore");

@@ -22,7 +22,7 @@ impl Ledger {
     }
 
     /// Notes that this ledger was restored from a backup: an incident for the newest epoch of each box, from the first event that is
-    /// missing on. It ends when the box sends that one. Whoever had the lease before commits nothing more, in whichever history of the ledger that
+    /// missing on. It ends when the box sends that one. Anybody who had the lease before commits nothing more, in whichever history of the ledger that
     /// was; the lease is free. Gives what was noted.
     ///
     /// # Errors

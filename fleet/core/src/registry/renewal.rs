@@ -146,7 +146,7 @@ impl Registry {
             if kept != Renewed::Recorded {
                 return Ok(kept);
             }
-            // Whoever has the old key may have those of its certificates, too.
+            // Anybody who has the old key may have those of its certificates, too.
             let sql = "UPDATE certificate SET revoked_at = ? WHERE device = ? AND revoked_at IS NULL AND serial <> ?";
             rows.execute(sql, params![now.as_second(), device, issued.serial])?;
             if held == old {

@@ -147,7 +147,7 @@ fn while_an_edition_is_read_the_one_before_answers() {
     let bench = Bench::new();
     bench.create().replace(&roster(1, 3)).unwrap();
     let mut editions = bench.editions();
-    // Whoever opens it waits until somebody writes: the reading stands still in the middle.
+    // Anybody who opens it waits until somebody writes: the reading stands still in the middle.
     let (beside, kept) = (bench.path.with_extension("new"), bench.path.with_extension("kept"));
     fs::rename(&bench.path, &kept).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
