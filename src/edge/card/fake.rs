@@ -21,7 +21,7 @@ const UNKNOWN_INSTRUCTION: [u8; 2] = [0x6D, 0x00];
 /// What a card answers to which command.
 type Answers = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A card: its ATR and what it answers; nothing for ever without.
+/// A card: its ATR and what it answers. Without answers it never replies.
 type Lying = (Vec<u8>, Option<Answers>);
 
 /// The reader's side.

@@ -317,7 +317,7 @@ fn taps_are_answered_while_an_edition_is_read() {
     let path = office.shelf.layout.exam(&ExamId::new("A").unwrap());
     let kept = path.with_extension("kept");
     obstruct(&path, &kept);
-    // Anybody who read it at the tap would stand still for ever.
+    // A lookup that read it at the tap would never answer.
     for _ in 0..3 {
         let found = office.look_up(1);
         assert_eq!(served(found.exam.as_ref()), Some(("A", 1)));

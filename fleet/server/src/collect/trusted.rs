@@ -144,7 +144,7 @@ impl TrustedArguments {
 }
 
 impl Following {
-    /// Looks for changes for as long as it is polled. What cannot be used is told to `board`, and what was read before goes on.
+    /// Looks for changes while it is polled. A file that cannot be used is told to `board`; what was read last stays in use.
     pub(super) async fn run(mut self, board: &Board) {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -148,7 +148,7 @@ impl Trust {
                 }
                 false
             }
-            // Two keepers would throw out each other's for ever.
+            // Otherwise two keepers would replace each other's document again and again.
             Err(error @ TrustError::Forked { .. }) => {
                 tracing::error!(%error, "the trust document at the broker is another one");
                 false
