@@ -49,6 +49,7 @@ const ROSTER: Kind = Kind {
         Migration { name: "further cards, preferred names, seats, opting out", sql: include_str!("roster_6.sql") },
         Migration { name: "look-alikes", sql: include_str!("roster_7.sql") },
         Migration { name: "the other boxes of the exam", sql: include_str!("roster_8.sql") },
+        Migration { name: "templates apart from their index", sql: include_str!("roster_9.sql") },
     ],
 };
 

@@ -319,6 +319,27 @@ fn a_roster_of_before_further_cards_is_brought_up_and_can_be_looked_at_without()
 }
 
 #[test]
+fn templates_of_before_are_kept_and_lie_apart_from_their_index() {
+    let bench = Bench::new();
+    let before = Kind { migrations: &ROSTER.migrations[..8], ..ROSTER };
+    let sealed = Sealed::open_or_create(&bench.path, &KEY, &before).unwrap();
+    let (kept, templates) = entry(1, 3);
+    let insert = "INSERT INTO templates VALUES ('N1', ?1, ?2, ?3, ?4)";
+    for (place, template) in templates.iter().enumerate().rev() {
+        let embedding = content::little_endian(&template.embedding);
+        let values = (place, template.space.as_str(), template.artifact.as_bytes(), &*embedding);
+        sealed.connection().execute(insert, values).unwrap();
+    }
+    drop(sealed);
+    assert_eq!(kept.student.id.as_str(), "N1");
+    let store = RosterStore::open(&bench.path, &KEY).unwrap();
+    assert_eq!(store.templates(&kept.student.id).unwrap(), templates);
+    // Where rows lie within the index, each step of a search reads the pages behind a row, too.
+    let has_row_numbers = "SELECT wr = 0 FROM pragma_table_list('templates')";
+    assert!(store.sealed.connection().query_row(has_row_numbers, [], |row| row.get::<_, bool>(0)).unwrap());
+}
+
+#[test]
 fn a_place_whose_cards_are_missing_is_no_place() {
     let (_bench, store) = Bench::with(&Roster { exam: exam(1), entries: vec![full(1, &[11])] });
     store.sealed.connection().execute_batch("DELETE FROM more_cards").unwrap();
