@@ -95,6 +95,12 @@ pub fn admitted_of(exam: &ExamId, device: &DeviceId, page: u32) -> String {
     format!("{ROOT}exam/{exam}/admitted/{device}/{page}")
 }
 
+/// The topic of a page of no exam: a broker is asked with it whether this box may write such pages.
+#[must_use]
+pub fn admitted_anywhere(device: &DeviceId) -> String {
+    format!("{ROOT}exam/none/admitted/{device}/0")
+}
+
 /// The filter that matches every page of every box of one exam.
 #[must_use]
 pub fn all_admitted_of(exam: &ExamId) -> String {

@@ -63,8 +63,9 @@ fn a_broker_that_forbids_the_box_to_write_is_told_of() {
     let own = authority.client("door-1", Validity::Good);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let acl = folder.path().join("acl");
-    let all =
-        ["state", "event", "reported", "answer"].map(|leaf| format!("pattern write examgate/v1/%u/{leaf}\n")).concat();
+    let all = ["%u/state", "%u/event", "%u/reported", "%u/answer", "exam/+/admitted/%u/+"]
+        .map(|topic| format!("pattern write examgate/v1/{topic}\n"))
+        .concat();
     for (without, fleet, refused) in [
         ("", true, None),
         // As the ACL of a version without pushed rosters and commands has it.
@@ -72,6 +73,8 @@ fn a_broker_that_forbids_the_box_to_write_is_told_of() {
         ("pattern write examgate/v1/%u/reported\n", true, Some("examgate/v1/door-1/reported")),
         ("pattern write examgate/v1/%u/event\n", true, Some("examgate/v1/door-1/event")),
         ("pattern write examgate/v1/%u/answer\n", true, Some("examgate/v1/door-1/answer")),
+        // As the ACL of a version in which boxes do not tell each other whom they let in has it.
+        ("pattern write examgate/v1/exam/+/admitted/%u/+\n", true, Some("examgate/v1/exam/none/admitted/door-1/0")),
     ] {
         std::fs::write(&acl, all.replace(without, "")).expect("writable");
         let certificate = authority.broker(Validity::Good);

@@ -3,7 +3,7 @@
 //! The broker identifies a client by its certificate, so a second connection of the same box ends the first one. The full
 //! probe may only run while the box does not, and then everything is asked: greeting, limits, subscription, the right to write. While
 //! the box runs only TLS is tried, which brokers do not count as a connection of the box. The right to write is asked with
-//! an empty message on each topic: no event, report or answer is empty, and collector, keeper and managers pass over it. mosquitto says yes to every
+//! an empty message on each topic: no event, report, answer or page is empty, and collector, keeper, managers and boxes pass over it. mosquitto says yes to every
 //! subscription and holds back what the ACL forbids, so of reading only a refusal means something.
 
 use tokio::time::timeout;
@@ -92,20 +92,21 @@ async fn everything(
         return Err(LinkFault::Unfit { broker, lacks: lacks.join("; ") });
     }
     let mut read = vec![DeviceTopic::Receipt.of(device)];
-    let mut write = vec![DeviceTopic::Event];
+    let (collector, keeper) = (DeviceTopic::Event.of(device), DeviceTopic::Reported.of(device));
+    let mut write = vec![collector.clone()];
     if rosters {
         read.extend([DeviceTopic::Desired.of(device), topic::chunks_of(device)]);
-        write.push(DeviceTopic::Reported);
+        write.extend([keeper.clone(), topic::admitted_anywhere(device)]);
     }
     if commands {
         read.push(DeviceTopic::Command.of(device));
-        write.push(DeviceTopic::Answer);
+        write.push(DeviceTopic::Answer.of(device));
     }
     let filters = read.into_iter().map(|filter| Filter::new(filter, QoS::AtLeastOnce)).collect();
     connection.queue(&Packet::Subscribe(Subscribe { pkid: SUBSCRIPTION, filters, properties: None }))?;
     let places: Vec<_> = (SUBSCRIPTION + 1..).zip(write).collect();
     for (place, topic) in &places {
-        let mut question = Publish::new(topic.of(device), QoS::AtLeastOnce, Vec::new(), None);
+        let mut question = Publish::new(topic.clone(), QoS::AtLeastOnce, Vec::new(), None);
         question.pkid = *place;
         connection.queue(&Packet::Publish(question))?;
     }
@@ -119,17 +120,13 @@ async fn everything(
             BrokerAnswer::Taken => true,
             BrokerAnswer::NobodyListens => false,
             BrokerAnswer::Refused(why) => {
-                return Err(LinkFault::WriteRefused { broker, topic: topic.of(device), why });
+                return Err(LinkFault::WriteRefused { broker, topic: topic.clone(), why });
             }
         };
-        match topic {
-            DeviceTopic::Event => listeners.collector = Some(listens),
-            DeviceTopic::Reported => listeners.keeper = Some(listens),
-            DeviceTopic::State
-            | DeviceTopic::Receipt
-            | DeviceTopic::Desired
-            | DeviceTopic::Command
-            | DeviceTopic::Answer => {}
+        if *topic == collector {
+            listeners.collector = Some(listens);
+        } else if *topic == keeper {
+            listeners.keeper = Some(listens);
         }
     }
     Ok(listeners)
