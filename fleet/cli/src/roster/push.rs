@@ -290,7 +290,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .recipient
             .parse()
             .with_context(|| format!("{device} reports no recipient that bundles can be sealed to"))?;
-        let peers = together.as_ref().and_then(|together| together.peers_of(device));
+        let mut peers = together.as_ref().and_then(|together| together.peers_of(device));
+        // A box that does not say what it reads may refuse every bundle that names others.
+        if reported.reads.is_none() && peers.take().is_some() {
+            writeln!(
+                out,
+                "{device}: its software may be too old to hear from the other rooms of the exam: update it and push again with --again"
+            )?;
+        }
         let bundle = Bundle { peers, ..imported.bundle_for(room, &reported.space, reported.reads)? };
         warn_of_templates(&mut out, device, &imported, room, &reported.space)?;
         let (mut wanted, cut) = seal(&bundle, &recipient, expires)?;

@@ -53,9 +53,28 @@ async fn boxes_of_one_exam_learn_of_each_other_and_whoever_does_not_know_is_name
     one.holds(3).await;
     assert_eq!(peers(&one), None);
 
-    // For boxes of an older version.
+    // Nobody is to hear of the others.
     world.import(4, 63);
     world.push(&["door-1:R-1", "door-2:R-2"], &["--apart"]);
     tokio::join!(one.holds(4), two.holds(4));
     assert_eq!((peers(&one), peers(&two)), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_that_does_not_say_what_it_reads_is_told_of_no_other() {
+    let world = World::new();
+    let keeper = world.keep();
+    let (one, two) = (world.introduce("door-1", "R-1").await, world.introduce("door-2", "R-2").await);
+    drop(keeper);
+    let stock = Stock::open(&world.at("stock")).expect("a stock");
+    let before = Reported { reads: None, ..world.reported("door-1").expect("it reported") };
+    stock.set_report(&id("door-1"), &before.encode(&device_key("door-1"))).expect("writable");
+    world.import(1, 60);
+    let said = world.push(&["door-1:R-1", "door-2:R-2"], &[]);
+    assert!(said.contains("door-1: its software may be too old") && !said.contains("door-2: its software"), "{said}");
+    let _keeper = world.keep();
+    let (mut one, mut two) = (one, two);
+    tokio::join!(one.holds(1), two.holds(1));
+    assert_eq!(peers(&one), None);
+    assert_eq!(peers(&two).expect("it reads the newest").1, told("door-1", "R-1", 60));
 }
