@@ -98,6 +98,21 @@ pub enum CardProblem {
     Unstable,
     /// A phone's or watch's wallet answered: it says so itself.
     Wallet,
+    /// The card has an application that proves it, and the proof is not good: another key, a changed answer, a signature or a certificate that
+    /// does not hold, numbers that do not belong together.
+    Unproved,
+    /// The card's certificate has expired, or is not valid yet.
+    Expired,
+    /// The proof took longer than the site allows: the card may be elsewhere, and its answers be relayed.
+    Slow,
+    /// The box has no key for the card, or the SAM that holds it does not answer: the box is the cause.
+    KeysMissing,
+}
+
+impl CardProblem {
+    /// Every problem.
+    pub const ALL: [Self; 7] =
+        [Self::Unreadable, Self::Unstable, Self::Wallet, Self::Unproved, Self::Expired, Self::Slow, Self::KeysMissing];
 }
 
 #[cfg(test)]

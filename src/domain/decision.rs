@@ -44,6 +44,14 @@ pub enum Reason {
     CardUnstable,
     /// A pass in a phone's or watch's wallet.
     WalletPass,
+    /// The card has an application that proves it, and the proof is not good.
+    CardUnproved,
+    /// The card's certificate has expired, or is not valid yet.
+    CardExpired,
+    /// The card took longer to prove itself than the site allows.
+    CardSlow,
+    /// The box has no key for the card, or the SAM that holds it does not answer.
+    CardKeysMissing,
     /// A student, but not of this exam.
     NotOnRoster,
     /// Of this exam, but in another room.
@@ -101,6 +109,10 @@ impl Reason {
             Self::CardDowngraded => "card_downgraded",
             Self::CardUnstable => "card_unstable",
             Self::WalletPass => "wallet_pass",
+            Self::CardUnproved => "card_unproved",
+            Self::CardExpired => "card_expired",
+            Self::CardSlow => "card_slow",
+            Self::CardKeysMissing => "card_keys_missing",
             Self::NotOnRoster => "not_on_roster",
             Self::WrongRoom => "wrong_room",
             Self::TooEarly => "too_early",
@@ -136,7 +148,12 @@ impl Reason {
     pub const fn is_fault(self) -> bool {
         matches!(
             self,
-            Self::ReaderFault | Self::CameraFault | Self::VisionFault | Self::ClockUntrusted | Self::StorageFault
+            Self::CardKeysMissing
+                | Self::ReaderFault
+                | Self::CameraFault
+                | Self::VisionFault
+                | Self::ClockUntrusted
+                | Self::StorageFault
         )
     }
 }

@@ -15,9 +15,7 @@ pub(super) fn refuse(
 ) -> Option<Reason> {
     let credential = match &tap.credential {
         Ok(credential) => credential,
-        Err(CardProblem::Unreadable) => return Some(Reason::CardUnreadable),
-        Err(CardProblem::Unstable) => return Some(Reason::CardUnstable),
-        Err(CardProblem::Wallet) => return Some(Reason::WalletPass),
+        Err(problem) => return Some(no_credential(*problem)),
     };
     let enrolled = match &tap.lookup {
         Lookup::Unavailable => return Some(Reason::StorageFault),
@@ -80,6 +78,19 @@ pub(super) fn refuse(
     }
 }
 
+/// What a tap without a credential is called.
+const fn no_credential(problem: CardProblem) -> Reason {
+    match problem {
+        CardProblem::Unreadable => Reason::CardUnreadable,
+        CardProblem::Unstable => Reason::CardUnstable,
+        CardProblem::Wallet => Reason::WalletPass,
+        CardProblem::Unproved => Reason::CardUnproved,
+        CardProblem::Expired => Reason::CardExpired,
+        CardProblem::Slow => Reason::CardSlow,
+        CardProblem::KeysMissing => Reason::CardKeysMissing,
+    }
+}
+
 /// Whether the card's pause still runs. A last failure that lies in the future (the clock was set back) counts as now.
 fn is_locked_out(policy: &Policy, history: &History, now: Now) -> bool {
     let Some(last) = history.last_failed_at else { return false };
@@ -109,6 +120,11 @@ pub(super) const fn answer_to(reason: Reason) -> Decision {
         | Reason::CardDowngraded
         // It may be the student's own plastic card.
         | Reason::CardUnstable
+        // A worn chip, a renewed card, a slow one: none of it says whose card it is.
+        | Reason::CardUnproved
+        | Reason::CardExpired
+        | Reason::CardSlow
+        | Reason::CardKeysMissing
         | Reason::AlreadyAdmitted
         | Reason::TurnedAway
         | Reason::NoTemplate

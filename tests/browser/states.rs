@@ -39,12 +39,16 @@ const DENIALS: [Reason; 8] = [
     Reason::FaceMismatch,
 ];
 
-const REFERRALS: [Reason; 21] = [
+const REFERRALS: [Reason; 25] = [
     Reason::CardUnreadable,
     Reason::CardTooWeak,
     Reason::CardShared,
     Reason::CardDowngraded,
     Reason::CardUnstable,
+    Reason::CardUnproved,
+    Reason::CardExpired,
+    Reason::CardSlow,
+    Reason::CardKeysMissing,
     Reason::AlreadyAdmitted,
     Reason::TurnedAway,
     Reason::NoTemplate,
