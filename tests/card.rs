@@ -160,7 +160,9 @@ fn a_card_that_another_program_holds() {
         let mut reader = open();
         assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Ready { slots: 2 }));
         let card = VirtualCard::insert(pcscd.port(0), Behaviour::Uid(vec![4, 1, 2, 3, 4, 5, 6])).unwrap();
-        let Some(CardEvent::Tapped { slot, read: Ok(named) }) = reader.next(PATIENCE).unwrap() else { panic!("a tap") };
+        let Some(CardEvent::Tapped { slot, read: Ok(named), .. }) = reader.next(PATIENCE).unwrap() else {
+            panic!("a tap")
+        };
         drop(reader);
 
         let other = Context::establish(Scope::User).unwrap();
@@ -174,14 +176,14 @@ fn a_card_that_another_program_holds() {
         };
         let mut reader = open();
         assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Ready { slots: 2 }));
-        let unreadable = CardEvent::Tapped { slot, read: Err(CardProblem::Unreadable) };
+        let unreadable = CardEvent::Tapped { slot, read: Err(CardProblem::Unreadable), took: None };
         assert_eq!(reader.next(PATIENCE).unwrap(), Some(unreadable));
 
         drop(held);
         drop(card);
         assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Removed { slot }));
         let _card = VirtualCard::insert(pcscd.port(0), Behaviour::Uid(vec![4, 1, 2, 3, 4, 5, 6])).unwrap();
-        assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Tapped { slot, read: Ok(named) }));
+        assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Tapped { slot, read: Ok(named), took: None }));
     });
 }
 

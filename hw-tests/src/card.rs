@@ -108,7 +108,7 @@ fn event(reader: &mut PcscCardReader) -> Result<CardEvent, Outcome> {
 fn tap(reader: &mut PcscCardReader, first: &mut Option<(Slot, Credential)>) -> Result<(), Outcome> {
     ask("lay the card on the reader")?;
     let seen = event(reader)?;
-    let CardEvent::Tapped { slot, read: Ok(credential) } = seen else {
+    let CardEvent::Tapped { slot, read: Ok(credential), .. } = seen else {
         return Err(Outcome::Failed(format!("the card was not named: {seen:?}")));
     };
     match reader.next(QUIET) {

@@ -110,6 +110,10 @@ pub struct Verification {
     pub decision: Decision,
     /// What it rests on.
     pub measured: Measured,
+    /// How long the card's exchange took, from the first command of the profile that ended it to its last answer; on the wire whole
+    /// milliseconds. `None`: it was not measured, as by older boxes.
+    #[serde(default, rename = "card_ms", with = "millis", skip_serializing_if = "Option::is_none")]
+    pub card_took: Option<Duration>,
     /// Where another box of the exam let the student in; only with [`Reason::AlreadyAdmitted`](super::Reason::AlreadyAdmitted).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other_room: Option<OtherRoom>,
@@ -152,6 +156,20 @@ pub enum EventKind {
     Commanded(Commanded),
 }
 
+/// A duration as whole milliseconds, as far as 32 bits go: 49 days.
+mod millis {
+    use super::{Deserialize, Duration};
+
+    pub(super) fn serialize<S: serde::Serializer>(took: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        let millis = took.map(|took| u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
+        serde::Serialize::serialize(&millis, to)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u32>::deserialize(from)?.map(|millis| Duration::from_millis(millis.into())))
+    }
+}
+
 /// One recorded event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -166,4 +184,26 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Reason, sample};
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_card_is_told_in_milliseconds_and_may_be_missing() {
+        let mut event = sample::verified(1, "A", Some(1), Decision::Refer(Reason::CardSlow));
+        let without = serde_json::to_value(&event).unwrap();
+        assert!(without.get("card_ms").is_none(), "{without}");
+        assert_eq!(serde_json::from_value::<Event>(without).unwrap(), event);
+        for (took, told) in [(Duration::from_micros(412_900), 412_u32), (Duration::MAX, u32::MAX)] {
+            let EventKind::Verification(verification) = &mut event.kind else { panic!("{event:?}") };
+            verification.card_took = Some(took);
+            let value = serde_json::to_value(&event).unwrap();
+            assert_eq!(value["card_ms"], told);
+            let EventKind::Verification(read) = serde_json::from_value::<Event>(value).unwrap().kind else { panic!() };
+            assert_eq!(read.card_took, Some(Duration::from_millis(told.into())));
+        }
+    }
 }

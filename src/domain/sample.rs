@@ -39,6 +39,7 @@ pub fn verified(number: u64, exam: &str, student: Option<u8>, decision: Decision
                 since_tap: Duration::from_millis(900),
                 since_first_usable_frame: None,
             },
+            card_took: None,
             other_room: None,
         }),
     }

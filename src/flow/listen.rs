@@ -37,7 +37,7 @@ pub fn listen(
                 view.send_replace(ReaderView::Ready { slots });
                 Happened::Mended(Fault::Reader)
             }
-            Ok(Some(CardEvent::Tapped { read, .. })) => Happened::Tapped(read),
+            Ok(Some(CardEvent::Tapped { read, took, .. })) => Happened::Tapped { read, took },
             Ok(Some(CardEvent::Removed { .. })) => Happened::CardRemoved,
             Err(error) if error.is_retriable() && error.is_outage() => {
                 tracing::error!(error = &error as &dyn std::error::Error, "no card can be read");
@@ -75,12 +75,18 @@ mod tests {
         }
     }
 
+    const TOOK: Option<Duration> = Some(Duration::from_millis(80));
+
     fn card(n: u8) -> Credential {
         Credential { pseudonym: CardPseudonym::from_bytes([n; 32]), profile: CredentialProfile::Uid }
     }
 
     fn tapped(slot: u16, read: Result<Credential, CardProblem>) -> Result<Option<CardEvent>, CardError> {
-        Ok(Some(CardEvent::Tapped { slot: Slot(slot), read }))
+        Ok(Some(CardEvent::Tapped { slot: Slot(slot), read, took: TOOK }))
+    }
+
+    fn heard(read: Result<Credential, CardProblem>) -> Happened {
+        Happened::Tapped { read, took: TOOK }
     }
 
     fn removed(slot: u16) -> Result<Option<CardEvent>, CardError> {
@@ -109,23 +115,23 @@ mod tests {
         assert!(matches!(*seen.borrow(), ReaderView::Ready { slots: 1 }), "{seen:?}");
         assert!(matches!(ended, Err(CardError::Closed)), "{ended:?}");
         drop(send);
-        let heard: Vec<_> = happened
+        let told: Vec<_> = happened
             .into_iter()
             .filter(|happened| !matches!(happened, Happened::Nothing))
             .map(|happened| format!("{happened:?}"))
             .collect();
         let expected = [
             Happened::Mended(Fault::Reader),
-            Happened::Tapped(Ok(card(1))),
-            Happened::Tapped(Ok(card(2))),
+            heard(Ok(card(1))),
+            heard(Ok(card(2))),
             Happened::CardRemoved,
             Happened::CardRemoved,
-            Happened::Tapped(Err(CardProblem::Unreadable)),
+            heard(Err(CardProblem::Unreadable)),
             Happened::Broke(Fault::Reader),
             Happened::Mended(Fault::Reader),
-            Happened::Tapped(Ok(card(3))),
+            heard(Ok(card(3))),
         ];
-        assert_eq!(heard, expected.map(|happened| format!("{happened:?}")));
+        assert_eq!(told, expected.map(|happened| format!("{happened:?}")));
     }
 
     #[test]

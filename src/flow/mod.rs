@@ -35,6 +35,8 @@ pub use rosters::{PassedOver, Rosters, Shelf};
 pub use show::show;
 pub use verify::{Acts, Verify};
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use crate::{
@@ -48,7 +50,12 @@ pub enum Happened {
     /// Still listening.
     Nothing,
     /// A card was tapped.
-    Tapped(Result<Credential, CardProblem>),
+    Tapped {
+        /// What it proved, or why nothing.
+        read: Result<Credential, CardProblem>,
+        /// How long its exchange took, where that was measured.
+        took: Option<Duration>,
+    },
     /// The card of that tap was looked up.
     LookedUp(EventId, Box<LookedUp>),
     /// It was taken away.

@@ -27,6 +27,9 @@ use crate::{
     session::{Input, Lookup, Now, Output, Session, Tap, WakeReason},
 };
 
+/// What is due, and when.
+type Timers = Vec<(MonoTime, WakeReason)>;
+
 /// The loop around one [`Session`].
 pub struct Verify {
     session: Session,
@@ -34,6 +37,8 @@ pub struct Verify {
     acts: Acts,
     /// The tap whose card is being looked up, and until when that may take.
     asked: Option<(LookupRequest, MonoTime)>,
+    /// How long the exchange with that card took.
+    took: Option<Duration>,
     /// The templates of the student who is looked at: read once a tap, of the edition the tap is judged by.
     templates: Vec<Template>,
     /// What is being recorded, to be told once it is.
@@ -70,12 +75,21 @@ impl Verify {
     /// A verification for the exam of `session`'s door.
     #[must_use]
     pub fn new(session: Session, clock: Arc<dyn Clock>, acts: Acts) -> Self {
-        Self { session, clock, acts, asked: None, templates: Vec::new(), pending: None, waiting: Vec::new() }
+        Self {
+            session,
+            clock,
+            acts,
+            asked: None,
+            took: None,
+            templates: Vec::new(),
+            pending: None,
+            waiting: Vec::new(),
+        }
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
     pub fn run(mut self, happened: &Receiver<Happened>) {
-        let mut timers: Vec<(MonoTime, WakeReason)> = Vec::new();
+        let mut timers: Timers = Vec::new();
         loop {
             (self.acts.alive)();
             if self.session.is_at_rest() && self.asked.is_none() {
@@ -105,10 +119,10 @@ impl Verify {
         }
     }
 
-    fn take(&mut self, happened: Happened, timers: &mut Vec<(MonoTime, WakeReason)>) {
+    fn take(&mut self, happened: Happened, timers: &mut Timers) {
         let input = match happened {
             Happened::Nothing | Happened::Stop => return,
-            Happened::Tapped(read) => return self.tapped(read, timers),
+            Happened::Tapped { read, took } => return self.tapped(read, took, timers),
             Happened::LookedUp(event, found) => return self.looked_up(event, *found, timers),
             Happened::CardRemoved => Input::CardRemoved,
             Happened::Seen(observation) => Input::FaceObserved(observation),
@@ -135,10 +149,11 @@ impl Verify {
 
     /// A card that can be taken is looked up first. What the events say about it is read only then, so that nothing that is still being
     /// recorded is missed.
-    fn tapped(&mut self, read: Result<Credential, CardProblem>, timers: &mut Vec<(MonoTime, WakeReason)>) {
+    fn tapped(&mut self, read: Result<Credential, CardProblem>, took: Option<Duration>, timers: &mut Timers) {
         if self.asked.is_some() {
             return;
         }
+        self.took = took;
         let event = new_event_id(&*self.clock);
         let (credential, lookup) = match read {
             Ok(credential) if self.session.takes_taps() => {
@@ -156,10 +171,10 @@ impl Verify {
             Err(problem) => (Err(problem), Lookup::Unknown),
         };
         let history = History::default();
-        self.step(Input::CardTapped(Tap { event, credential, lookup, history, other_room: None }), timers);
+        self.step(Input::CardTapped(Tap { event, credential, took, lookup, history, other_room: None }), timers);
     }
 
-    fn looked_up(&mut self, event: EventId, found: LookedUp, timers: &mut Vec<(MonoTime, WakeReason)>) {
+    fn looked_up(&mut self, event: EventId, found: LookedUp, timers: &mut Timers) {
         // An answer that came too late is to a tap that was decided without it.
         let Some((LookupRequest { credential, .. }, _)) = self.asked.take_if(|(query, _)| query.event == event) else {
             return;
@@ -169,19 +184,19 @@ impl Verify {
             self.step(Input::RosterChanged(exam), timers);
         }
         self.templates = templates;
-        let tap = Tap { event, credential: Ok(credential), lookup, history, other_room };
+        let tap = Tap { event, credential: Ok(credential), took: self.took, lookup, history, other_room };
         self.step(Input::CardTapped(tap), timers);
     }
 
     /// Nobody says whose card it is.
-    fn unanswered(&mut self, timers: &mut Vec<(MonoTime, WakeReason)>) {
+    fn unanswered(&mut self, timers: &mut Timers) {
         let Some((LookupRequest { event, credential }, _)) = self.asked.take() else { return };
         let (lookup, history) = (Lookup::Unavailable, History::default());
-        let tap = Tap { event, credential: Ok(credential), lookup, history, other_room: None };
+        let tap = Tap { event, credential: Ok(credential), took: self.took, lookup, history, other_room: None };
         self.step(Input::CardTapped(tap), timers);
     }
 
-    fn step(&mut self, input: Input, timers: &mut Vec<(MonoTime, WakeReason)>) {
+    fn step(&mut self, input: Input, timers: &mut Timers) {
         let now = Now { mono: self.clock.mono(), wall: self.clock.wall(), clock: self.clock.trust() };
         for output in self.session.step(now, input) {
             match output {

@@ -1,5 +1,7 @@
 //! Tests: how a card was read decides at the tap.
 
+use std::time::Duration;
+
 use super::{
     tables::{door, now, policy, recorded, tap},
     *,
@@ -19,10 +21,27 @@ fn read_as(tap: &mut Tap, profile: CredentialProfile) {
 }
 
 #[test]
-fn a_number_made_up_at_each_tap_is_for_the_proctor_and_a_wallet_is_denied() {
-    let with = |problem| answer(CredentialProfile::Uid, |tap| tap.credential = Err(problem));
-    assert_eq!(with(CardProblem::Unstable), Some(Decision::Refer(Reason::CardUnstable)));
-    assert_eq!(with(CardProblem::Wallet), Some(Decision::Deny(Reason::WalletPass)));
+fn a_card_that_gives_no_credential_is_for_the_proctor_unless_it_says_that_it_is_a_wallet() {
+    for problem in CardProblem::ALL {
+        let reason = match problem {
+            CardProblem::Unreadable => Reason::CardUnreadable,
+            CardProblem::Unstable => Reason::CardUnstable,
+            CardProblem::Wallet => Reason::WalletPass,
+            CardProblem::Unproved => Reason::CardUnproved,
+            CardProblem::Expired => Reason::CardExpired,
+            CardProblem::Slow => Reason::CardSlow,
+            CardProblem::KeysMissing => Reason::CardKeysMissing,
+        };
+        let expected = if problem == CardProblem::Wallet { Decision::Deny(reason) } else { Decision::Refer(reason) };
+        let mut tapped = Tap { credential: Err(problem), lookup: Lookup::Unknown, ..tap(1) };
+        tapped.took = Some(Duration::from_millis(412));
+        let outputs = Session::new(policy(), door()).step(now(0), Input::CardTapped(tapped));
+        let alarms = outputs.iter().filter(|output| matches!(output, Output::Alarm(_))).count();
+        assert_eq!(alarms, usize::from(problem == CardProblem::KeysMissing), "{problem:?}");
+        let verification = recorded(outputs).expect("settled at the tap");
+        assert_eq!((verification.decision, verification.card), (expected, None));
+        assert_eq!(verification.card_took, Some(Duration::from_millis(412)));
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! It holds no picture and no evidence.
 
+use std::time::Duration;
+
 use super::{Enrolled, Lookup, Now, Tap};
 use crate::domain::{
     Credential, Decision, EventId, Exam, ExamId, MonoTime, OtherRoom, Reason, RosterVersion, Seat, Student,
@@ -14,6 +16,7 @@ pub(super) struct Case {
     pub(super) exam: (ExamId, RosterVersion),
     pub(super) tapped_at: MonoTime,
     pub(super) credential: Option<Credential>,
+    pub(super) took: Option<Duration>,
     pub(super) student: Option<Student>,
     pub(super) seat: Option<Seat>,
     /// Whether a match does not tell the student from another one.
@@ -38,6 +41,7 @@ impl Case {
             exam,
             tapped_at: now.mono,
             credential: tap.credential.ok(),
+            took: tap.took,
             student,
             seat,
             has_look_alike,

@@ -78,6 +78,9 @@ pub struct Tap {
     pub event: EventId,
     /// What the card proved.
     pub credential: Result<Credential, CardProblem>,
+    /// How long its exchange took, where that was measured.
+    #[serde(default)]
+    pub took: Option<Duration>,
     /// What the rosters say.
     pub lookup: Lookup,
     /// Failed matches of this card.

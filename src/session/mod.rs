@@ -281,6 +281,7 @@ impl Session {
                 since_tap: now.mono.since(case.tapped_at),
                 since_first_usable_frame: tries.first_usable.map(|at| now.mono.since(at)),
             },
+            card_took: case.took,
             other_room: case.other_room.clone().filter(|_| decision.reason() == Some(Reason::AlreadyAdmitted)),
         };
         out.push(Output::Record(Box::new(Event {

@@ -56,7 +56,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     let continuity =
         prop_oneof![8 => Just(Continuity::Same), 1 => Just(Continuity::Changed), 1 => Just(Continuity::First)];
     prop_oneof![
-        3 => (prop_oneof![9 => Just(None), 1 => Just(Some(CardProblem::Unreadable))], prop::bool::weighted(0.1), prop::bool::weighted(0.1), prop_oneof![9 => Just(0_u32), 1 => 0_u32..12])
+        3 => (prop_oneof![9 => Just(None), 1 => prop::sample::select(&CardProblem::ALL[..]).prop_map(Some)], prop::bool::weighted(0.1), prop::bool::weighted(0.1), prop_oneof![9 => Just(0_u32), 1 => 0_u32..12])
             .prop_map(|(problem, admitted, in_other_room, failures)| Happening::Tap { problem, admitted, in_other_room, failures }),
         1 => Just(Happening::Removed),
         12 => (0_u64..400, prop_oneof![3 => 0.45_f32..1.0, 1 => -1.0_f32..0.6], prop_oneof![3 => 0.5_f32..1.0, 1 => 0.0_f32..0.7], continuity, prop::bool::weighted(0.1), prop::sample::select(vec![-20.0_f32, 0.0, 0.0, 20.0]))

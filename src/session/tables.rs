@@ -65,6 +65,7 @@ pub(super) fn tap(n: u128) -> Tap {
     Tap {
         event: event(n),
         credential: Ok(Credential { pseudonym: CardPseudonym::from_bytes([9; 32]), profile: CredentialProfile::Uid }),
+        took: None,
         lookup: Lookup::Enrolled(enrolled()),
         history: History::default(),
         other_room: None,

@@ -206,6 +206,7 @@ impl Desk {
                 student: (n > 0).then(|| id(n)),
                 decision,
                 measured,
+                card_took: None,
                 other_room: None,
             }),
         };

@@ -197,6 +197,7 @@ pub(crate) fn card(event: EventId) -> Tap {
     Tap {
         event,
         credential: Ok(Credential { pseudonym, profile: CredentialProfile::Uid }),
+        took: None,
         lookup: Lookup::Enrolled(Enrolled {
             entry: RosterEntry::new(student, pseudonym, room()),
             templates: TemplateStock::Usable,

@@ -128,7 +128,7 @@ impl Expecting {
 
     #[track_caller]
     fn tapped(&mut self, slot: u16, expected: Result<Credential, CardProblem>) {
-        assert_eq!(self.event(), CardEvent::Tapped { slot: Slot(slot), read: expected });
+        assert_eq!(self.event(), CardEvent::Tapped { slot: Slot(slot), read: expected, took: None });
     }
 
     #[track_caller]
@@ -368,9 +368,11 @@ pub fn many_quick_taps(bench: &mut dyn Bench) {
         let cards = [[0x04, n, 2, 3, 4, 5, 6], [0x04, n, 7, 8, 9, 10, 11]];
         bench.insert(0, uid(&cards[0]));
         bench.insert(1, uid(&cards[1]));
-        reader.in_any_order(
-            [0, 1].map(|slot| CardEvent::Tapped { slot: Slot(slot), read: named(&cards[usize::from(slot)]) }),
-        );
+        reader.in_any_order([0, 1].map(|slot| CardEvent::Tapped {
+            slot: Slot(slot),
+            read: named(&cards[usize::from(slot)]),
+            took: None,
+        }));
         bench.remove(0);
         bench.remove(1);
         reader.in_any_order([0, 1].map(|slot| CardEvent::Removed { slot: Slot(slot) }));

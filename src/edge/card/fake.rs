@@ -148,7 +148,7 @@ impl FakeHand {
                 asked.unwrap_or_else(|never: Infallible| match never {})
             }
         };
-        self.give(CardEvent::Tapped { slot, read });
+        self.give(CardEvent::Tapped { slot, read, took: None });
     }
 
     fn tell(&mut self, item: Result<CardEvent, CardError>) {

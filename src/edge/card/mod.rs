@@ -48,6 +48,8 @@ pub enum CardEvent {
         slot: Slot,
         /// What it proved, or why nothing.
         read: Result<Credential, CardProblem>,
+        /// How long the exchange took, from the first command of the profile that ended it to its last answer; `None`: not measured.
+        took: Option<Duration>,
     },
     /// The card is gone, or its reader is.
     Removed {

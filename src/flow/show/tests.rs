@@ -112,6 +112,7 @@ fn a_whole_life() -> Vec<Shown> {
         Input::CardTapped(Tap {
             event: event(n),
             credential: credential.clone(),
+            took: None,
             lookup,
             history: History::default(),
             other_room: None,

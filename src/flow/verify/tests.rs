@@ -11,6 +11,9 @@ use crate::{
     session::{Door, Enrolled, Policy, TemplateStock, Thresholds},
 };
 
+/// How long the exchange with the card took.
+const TOOK: Option<Duration> = Some(Duration::from_millis(80));
+
 /// A clock that the test sets.
 struct Hand(Mutex<MonoTime>);
 
@@ -95,7 +98,7 @@ impl Room {
 
     /// A card is tapped; what the lookup is asked.
     fn tap(&self) -> EventId {
-        self.tell.send(Happened::Tapped(Ok(credential()))).unwrap();
+        self.tell.send(Happened::Tapped { read: Ok(credential()), took: TOOK }).unwrap();
         self.asked.recv().unwrap().event
     }
 
@@ -138,7 +141,7 @@ fn while_a_card_is_looked_up_nobody_else_is_taken() {
     let room = Room::new();
     let first = room.tap();
     for _ in 0..3 {
-        room.tell.send(Happened::Tapped(Ok(credential()))).unwrap();
+        room.tell.send(Happened::Tapped { read: Ok(credential()), took: TOOK }).unwrap();
     }
     room.tell.send(Happened::LookedUp(first, found(exam(1, 0)))).unwrap();
     assert_eq!(room.decision().1.decision, Decision::Deny(Reason::TooLate));
@@ -153,6 +156,7 @@ fn a_tap_is_judged_by_the_edition_it_was_looked_up_in() {
     room.tell.send(Happened::LookedUp(tap, found(exam(2, 30)))).unwrap();
     let (event, verification) = room.decision();
     assert_eq!((verification.decision, verification.roster), (Decision::Deny(Reason::TooLate), RosterVersion(2)));
+    assert_eq!(verification.card_took, TOOK);
     assert_eq!(*room.in_force.borrow_and_update(), Some(exam(2, 30)), "screen and console are told");
     room.tell.send(Happened::Recorded(event)).unwrap();
 

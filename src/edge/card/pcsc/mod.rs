@@ -310,7 +310,7 @@ impl Watcher {
             } else {
                 self.reading.read(state.name(), &self.stopped).map_err(End::Fatal)?
             };
-            self.feed.give(CardEvent::Tapped { slot: place.slot, read })?;
+            self.feed.give(CardEvent::Tapped { slot: place.slot, read, took: None })?;
         }
         Ok(())
     }
