@@ -1,6 +1,7 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
 pub mod cable;
+pub mod cards;
 #[cfg(feature = "device")]
 pub mod certificates;
 #[cfg(feature = "device")]

@@ -283,8 +283,10 @@ impl Stage {
                             .map(|(command, answer)| (hex::encode(command), hex::encode(answer)))
                             .collect(),
                     },
-                    // The stand-in inside the box lets no card be silent.
-                    Behaviour::Dialogue(_) | Behaviour::Mute | Behaviour::Pulled => Lying::Pulled,
+                    // The stand-in inside the box lets no card be silent, and has none with a program.
+                    Behaviour::Dialogue(_) | Behaviour::Applet(_) | Behaviour::Mute | Behaviour::Pulled => {
+                        Lying::Pulled
+                    }
                 };
                 self.strings.set_card(&lying)?;
                 None

@@ -7,13 +7,19 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpStream},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rustix::net::sockopt;
 
+use super::cards::{Applet, Chip, Said};
 use crate::wire::{apdu, pacs};
 
-/// Control message: give the ATR. The others (0 off, 1 on, 2 reset) want no answer.
+/// Control messages that want no answer: power off and, below, reset. 1 is power on.
+const POWER_OFF: u8 = 0;
+const RESET: u8 = 2;
+
+/// Control message: give the ATR.
 const GET_ATR: u8 = 4;
 
 /// The ATR that PC/SC readers make up for a contactless memory card (PC/SC part 3, here MIFARE Classic 1K).
@@ -41,6 +47,8 @@ pub enum Behaviour {
         /// Commands, each with its response.
         answers: Vec<(Vec<u8>, Vec<u8>)>,
     },
+    /// As the program of this card says.
+    Applet(Chip<dyn Applet>),
     /// Not at all, for ever.
     Mute,
     /// It leaves the reader when asked.
@@ -138,6 +146,9 @@ impl VirtualCard {
             .spawn(move || {
                 // The reader closing the connection, or `remove`, is how a card's life ends.
                 let _ = serve(&theirs, &behaviour);
+                if let Behaviour::Applet(chip) = &behaviour {
+                    chip.hold().lose_power();
+                }
                 let _ = theirs.shutdown(Shutdown::Both);
             })
             .map_err(|source| VirtualCardError::StartThread { source })?;
@@ -170,7 +181,9 @@ fn serve(mut reader: &TcpStream, behaviour: &Behaviour) -> io::Result<()> {
         reader.read_exact(&mut message)?;
         match (&*message, behaviour) {
             ([GET_ATR], Behaviour::Card { atr, .. }) => send(reader, atr)?,
+            ([GET_ATR], Behaviour::Applet(chip)) => send(reader, &chip.hold().atr())?,
             ([GET_ATR], _) => send(reader, &ATR)?,
+            ([POWER_OFF | RESET], Behaviour::Applet(chip)) => chip.hold().lose_power(),
             ([] | [_], _) | (_, Behaviour::Mute) => {}
             (_, Behaviour::Pulled) => return Ok(()),
             (apdu, Behaviour::Uid(uid)) if apdu == apdu::GET_UID => send(reader, &[uid, &[0x90, 0x00][..]].concat())?,
@@ -180,8 +193,32 @@ fn serve(mut reader: &TcpStream, behaviour: &Behaviour) -> io::Result<()> {
                 send(reader, known.map_or(&UNKNOWN_INSTRUCTION[..], |(_, answer)| answer))?;
             }
             (_, Behaviour::Uid(_) | Behaviour::Answer(_)) => send(reader, &UNKNOWN_INSTRUCTION)?,
+            (apdu, Behaviour::Applet(chip)) => {
+                let said = chip.hold().answer(apdu);
+                match said {
+                    Said::Answer(answer) => send(reader, &answer)?,
+                    Said::Late(time, answer) => {
+                        stay(reader, time)?;
+                        send(reader, &answer)?;
+                    }
+                    Said::Mute => {}
+                    Said::Pulled => return Ok(()),
+                }
+            }
         }
     }
+}
+
+/// Keeps the reader waiting so long, or until the card is removed. The reader sends nothing meanwhile.
+fn stay(reader: &TcpStream, time: Duration) -> io::Result<()> {
+    reader.set_read_timeout(Some(time.max(Duration::from_millis(1))))?;
+    let ended = match reader.peek(&mut [0]) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+    };
+    reader.set_read_timeout(None)?;
+    ended
 }
 
 fn send(mut reader: &TcpStream, payload: &[u8]) -> io::Result<()> {
