@@ -53,12 +53,14 @@ pub enum Step<T = Uid> {
 }
 
 /// One command with all the responses it takes, without I/O: send [`Self::command`], hand the response to [`Self::answered`], until
-/// it is done. It ends after four commands at most, whatever arrives.
+/// it is done. It ends after four commands at most, or as many as were allowed, whatever arrives.
 #[derive(Debug)]
 pub struct Transfer {
     /// It ends in Le, and may name a card or a key.
     command: Zeroizing<Vec<u8>>,
     sent: u8,
+    /// Commands at most.
+    most: u8,
     /// `6Cxx` was obeyed: a second one for the same command is a refusal.
     corrected: bool,
     /// Which GET RESPONSE is in use.
@@ -71,11 +73,23 @@ impl Transfer {
     /// A transfer before its first command, which ends in Le.
     #[must_use]
     pub fn new(command: &[u8]) -> Self {
+        Self::in_parts(command, MOST_COMMANDS)
+    }
+
+    /// The same for an answer that may come in many parts: `most` commands at most.
+    #[must_use]
+    pub fn in_parts(command: &[u8], most: u8) -> Self {
         // Room for the longest answer: no reallocation leaves an unwiped copy behind.
-        let data = Zeroizing::new(Vec::with_capacity(usize::from(MOST_COMMANDS) * 256));
+        let data = Zeroizing::new(Vec::with_capacity(usize::from(most) * 256));
         // What the reader answers itself begins with FF; everything else goes through to the card.
         let class = usize::from(command.first() != Some(&GET_RESPONSE[0][0]));
-        Self { command: Zeroizing::new(command.to_vec()), sent: 1, corrected: false, class, data }
+        Self { command: Zeroizing::new(command.to_vec()), sent: 1, most, corrected: false, class, data }
+    }
+
+    /// What earlier parts of the answer held: whoever has what it wants need not fetch the rest.
+    #[must_use]
+    pub fn so_far(&self) -> &[u8] {
+        &self.data
     }
 
     /// The command to send now.
@@ -128,7 +142,7 @@ impl Transfer {
 
     fn count(&mut self) -> Option<Step<Zeroizing<Vec<u8>>>> {
         self.sent += 1;
-        (self.sent <= MOST_COMMANDS).then_some(Step::Send)
+        (self.sent <= self.most).then_some(Step::Send)
     }
 }
 
@@ -284,6 +298,21 @@ mod tests {
         assert_eq!(transfer.command(), bytes("00c0000003"));
         assert_eq!(transfer.answered(&bytes("0102039000")), Step::Done(Ok(Zeroizing::new(vec![1, 2, 3]))));
         assert_eq!(Transfer::new(&[]).answered(&bytes("6c03")), Step::Send, "nothing to correct is no reason to panic");
+    }
+
+    #[test]
+    fn many_parts_are_fetched_where_they_are_allowed() {
+        let get = bytes("00cb3fff055c035fc10100");
+        let mut transfer = Transfer::in_parts(&get, 6);
+        for n in 0..5 {
+            assert_eq!(transfer.so_far().len(), n);
+            assert_eq!(transfer.answered(&[7, 0x61, 0]), Step::Send, "part {n}");
+            assert_eq!(transfer.command(), bytes("00c0000000"));
+        }
+        assert_eq!(transfer.answered(&bytes("079000")), Step::Done(Ok(Zeroizing::new(vec![7; 6]))));
+        let mut endless = Transfer::in_parts(&get, 6);
+        let sent = (1..).find(|_| endless.answered(&[7, 0x61, 0]) != Step::Send);
+        assert_eq!(sent, Some(6));
     }
 
     #[test]

@@ -94,6 +94,12 @@ impl Family {
         }
     }
 
+    /// Whether a card of this family may hold applications that are selected by name. One without an ATR may be anything.
+    #[must_use]
+    pub const fn may_hold_applications(self) -> bool {
+        matches!(self, Self::Contact | Self::Processor | Self::Unknown)
+    }
+
     /// What a person calls it.
     #[must_use]
     pub const fn name(self) -> &'static str {
