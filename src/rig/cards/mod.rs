@@ -3,7 +3,15 @@
 //! They are the card's side of what `wire` and `edge/card` read, written from public descriptions alone and without the reader's side:
 //! so the two check each other. No I/O here: a card is handed a command and says how it answers.
 
+#[cfg(feature = "device")]
+pub mod aes;
+#[cfg(feature = "device")]
+pub mod desfire;
 mod faults;
+#[cfg(feature = "device")]
+pub mod piv;
+#[cfg(feature = "device")]
+pub mod sam;
 
 use std::{
     fmt,
