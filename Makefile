@@ -46,6 +46,8 @@ demo: models pictures ## A scripted exam morning: real reader service, real brok
 
 test: models pictures axe ## Everything a change must pass
 	@echo "test: building and running (the first time takes several minutes)"
+	@tests/python_desfire/setup
+	@$(CARGO) build --quiet --locked --manifest-path tests/jcecard/Cargo.toml --package ifd-jcecard --target-dir target/jcecard
 	$(CARGO) test --workspace --features sim
 
 test-long: test ## The same, then ten thousand random histories of faults, fifty kills of a running box, the kiosk under its compositor
@@ -116,7 +118,7 @@ bench: quantize pictures ## Measures; writes target/bench/summary.json
 	@benches/peer/setup
 	@models/quantize --bench
 	$(CARGO) build --release --workspace --bins --features sim
-	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench screen --bench duplicates --bench photos --bench rosters --bench events
+	$(CARGO) bench --workspace --features sim --bench frame --bench lookup --bench door --bench card --bench screen --bench duplicates --bench photos --bench rosters --bench events
 
 docs: ## The API, as HTML
 	$(CARGO) doc --no-deps -p examgate -p examgate-enrol -p examgate-fleet-core --features examgate/sim

@@ -45,7 +45,7 @@ pub use outbox::change_id;
 use pulse::Parts;
 #[cfg(feature = "sim")]
 use settings::stream;
-use settings::{camera_settings, card_reads, light_kind, mono, policy};
+use settings::{camera_settings, card_reads, light_kind, mono, policy, surroundings};
 use signals::Signals;
 pub use stores::Stores;
 
@@ -185,13 +185,14 @@ struct Edges {
 impl Edges {
     fn set(config: &Config, keys: &KeyFolder) -> Result<Self> {
         let pepper = Pepper::from_bytes(*keys.secret(Secret::Pepper).context("the pepper cannot be read")?);
-        let reads = card_reads(&config.card);
+        let reads = card_reads(&config.card, keys).context("cards cannot be read as [card] says")?;
         #[cfg(feature = "sim")]
         if let Some(sim) = &config.sim {
             let puppets = crate::rig::strings::follow(sim, stream(&config.camera), reads.clone(), pepper.clone())?;
+            let around = surroundings(Arc::clone(&puppets.clock));
             let card: Box<dyn CardReader> = match puppets.card {
                 Some(reader) => Box::new(reader),
-                None => Box::new(PcscCardReader::open(reads, pepper)?),
+                None => Box::new(PcscCardReader::open(reads, pepper, around)?),
             };
             let (clock, camera) = (puppets.clock, puppets.camera);
             return Ok(Self { clock, note: Arc::new(|| {}), camera, card, _followed: Some(puppets.followed) });
@@ -205,11 +206,13 @@ impl Edges {
         });
         let reading = Arc::clone(&clock);
         let camera = v4l_opener(camera_settings(&config.camera), Arc::new(move || reading.both()));
+        let around = surroundings(Arc::<SystemClock>::clone(&clock));
+        let card = PcscCardReader::open(reads, pepper, around).context("the card reader cannot be watched")?;
         Ok(Self {
             clock,
             note,
             camera,
-            card: Box::new(PcscCardReader::open(reads, pepper).context("the card reader cannot be watched")?),
+            card: Box::new(card),
             #[cfg(feature = "sim")]
             _followed: None,
         })

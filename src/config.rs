@@ -8,7 +8,7 @@ mod pages;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use card::{Card, Pacs};
+pub use card::{Card, Desfire, KeysIn, Pacs, Piv, Sam, SamHost, SlowestMs};
 pub use fleet::{Collector, CommandKey, Fleet, Uplink};
 pub use pages::{Console, Screen};
 

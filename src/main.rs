@@ -71,12 +71,15 @@ enum Command {
     },
     /// Show what a card on the reader says, which profile it reaches, and the value to put into the roster. It prints the card's number.
     #[command(
-        after_help = "Examples:\n  examgate card\n  examgate card --config /etc/examgate/door.toml --wait 60\n\nA box that runs reads the card too: stop it first, or use another machine's reader."
+        after_help = "Examples:\n  examgate card\n  examgate card --config /etc/examgate/door.toml --wait 60\n  examgate card --config /etc/examgate/door.toml --times 20\n\nA box that runs reads the card too: stop it first, or use another machine's reader."
     )]
     Card {
-        /// Read the card as this box reads it (TOML) [default: try every profile and form].
+        /// Read the card as this box reads it, with its keys (TOML) [default: try every profile and form that takes no key].
         #[arg(long)]
         config: Option<PathBuf>,
+        /// Let the card prove itself so many times, and print how long that takes and which limit (`card.slowest_ms`) would leave room.
+        #[arg(long, value_name = "N", requires = "config", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        times: Option<u16>,
         /// How many seconds to wait for a card.
         #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
         wait: u64,
@@ -169,9 +172,17 @@ fn obey(command: Command, log: Tail) -> Result<ExitCode> {
             writeln!(std::io::stdout(), "{text}")?;
             Ok(if doctor::is_well(&findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Card { config, wait } => {
-            let config = config.as_ref().map(read).transpose()?;
-            match card::look(config.as_ref(), Duration::from_secs(wait))? {
+        Command::Card { config, times, wait } => {
+            let path = config.unwrap_or_default();
+            let config = (path != PathBuf::new()).then(|| read(&path)).transpose()?;
+            let environment = environment(log, &path);
+            let configured = config.as_ref().map(|config| (config, &environment));
+            let patience = Duration::from_secs(wait);
+            let told = match (configured, times) {
+                (Some(configured), Some(times)) => card::time(configured, times, patience)?,
+                (configured, _) => card::look(configured, patience)?,
+            };
+            match told {
                 Some(described) => write!(std::io::stdout(), "{described}")?,
                 None => anyhow::bail!("no card lay on a reader within {wait} seconds"),
             }

@@ -4,9 +4,8 @@
 //! this program again for itself alone. Knows nothing of sessions.
 
 use std::{
-    env,
-    error::Error as _,
-    io,
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
@@ -17,54 +16,24 @@ use examgate::{
     domain::{CardProblem, CredentialProfile, Pepper},
     edge::card::{CardError, CardEvent, CardReader, CardReads, PacsReads, PcscCardReader, contract},
     rig::{
+        alone::{alone, alone_by},
+        cards::{
+            Chip,
+            desfire::{Access, Application, Desfire, File, Generation, Mode},
+        },
         pcscd::{self, Pcscd},
         virtual_card::{Behaviour, VirtualCard},
-        virtual_reader::VirtualReader,
+        virtual_reader::{VirtualReader, surroundings},
     },
     wire::pacs::PacsForm,
 };
-
-/// Told to a process that is to run one test, with the socket its pcscd is to serve.
-const ALONE: &str = "EXAMGATE_CARD_TEST";
-
-/// Runs this `test` in a process of its own, which knows where its pcscd is.
-fn alone(test: &str, run: impl FnOnce(Pcscd)) {
-    alone_by(&[], test, run);
-}
-
-/// Runs this `test` as [`alone`] does, started by the program and arguments `way`.
-#[expect(clippy::disallowed_methods, reason = "the environment is how a process of its own is told what it is for")]
-fn alone_by(way: &[&str], test: &str, run: impl FnOnce(Pcscd)) {
-    if let Some(socket) = env::var_os(ALONE) {
-        return run(Pcscd::start_at(Path::new(&socket)).unwrap_or_else(|error| panic!("{error}: {:?}", error.source())));
-    }
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let socket = folder.path().join("pcscd.comm");
-    let program = env::current_exe().expect("this program");
-    let mut command = way.split_first().map_or_else(
-        || Command::new(&program),
-        |(first, rest)| {
-            let mut command = Command::new(first);
-            command.args(rest).arg(&program);
-            command
-        },
-    );
-    let ended = command
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, &socket)
-        .env(pcscd::SOCKET, &socket)
-        .output()
-        .expect("this program starts again");
-    let said = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
-}
 
 fn open() -> PcscCardReader {
     open_with(CardReads::default())
 }
 
 fn open_with(reads: CardReads) -> PcscCardReader {
-    PcscCardReader::open(reads, Pepper::from_bytes([1; 32])).expect("a thread starts")
+    PcscCardReader::open(reads, Pepper::from_bytes([1; 32]), surroundings()).expect("a thread starts")
 }
 
 /// Card numbers out of the reader before identifiers.
@@ -103,6 +72,9 @@ cases![
     every_length_and_order,
     random_identifiers_are_refused,
     numbers_from_the_reader,
+    a_card_that_proves_itself,
+    a_card_that_does_not_prove_itself,
+    a_key_that_is_missing,
     answers_without_sense,
     answers_in_steps_and_with_warnings,
     a_mute_card,
@@ -183,7 +155,11 @@ fn a_card_that_another_program_holds() {
         drop(card);
         assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Removed { slot }));
         let _card = VirtualCard::insert(pcscd.port(0), Behaviour::Uid(vec![4, 1, 2, 3, 4, 5, 6])).unwrap();
-        assert_eq!(reader.next(PATIENCE).unwrap(), Some(CardEvent::Tapped { slot, read: Ok(named), took: None }));
+        let again = reader.next(PATIENCE).unwrap();
+        assert!(
+            matches!(&again, Some(CardEvent::Tapped { read: Ok(read), took: Some(_), .. }) if *read == named),
+            "{again:?}"
+        );
     });
 }
 
@@ -229,7 +205,10 @@ fn no_identifier_is_ever_logged() {
             shown += &format!("{:?}", reader.next(PATIENCE));
         }
         let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert!(logged.contains("card reader attached") && logged.contains("no identifier"), "logging works: {logged}");
+        assert!(
+            logged.contains("card reader attached") && logged.contains("the profile gives no number"),
+            "logging works: {logged}"
+        );
         let read = ["Unreadable", "Unstable", "profile: Uid", "profile: Pacs"];
         assert!(read.iter().all(|how| shown.contains(how)), "the cards were read: {shown}");
         for text in [logged, shown] {
@@ -265,6 +244,65 @@ fn at_the_desk(pcscd: &Pcscd, behaviour: Behaviour, arguments: &[&str]) -> Strin
     let [told, failed] = [shown.stdout, shown.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     assert!(shown.status.success() && failed.is_empty(), "{told}{failed}");
     told
+}
+
+/// A box's configuration in `folder` that reads DESFire cards, and the key of its site.
+fn configured(folder: &Path, key: &str) -> String {
+    for name in ["keys", "state"] {
+        fs::DirBuilder::new().mode(0o700).create(folder.join(name)).expect("writable");
+    }
+    let path = folder.join("keys/card-desfire.key");
+    fs::write(&path, key).expect("writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+    let file = folder.join("door.toml");
+    let shown = folder.display();
+    let text = format!(
+        "device = \"door-1\"\nroom = \"R\"\nexam = \"E\"\nstate = \"{shown}/state\"\nkeys = \"{shown}/keys\"\nmodels = \"{shown}\"\n\
+         [camera]\ndevice = {{ index = 0 }}\nwidth = 640\nheight = 480\n[light]\nkind = \"simulated\"\n\
+         [card]\nprofiles = [\"desfire_aes\", \"uid\"]\nslowest_ms = {{ desfire_aes = 2000 }}\n\
+         [card.desfire]\napplication = \"F51CDB\"\nfile = 2\nlength = 4\nkey = 1\n"
+    );
+    fs::write(&file, text).expect("writable");
+    file.display().to_string()
+}
+
+#[test]
+fn the_desk_has_a_card_prove_itself_with_the_boxs_own_keys_and_shows_none() {
+    alone("the_desk_has_a_card_prove_itself_with_the_boxs_own_keys_and_shows_none", |pcscd| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = [0xA7; 16];
+        let config = configured(folder.path(), &hex::encode(key));
+        let card = |key| {
+            let identity = File::new(Mode::Full, Access::Key(1), &[0x01, 0x23, 0xAB, 0xCD]);
+            let application = Application::new([0xF5, 0x1C, 0xDB], &[[0; 16], key]).with(2, identity);
+            let card = Desfire::new(Generation::Ev2, [4, 1, 2, 3, 4, 5, 6]).with(application);
+            Behaviour::Applet(Chip::new(card).any())
+        };
+        let bare = at_the_desk(&pcscd, card(key), &[]);
+        let good = at_the_desk(&pcscd, card(key), &["--config", &config]);
+        let timed = at_the_desk(&pcscd, card(key), &["--config", &config, "--times", "3"]);
+        let other = at_the_desk(&pcscd, card([0xB8; 16]), &["--config", &config]);
+        let cases: [(&str, &[&str]); 4] = [
+            (&bare, &["DESFire EV2 with F51CDB", "desfire  not asked: it takes --config", "card = 04010203040506"]),
+            (
+                &good,
+                &[
+                    "it proved itself as desfire:0123ABCD",
+                    "profile  desfire_aes (card-authenticated)",
+                    "roster   desfire = desfire:0123ABCD",
+                ],
+            ),
+            (&timed, &["3 times by desfire_aes: median", "slowest_ms = { desfire_aes = ", "now it is 2000 ms"]),
+            (&other, &["(card_unproved)", "profile  none: it has desfire_aes and does not prove itself"]),
+        ];
+        for (told, words) in cases {
+            for word in words {
+                assert!(told.contains(word), "{word}: {told}");
+            }
+            assert!(!told.to_lowercase().contains("a7a7"), "the key is in {told}");
+        }
+        assert!(!other.contains("roster "), "nothing weaker is offered: {other}");
+    });
 }
 
 #[test]

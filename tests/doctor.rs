@@ -326,3 +326,33 @@ fn a_folder_that_the_service_cannot_open_is_named_also_to_root() {
     }
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).expect("ours");
 }
+
+#[test]
+fn a_card_key_that_is_missing_is_told_with_what_comes_of_it() {
+    let stage = stage(&[ADA]);
+    says(&stage, "cards", "well", &["reads uid (identifier-only)", "all of them are accepted"]);
+    stage
+        .configure(
+            "[card]\nprofiles = [\"desfire_aes\", \"uid\"]\n[card.desfire]\npreset = \"leaf-cc\"\n[policy]\nweakest_profile = \"desfire_aes\"\n",
+        )
+        .expect("writable");
+    says(
+        &stage,
+        "cards",
+        "unwell",
+        &["desfire_aes (card-authenticated), but NOT now", "card_keys_missing", "card-desfire.key"],
+    );
+    let (_, keys) = stage.state_and_keys();
+    put_key(&keys.join("card-desfire.key"), &"a5".repeat(16));
+    says(
+        &stage,
+        "cards",
+        "well",
+        &["reads desfire_aes (card-authenticated), uid", "weaker than desfire_aes goes to the proctor"],
+    );
+}
+
+fn put_key(path: &Path, digits: &str) {
+    fs::write(path, digits).expect("writable");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("ours");
+}

@@ -1,11 +1,22 @@
 //! The logs of a whole run, at their most talkative, hold no key, no card number, no student and no template, in whatever
 //! form. Events and answers on disk and screen are not looked at: they may name a student.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use examgate::{
     domain::ExamId,
     rig::{
+        cards::{
+            Applet, Chip, Said,
+            desfire::{Access, Application, Desfire, File, Generation, Mode},
+            piv::{PivAuthority, PivPlan},
+        },
         stage::{Enrolled, Programs, Reality, Stage},
         virtual_card::Behaviour,
     },
@@ -195,4 +206,148 @@ fn no_log_holds_a_secret() {
     // Whoever imports may read names; keys and templates are not for anybody.
     let kept: Vec<_> = needles.found_in(&imported).into_iter().filter(|what| !what.starts_with("a student")).collect();
     assert!(kept.is_empty(), "the import tells {kept:?}");
+}
+
+/// Every command to a card and what it answered.
+type Heard = Arc<Mutex<Vec<(Vec<u8>, Vec<u8>)>>>;
+
+/// A card that is listened to.
+struct Overheard<A> {
+    card: A,
+    heard: Heard,
+}
+
+impl<A: Applet> Applet for Overheard<A> {
+    fn atr(&self) -> Vec<u8> {
+        self.card.atr()
+    }
+
+    fn answer(&mut self, command: &[u8]) -> Said {
+        let said = self.card.answer(command);
+        if let Said::Answer(answer) = &said {
+            self.heard.lock().expect("no card panics").push((command.to_vec(), answer.clone()));
+        }
+        said
+    }
+
+    fn lose_power(&mut self) {
+        self.card.lose_power();
+    }
+}
+
+#[test]
+fn no_log_holds_what_is_said_to_cards_that_prove_themselves() {
+    let programs = Programs::beside(Path::new(env!("CARGO_BIN_EXE_examgate"))).expect("both programs are built");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let reality = Reality { reader: true, broker: false };
+    let mut stage = Stage::set(project, programs, EXAM, reality).expect("the stage can be set");
+    stage.set_environment("RUST_LOG", "trace");
+    let (_, keys) = stage.state_and_keys();
+    let site = *b"sixteen bytes :)";
+    let file = keys.join("card-desfire.key");
+    fs::write(&file, hex::encode(site)).expect("writable");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    let authority = PivAuthority::new("Campus");
+    let anchors = stage.folder().join("anchors.pem");
+    fs::write(&anchors, authority.certificate()).expect("writable");
+    // AUTHENTICATE AES makes its session key out of bytes that both drew, so it can be told from outside.
+    let tables = format!(
+        "[card]\nprofiles = [\"piv\", \"desfire_aes\", \"uid\"]\n[card.desfire]\napplication = \"F51CDB\"\nfile = 2\nlength = 12\n\
+         key = 1\nauthentication = \"aes\"\n[card.piv]\nanchors = [\"{}\"]\n",
+        anchors.display()
+    );
+    stage.configure(&tables).expect("writable");
+    let identity = *b"0815-4711-xy";
+    let uid = [0x04, 0x91, 0x82, 0x73, 0x64, 0x55, 0x46];
+    let desfire = |key| {
+        let contents = File::new(Mode::Full, Access::Key(1), &identity);
+        let application = Application::new([0xF5, 0x1C, 0xDB], &[[0; 16], key]).with(2, contents);
+        Desfire::new(Generation::Ev1, uid).with(application)
+    };
+    let piv = authority.card(&PivPlan::default());
+    let number = piv.roster_value().to_owned();
+    let shown = hex::encode_upper(identity);
+    let students = [("N1", format!("desfire:{shown}")), ("N2", number.clone())];
+    let students: Vec<_> = students
+        .iter()
+        .map(|(id, card)| Enrolled {
+            id,
+            given_name: "Ada",
+            card,
+            pictures: &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"],
+            language: None,
+        })
+        .collect();
+    let window = ("2026-12-14T08:30:00-05:00", "2026-12-14T09:15:00-05:00");
+    stage.enrol(EXAM, "Final", window, &students).expect("the roster is imported");
+    stage.set_clock("2026-12-14T08:40:00-05:00").expect("the clock is set");
+    let door = stage.open_door().expect("the box is ready");
+    let heard = Heard::default();
+    let behaviour = |card: Chip<dyn Applet>| Behaviour::Applet(card);
+    let listened = |heard: &Heard| Arc::clone(heard);
+    let cards = [
+        (behaviour(Chip::new(Overheard { card: desfire(site), heard: listened(&heard) }).any()), None),
+        (
+            behaviour(Chip::new(Overheard { card: desfire([9; 16]), heard: listened(&heard) }).any()),
+            Some("card_unproved"),
+        ),
+        (behaviour(Chip::new(Overheard { card: piv, heard: listened(&heard) }).any()), None),
+    ];
+    for (card, reason) in cards {
+        stage.seat_woman().and_then(|()| stage.settle()).expect("the scene is set");
+        let tapped = stage.tap(&card).expect("a card can be laid down");
+        let said = door.decision(PATIENCE).expect("the box answers");
+        assert_eq!(said.reason.as_deref(), reason, "{}", stage.door_log());
+        drop(tapped);
+        // pcscd looks for cards every 400 ms.
+        let _ = door.decision_within(Duration::from_millis(700)).expect("the box runs");
+    }
+    assert!(door.stop().expect("it stops").success());
+    let log = stage.door_log();
+    assert!(log.contains("the card is named") && log.contains("the card did not prove itself"), "{log}");
+
+    let mut needles = Needles::default();
+    needles.bytes("the site's key", &site);
+    needles.text("the site's key", &hex::encode(site));
+    needles.bytes("an identity", &identity);
+    needles.text("an identity", std::str::from_utf8(&identity).expect("text"));
+    needles.bytes("an identifier", &uid);
+    needles.text("a PIV number", number.trim_start_matches("piv:"));
+    needles.bytes("a PIV number", &PivPlan::default().uuid);
+    let heard = heard.lock().expect("no card panics");
+    assert!(heard.len() > 12, "the cards were asked: {heard:?}");
+    for (command, answer) in heard.iter() {
+        // Names and lengths of commands are no secret; what they carry and bring is.
+        let data = answer.split_last_chunk::<2>().map_or(&[][..], |(data, _)| data);
+        for bytes in [command.get(5..).unwrap_or_default(), data] {
+            for part in [bytes.first_chunk::<8>(), bytes.last_chunk::<8>()].into_iter().flatten() {
+                needles.bytes("what was said", part);
+            }
+        }
+    }
+    for secret in session(&heard, site) {
+        needles.bytes("a session", &secret);
+    }
+    let found = needles.found_in(&log);
+    assert!(found.is_empty(), "the log of the box holds {found:?}");
+}
+
+/// What the reader drew, what the card drew, and the session key of the first authentication with AUTHENTICATE AES: all is sent in CBC
+/// under the card's key, each part after the one before; the session key is the first and the last four bytes of both.
+fn session(heard: &[(Vec<u8>, Vec<u8>)], key: [u8; 16]) -> Vec<Vec<u8>> {
+    let begun = heard.iter().position(|(command, _)| command.get(1) == Some(&0xAA)).expect("it was asked");
+    let (_, challenge) = &heard[begun];
+    let (answer, _) = &heard[begun + 1];
+    let ciphered = [&challenge[..16], &answer[5..37]].concat();
+    let cipher = openssl::symm::Cipher::aes_128_cbc();
+    let mut crypter =
+        openssl::symm::Crypter::new(cipher, openssl::symm::Mode::Decrypt, &key, Some(&[0; 16])).expect("a cipher");
+    crypter.pad(false);
+    let mut plain = vec![0; ciphered.len() + 16];
+    let length = crypter.update(&ciphered, &mut plain).expect("whole blocks");
+    assert!(length >= 48, "whole blocks");
+    let [card, reader, turned] = [0, 16, 32].map(|at| plain[at..at + 16].to_vec());
+    assert_eq!(turned, [&card[1..], &card[..1]].concat(), "the key and the chain are right");
+    let session = [&reader[..4], &card[..4], &reader[12..], &card[12..]].concat();
+    vec![reader, card, session]
 }

@@ -14,13 +14,14 @@ use std::{
 use anyhow::{Context, Result};
 use examgate::{
     app::settings::card_reads,
-    config,
+    config::Config,
     domain::{Credential, Pepper},
     edge::card::{CardError, CardEvent, CardReader, PcscCardReader, Slot, contract},
     rig::{
         pcscd::{Pcscd, SOCKET},
-        virtual_reader::VirtualReader,
+        virtual_reader::{VirtualReader, surroundings},
     },
+    store::KeyFolder,
 };
 
 use crate::report::{Outcome, Report};
@@ -64,8 +65,9 @@ pub(crate) fn virtual_reader(report: &mut Report) -> Result<()> {
 }
 
 /// What one card and a patient hand can show.
-pub(crate) fn by_hand(card: &config::Card, report: &mut Report) -> Result<()> {
-    let mut reader = PcscCardReader::open(card_reads(card), Pepper::from_bytes([0x5A; 32]))?;
+pub(crate) fn by_hand(config: &Config, report: &mut Report) -> Result<()> {
+    let reads = card_reads(&config.card, &KeyFolder::new(&config.keys, None))?;
+    let mut reader = PcscCardReader::open(reads, Pepper::from_bytes([0x5A; 32]), surroundings())?;
     let outcome = match reader.next(HAND) {
         Ok(Some(CardEvent::Ready { .. })) => Outcome::Passed,
         Ok(other) => Outcome::Failed(format!("the first event was {other:?}")),

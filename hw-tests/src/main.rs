@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode> {
     for part in arguments.parts {
         match (part, &config) {
             (Part::Card, None) => card::virtual_reader(&mut report)?,
-            (Part::Card, Some(config)) => card::by_hand(&config.card, &mut report)?,
+            (Part::Card, Some(config)) => card::by_hand(config, &mut report)?,
             (Part::Camera, None) => camera::replayed(&mut report)?,
             (Part::Camera, Some(config)) => camera::real(&config.camera, &mut report)?,
             (Part::Light, None) => light::not_there(&mut report)?,

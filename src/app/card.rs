@@ -3,31 +3,97 @@
 //!
 //! It prints identifiers and card numbers, because somebody asked for them; it logs none, and keys and keyed answers it never has.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
-use super::settings::card_reads;
+use anyhow::Result;
+use zeroize::Zeroizing;
+
+use super::{
+    Environment,
+    settings::{card_reads, surroundings},
+};
 use crate::{
-    config::Config,
-    domain::CredentialProfile,
-    edge::card::{self, CardError, CardReads, Interview, Laid, MadeUp, PacsAnswer, UidAnswer},
-    wire::{pacs::PacsSource, uid::Uid},
+    config::{Config, SlowestMs},
+    domain::{CardProblem, CredentialProfile},
+    edge::{
+        card::{
+            self, Applications, CardReads, DesfireCard, Interview, Laid, MadeUp, PacsAnswer, Proof, Surroundings,
+            Timed, Times, UidAnswer,
+        },
+        clock::{Clock, SystemClock},
+    },
+    wire::{desfire::DesfireNumber, pacs::PacsSource, piv::PivNumber, uid::Uid},
 };
 
 /// Waits at most `patience` for a card and describes each that lies on a reader; `None`: there was none. With a configuration the card is
-/// read as that box reads it, otherwise in every way there is.
+/// read as that box reads it, with its keys; otherwise in every way that takes none.
 ///
 /// # Errors
-/// When there is no PC/SC service or no reader.
-pub fn look(config: Option<&Config>, patience: Duration) -> Result<Option<String>, CardError> {
-    let reads = config.map_or_else(everything, |config| card_reads(&config.card));
-    let laid = card::wait_for_cards(&reads, patience)?;
-    let weakest = config.and_then(|config| config.policy.weakest_profile);
+/// When there is no PC/SC service or no reader, or a file that the configuration names cannot be read.
+pub fn look(configured: Option<(&Config, &Environment)>, patience: Duration) -> Result<Option<String>> {
+    let (reads, around) = match configured {
+        Some(configured) => as_the_box(configured)?,
+        None => (everything(), surroundings(clock(Path::new("."), Duration::ZERO))),
+    };
+    let laid = card::wait_for_cards(&reads, &around, patience)?;
+    let weakest = configured.and_then(|(config, _)| config.policy.weakest_profile);
     let described: Vec<_> = laid.iter().map(|laid| describe(laid, &reads, weakest)).collect();
     Ok((!described.is_empty()).then(|| described.join("\n")))
 }
 
+/// Waits at most `patience` for a card, has it prove itself `rounds` times as at the door of that box, and says how long it took; `None`: there
+/// was none.
+///
+/// # Errors
+/// As [`look`].
+pub fn time(configured: (&Config, &Environment), rounds: u16, patience: Duration) -> Result<Option<String>> {
+    let (reads, around) = as_the_box(configured)?;
+    let timed = card::time_proofs(&reads, &around, rounds.into(), patience)?;
+    Ok(timed.map(|timed| tell(&timed, configured.0.card.slowest_ms)))
+}
+
+fn as_the_box((config, environment): (&Config, &Environment)) -> Result<(CardReads, Surroundings)> {
+    let reads = card_reads(&config.card, &environment.keys(config))?;
+    Ok((reads, surroundings(clock(&config.state, config.clock.holdover()))))
+}
+
+/// The machine's clock, believed as the box does whose `state` folder this is. It is only looked at.
+fn clock(state: &Path, holdover: Duration) -> Arc<dyn Clock> {
+    Arc::new(SystemClock::with_holdover(state.join("clock-floor"), holdover))
+}
+
 fn everything() -> CardReads {
     CardReads { profiles: vec![CredentialProfile::Pacs, CredentialProfile::Uid], ..CardReads::default() }
+}
+
+/// How long proofs took, and a limit that leaves room.
+fn tell(timed: &Timed, limits: SlowestMs) -> String {
+    let (Some(profile), Some(times)) = (timed.named_by, timed.times) else {
+        return format!("none of {} proofs was good: look at the card without --times\n", timed.failed);
+    };
+    let Times { proofs, median, p95, slowest, proposed } = times;
+    let [median, p95, slowest, proposed] = [median, p95, slowest, proposed].map(|time| time.as_millis());
+    let mut text = format!("{proofs} times by {profile}");
+    if timed.failed > 0 {
+        let _ = write!(text, ", and {} more that gave nothing", timed.failed);
+    }
+    let _ = writeln!(text, ": median {median} ms, 95 of 100 within {p95} ms, slowest {slowest} ms");
+    if let Some(whole) = timed.whole {
+        let _ =
+            writeln!(text, "the whole reading, with what comes before the challenge: median {} ms", whole.as_millis());
+    }
+    let limit = match profile {
+        CredentialProfile::DesfireAes => limits.desfire_aes,
+        CredentialProfile::Piv => limits.piv,
+        CredentialProfile::Uid | CredentialProfile::Pacs => {
+            let _ = writeln!(text, "this profile proves nothing of the card, so it has no limit");
+            return text;
+        }
+    };
+    let now = limit.map_or_else(|| "none".into(), |limit| format!("{limit} ms"));
+    let _ =
+        writeln!(text, "a limit with room: slowest_ms = {{ {profile} = {proposed} }} under [card]; now it is {now}");
+    text
 }
 
 /// One card, a line for each thing that is known.
@@ -47,11 +113,35 @@ fn describe(laid: &Laid, reads: &CardReads, weakest: Option<CredentialProfile>) 
         return text;
     };
     line("card", interview.family.name());
+    if let Some(has) = applications(&interview.applications) {
+        line("has", &has);
+    }
     line("uid", &uid(&interview.uid));
     line("pacs", &pacs(&interview.pacs));
-    let Some((profile, columns)) = reached(interview, reads) else {
-        line("profile", "none: this card cannot be used here; see docs/cards.md");
-        return text;
+    for (name, there, proof) in [
+        ("desfire", interview.applications.desfire.is_some(), interview.desfire.as_ref().map(desfire)),
+        ("piv", interview.applications.piv, interview.piv.as_ref().map(piv)),
+    ] {
+        match proof {
+            Some(said) => line(name, &said),
+            None if there => line(name, &format!("not asked: it takes --config with a table [card.{name}]")),
+            None => {}
+        }
+    }
+    let (profile, columns) = match reached(interview, reads) {
+        Reached::Named(profile, columns) => (profile, columns),
+        Reached::Refused(profile, problem) => {
+            let reason = problem.reason();
+            line(
+                "profile",
+                &format!("none: it has {profile} and does not prove itself ({reason}), so nothing weaker counts"),
+            );
+            return text;
+        }
+        Reached::Nothing => {
+            line("profile", "none: this card cannot be used here; see docs/cards.md");
+            return text;
+        }
     };
     line("profile", &format!("{profile} ({})", profile.assurance()));
     if let Some(weakest) = weakest.filter(|weakest| profile < *weakest) {
@@ -63,22 +153,81 @@ fn describe(laid: &Laid, reads: &CardReads, weakest: Option<CredentialProfile>) 
     text
 }
 
-/// The strongest profile that counts here, and what to write into the roster for it: columns with their values.
-fn reached(interview: &Interview, reads: &CardReads) -> Option<(CredentialProfile, Vec<String>)> {
-    reads.profiles.iter().find_map(|profile| match (profile, &interview.pacs, &interview.uid) {
-        (CredentialProfile::Pacs, PacsAnswer::Numbers(numbers), _) => {
+/// What counts of all that a card said.
+enum Reached {
+    /// The strongest profile that it can be asked by, and what to write into the roster for it: columns with their values.
+    Named(CredentialProfile, Vec<String>),
+    /// It has that profile's application and did not prove itself.
+    Refused(CredentialProfile, CardProblem),
+    /// No profile gives a number.
+    Nothing,
+}
+
+/// The same walk as at the door.
+fn reached(interview: &Interview, reads: &CardReads) -> Reached {
+    let by = |profile: CredentialProfile| match profile {
+        CredentialProfile::Piv => {
+            proved(profile, interview.piv.as_ref()?, |number| format!("piv = {}", *number.roster_value()))
+        }
+        CredentialProfile::DesfireAes => {
+            proved(profile, interview.desfire.as_ref()?, |number| format!("desfire = {}", *number.roster_value()))
+        }
+        CredentialProfile::Pacs => {
+            let PacsAnswer::Numbers(numbers) = &interview.pacs else { return None };
             let proved = match reads.pacs.source {
                 PacsSource::SecureElement => CredentialProfile::Pacs,
                 PacsSource::GetData => CredentialProfile::Uid,
             };
             let columns = numbers.iter().map(|number| format!("pacs = {}", *number.roster_value())).collect();
-            Some((proved, columns))
+            Some(Reached::Named(proved, columns))
         }
-        (CredentialProfile::Uid, _, UidAnswer::Fixed(uid)) => {
-            Some((CredentialProfile::Uid, vec![format!("card = {}", hex::encode_upper(uid.as_bytes()))]))
+        CredentialProfile::Uid => {
+            let UidAnswer::Fixed(uid) = &interview.uid else { return None };
+            Some(Reached::Named(profile, vec![format!("card = {}", hex::encode_upper(uid.as_bytes()))]))
         }
-        _ => None,
-    })
+    };
+    reads.profiles.iter().find_map(|profile| by(*profile)).unwrap_or(Reached::Nothing)
+}
+
+fn proved<T>(profile: CredentialProfile, proof: &Proof<T>, column: impl FnOnce(&T) -> String) -> Option<Reached> {
+    match proof {
+        Proof::NotThere(_) => None,
+        Proof::Failed(problem, _) => Some(Reached::Refused(profile, *problem)),
+        Proof::Proved(number) => Some(Reached::Named(profile, vec![column(number)])),
+    }
+}
+
+/// What the card tells of its applications; `None`: of none that is known here.
+fn applications(Applications { piv, desfire }: &Applications) -> Option<String> {
+    let desfire = desfire.as_ref().map(|DesfireCard { generation, applications }| {
+        let name = match generation {
+            0 => "the first DESFire, which has no AES".into(),
+            generation => format!("DESFire EV{generation}"),
+        };
+        match applications {
+            None => format!("{name}, which lists its applications to nobody without a key"),
+            Some(none) if none.is_empty() => format!("{name} without an application"),
+            Some(some) => format!("{name} with {}", some.iter().map(hex::encode_upper).collect::<Vec<_>>().join(", ")),
+        }
+    });
+    let all: Vec<_> = desfire.into_iter().chain(piv.then(|| "PIV".to_owned())).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+fn desfire(proof: &Proof<DesfireNumber>) -> String {
+    said(proof, |number| number.roster_value())
+}
+
+fn piv(proof: &Proof<PivNumber>) -> String {
+    said(proof, |number| number.roster_value())
+}
+
+fn said<T>(proof: &Proof<T>, value: impl FnOnce(&T) -> Zeroizing<String>) -> String {
+    match proof {
+        Proof::NotThere(why) => format!("none: {why}"),
+        Proof::Failed(problem, why) => format!("it did not prove itself ({}): {why}", problem.reason()),
+        Proof::Proved(number) => format!("it proved itself as {}", *value(number)),
+    }
 }
 
 fn uid(answer: &UidAnswer) -> String {
@@ -127,55 +276,5 @@ fn pacs(answer: &PacsAnswer) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        edge::card::{NoNumber, ReaderModel},
-        wire::{
-            apdu::ApduError,
-            atr::Family,
-            pacs::{PacsColumn, PacsNumber},
-            uid::ReaderOrder,
-        },
-    };
-
-    fn laid(interview: Option<Interview>) -> Laid {
-        Laid { reader: "a reader".into(), model: ReaderModel::Unknown, interview }
-    }
-
-    fn iclass() -> Interview {
-        let bytes = [0x32, 0x96, 0x62, 0x02, 0xF8, 0xFF, 0x12, 0xE0];
-        let uid = UidAnswer::Fixed(Uid::from_reader(&bytes, ReaderOrder::AsSent).unwrap());
-        let refused = NoNumber::Apdu(ApduError::Status { status: 0x6D00 });
-        Interview { family: Family::PicoPass, uid, pacs: PacsAnswer::None(refused) }
-    }
-
-    #[test]
-    fn a_card_is_described_with_the_value_for_the_roster() {
-        let text = describe(&laid(Some(iclass())), &everything(), Some(CredentialProfile::Pacs));
-        for word in [
-            "card     iCLASS",
-            "32966202F8FF12E0 (8 bytes)",
-            "E012FFF802629632 (hex-reversed)",
-            "3645208713309917920 (decimal)",
-            "16146249054733637170 (decimal-reversed)",
-            "pacs     none: the status word is 6D00",
-            "profile  uid (identifier-only)",
-            "too weak for this box: policy.weakest_profile is pacs",
-            "roster   card = 32966202F8FF12E0",
-        ] {
-            assert!(text.contains(word), "{word}: {text}");
-        }
-        let number = PacsNumber::parse("h10301:31-337", PacsColumn::default()).unwrap();
-        let uid = UidAnswer::MadeUp(MadeUp::Seos);
-        let seos = Interview { family: Family::Processor, uid, pacs: PacsAnswer::Numbers(vec![number]) };
-        let text = describe(&laid(Some(seos.clone())), &everything(), None);
-        assert!(
-            text.contains("profile  pacs (reader-authenticated)") && text.contains("roster   pacs = h10301:31-337"),
-            "{text}"
-        );
-        let text = describe(&laid(Some(seos)), &CardReads::default(), None);
-        assert!(text.contains("profile  none"), "{text}");
-        assert!(describe(&laid(None), &everything(), None).contains("lay it down once more"));
-    }
-}
+#[path = "card_tests.rs"]
+mod tests;

@@ -3,11 +3,14 @@
 
 mod broker;
 mod camera;
+mod cards;
 mod events;
 mod keys;
 mod models;
 mod pages;
+mod piv;
 mod roster;
+mod sam;
 mod state;
 mod trust;
 mod user;
@@ -24,7 +27,7 @@ pub(super) use self::{
 
 use super::{
     Environment,
-    settings::{card_reads, light_kind},
+    settings::{card_reads, light_kind, surroundings},
 };
 use crate::{
     config::Config,
@@ -75,6 +78,7 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     let space = models.as_ref().map(|models| &models.manifest().embedder.space);
     roster::look(config, &keys, space, time(config, &clock), &mut findings);
     findings.extend(models::cards(config));
+    piv::look(config, time(config, &clock), &mut findings);
     events::look(config, &keys, clock.wall(), &mut findings);
     trust::look(config, time(config, &clock), &mut findings);
     events::collector(config, &keys, &mut findings);
@@ -86,7 +90,9 @@ pub fn examine(config: &Config, environment: &Environment) -> Vec<PartHealth> {
     disk(&config.state, &mut findings);
     pages::console(config, &keys, clock.wall(), &mut findings);
     pages::screen(config, &mut findings);
-    reader(config, &keys, &mut findings);
+    cards::look(config, &keys, &mut findings);
+    reader(config, &keys, &clock, &mut findings);
+    sam::look(config, &keys, &mut findings);
     camera::look(config, &clock, &mut findings);
     light(config, &mut findings);
     findings
@@ -104,11 +110,13 @@ pub(super) fn examine_running(
     let (mut findings, keys) = (Vec::new(), environment.keys(config));
     state::look(config, environment, &keys, &mut findings);
     keys::look(config, &keys, &mut findings);
+    piv::look(config, now, &mut findings);
     roster::look(config, &keys, Some(space), now, &mut findings);
     trust::look(config, now, &mut findings);
     events::collector(config, &keys, &mut findings);
     broker::certificate(config, &keys, now, &mut findings);
     pages::console(config, &keys, now, &mut findings);
+    cards::look(config, &keys, &mut findings);
     findings
 }
 
@@ -172,7 +180,7 @@ fn clock(config: &Config, findings: &mut Vec<PartHealth>) -> Arc<SystemClock> {
     Arc::new(clock)
 }
 
-fn reader(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHealth>) {
+fn reader(config: &Config, keys: &KeyFolder, clock: &Arc<SystemClock>, findings: &mut Vec<PartHealth>) {
     let pepper = match keys.secret(Secret::Pepper) {
         Ok(pepper) => Pepper::from_bytes(*pepper),
         Err(error) => {
@@ -184,7 +192,15 @@ fn reader(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHealth>) {
             return;
         }
     };
-    let look = || match PcscCardReader::open(card_reads(&config.card), pepper)?.next(PATIENCE)? {
+    let reads = match card_reads(&config.card, keys) {
+        Ok(reads) => reads,
+        Err(error) => {
+            findings.push(finding("reader", State::Unwell, format!("{error:#}")));
+            return;
+        }
+    };
+    let around = surroundings(Arc::<SystemClock>::clone(clock));
+    let look = || match PcscCardReader::open(reads, pepper, around)?.next(PATIENCE)? {
         Some(CardEvent::Ready { slots }) => Ok(format!("{slots} slots are watched: {}", known_readers()?)),
         Some(CardEvent::Tapped { .. } | CardEvent::Removed { .. }) => Ok("a card lies on it".to_owned()),
         None => Err(CardError::Hung { waited: PATIENCE }),

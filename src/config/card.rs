@@ -1,8 +1,17 @@
 //! The card reader: which profiles are read, and how.
 
+mod desfire;
+mod piv;
+mod sam;
+
 use serde::Deserialize;
 
-use super::{ConfigError, value};
+pub use self::{
+    desfire::{Desfire, KeysIn},
+    piv::Piv,
+    sam::{Sam, SamHost},
+};
+use super::{ConfigError, value, within};
 use crate::{
     domain::CredentialProfile,
     wire::{
@@ -23,7 +32,28 @@ pub struct Card {
     pub profiles: Vec<CredentialProfile>,
     /// How the profile `pacs` is read. There if and only if `profiles` names it.
     pub pacs: Option<Pacs>,
+    /// How the profile `desfire_aes` is read. There if and only if `profiles` names it.
+    pub desfire: Option<Desfire>,
+    /// How the profile `piv` is read. There if and only if `profiles` names it.
+    pub piv: Option<Piv>,
+    /// What is too slow for a card that lies on the reader.
+    #[serde(default)]
+    pub slowest_ms: SlowestMs,
 }
+
+/// How long a proof may take, in milliseconds, by profile. A card that takes longer may be elsewhere, and its answers be relayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowestMs {
+    /// By `desfire_aes`. Left out: the time is recorded only.
+    pub desfire_aes: Option<u64>,
+    /// By `piv`. Left out: the time is recorded only.
+    pub piv: Option<u64>,
+}
+
+/// The least and the most that may be a limit, milliseconds: no card proves itself in less than the first, and a tap never lasts as long
+/// as the second.
+const LIMITS_MS: (u64, u64) = (20, 2500);
 
 /// How the profile `pacs` is read.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,7 +70,14 @@ pub struct Pacs {
 
 impl Default for Card {
     fn default() -> Self {
-        Self { uid_order: ReaderOrder::default(), profiles: Self::identifiers_only(), pacs: None }
+        Self {
+            uid_order: ReaderOrder::default(),
+            profiles: Self::identifiers_only(),
+            pacs: None,
+            desfire: None,
+            piv: None,
+            slowest_ms: SlowestMs::default(),
+        }
     }
 }
 
@@ -54,35 +91,62 @@ impl Card {
     pub fn strongest(&self) -> CredentialProfile {
         let listed = self.profiles.iter().copied().max().unwrap_or(CredentialProfile::Uid);
         match &self.pacs {
-            Some(Pacs { source: PacsSource::GetData, .. }) => CredentialProfile::Uid,
-            Some(Pacs { source: PacsSource::SecureElement, .. }) | None => listed,
+            Some(Pacs { source: PacsSource::GetData, .. }) if listed == CredentialProfile::Pacs => {
+                CredentialProfile::Uid
+            }
+            Some(_) | None => listed,
         }
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let listed = || self.profiles.iter().map(|profile| profile.name()).collect::<Vec<_>>().join(", ");
         if self.profiles.is_empty() || !self.profiles.is_sorted_by(|one, next| one > next) {
-            let allowed =
-                "one or more profiles, the strongest first, none twice: [\"pacs\", \"uid\"], [\"pacs\"] or [\"uid\"]";
+            let allowed = "one or more of \"piv\", \"desfire_aes\", \"pacs\", \"uid\", in this order (the strongest first), none twice";
             return Err(value("card.profiles", &listed(), allowed));
         }
-        if self.profiles.iter().any(|profile| *profile > CredentialProfile::Pacs) {
-            let allowed = "this version reads \"pacs\" and \"uid\"";
-            return Err(value("card.profiles", &listed(), allowed));
+        let tables = [
+            (
+                CredentialProfile::Pacs,
+                self.pacs.is_some(),
+                "\"pacs\" needs a table [card.pacs] with the forms of the cards, as in forms = [\"h10301\"]",
+                "there is a table [card.pacs]: add \"pacs\" here, or take the table out",
+            ),
+            (
+                CredentialProfile::DesfireAes,
+                self.desfire.is_some(),
+                "\"desfire_aes\" needs a table [card.desfire] that says where the card holds its identity: see docs/cards.md",
+                "there is a table [card.desfire]: add \"desfire_aes\" here, or take the table out",
+            ),
+            (
+                CredentialProfile::Piv,
+                self.piv.is_some(),
+                "\"piv\" needs a table [card.piv] with the anchors of the cards' certificates, as in anchors = [\"/etc/examgate/piv/anchors.pem\"]",
+                "there is a table [card.piv]: add \"piv\" here, or take the table out",
+            ),
+        ];
+        for (profile, is_there, missing, left_over) in tables {
+            match (self.profiles.contains(&profile), is_there) {
+                (true, false) => return Err(value("card.profiles", &listed(), missing)),
+                (false, true) => return Err(value("card.profiles", &listed(), left_over)),
+                (true, true) | (false, false) => {}
+            }
         }
-        match (&self.pacs, self.profiles.contains(&CredentialProfile::Pacs)) {
-            (None, false) => Ok(()),
-            (Some(pacs), true) => pacs.check(&self.profiles),
-            (None, true) => {
+        for (profile, key, limit) in [
+            (CredentialProfile::DesfireAes, "card.slowest_ms.desfire_aes", self.slowest_ms.desfire_aes),
+            (CredentialProfile::Piv, "card.slowest_ms.piv", self.slowest_ms.piv),
+        ] {
+            let Some(limit) = limit else { continue };
+            if !self.profiles.contains(&profile) {
                 let allowed =
-                    "\"pacs\" needs a table [card.pacs] with the forms of the cards, as in forms = [\"h10301\"]";
-                Err(value("card.profiles", &listed(), allowed))
+                    "a limit for a profile that card.profiles lists: add the profile there, or take the limit out";
+                return Err(value(key, &limit.to_string(), allowed));
             }
-            (Some(_), false) => {
-                let allowed = "there is a table [card.pacs]: add \"pacs\" here, or take the table out";
-                Err(value("card.profiles", &listed(), allowed))
-            }
+            let allowed = "20 to 2500 milliseconds: `examgate card --times 50` measures your cards and proposes one";
+            within(key, limit, LIMITS_MS.0, LIMITS_MS.1, allowed)?;
         }
+        self.pacs.as_ref().map_or(Ok(()), |pacs| pacs.check(&self.profiles))?;
+        self.desfire.as_ref().map_or(Ok(()), Desfire::check)?;
+        self.piv.as_ref().map_or(Ok(()), Piv::check)
     }
 }
 
@@ -99,9 +163,14 @@ impl Pacs {
                 let allowed = "with source = \"get-data\" one form: nothing else says how many bits there are";
                 return Err(value("card.pacs.forms", &named(), allowed));
             }
-            if profiles.contains(&CredentialProfile::Uid) {
-                let allowed = "with source = \"get-data\" only [\"pacs\"]: such a reader gives the number in the identifier's place";
-                return Err(value("card.profiles", "pacs, uid", allowed));
+            // The proof of a DESFire card is compared with the identifier, which such a reader does not give.
+            for (profile, both) in
+                [(CredentialProfile::Uid, "pacs, uid"), (CredentialProfile::DesfireAes, "desfire_aes, pacs")]
+            {
+                if profiles.contains(&profile) {
+                    let allowed = "with source = \"get-data\" neither \"uid\" nor \"desfire_aes\": such a reader gives the number in the identifier's place";
+                    return Err(value("card.profiles", both, allowed));
+                }
             }
         }
         for command in self.commands.iter().flatten() {

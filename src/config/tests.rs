@@ -48,11 +48,15 @@ fn profiles_of_cards_are_listed_from_the_strongest_and_pacs_says_how() {
     assert_eq!((good.card.strongest(), pacs.commands().len()), (CredentialProfile::Pacs, 2));
     let behind = "[card]\nprofiles = [\"pacs\"]\n[card.pacs]\nforms = [\"h10301\"]\nsource = \"get-data\"";
     assert_eq!(config(behind).expect("valid").card.strongest(), CredentialProfile::Uid);
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 17] = [
         ("profiles = []", &["card.profiles", "strongest first"]),
         ("profiles = [\"uid\", \"pacs\"]", &["card.profiles", "uid, pacs", "strongest first"]),
         ("profiles = [\"uid\", \"uid\"]", &["card.profiles", "none twice"]),
-        ("profiles = [\"piv\", \"uid\"]", &["card.profiles", "piv", "this version"]),
+        ("profiles = [\"piv\", \"uid\"]", &["card.profiles", "[card.piv]", "anchors"]),
+        ("profiles = [\"desfire_aes\", \"uid\"]", &["card.profiles", "[card.desfire]"]),
+        ("profiles = [\"desfire_aes\", \"piv\"]", &["card.profiles", "strongest first"]),
+        ("slowest_ms = { piv = 900 }", &["card.slowest_ms.piv", "card.profiles lists"]),
+        ("slowest_ms = { pacs = 900 }", &["pacs", "desfire_aes"]),
         ("profiles = [\"rfid\"]", &["rfid", "pacs"]),
         ("profiles = [\"pacs\", \"uid\"]", &["card.profiles", "[card.pacs]"]),
         ("[card.pacs]\nforms = [\"h10301\"]", &["card.profiles", "add \"pacs\""]),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Reason;
+
 /// HMAC-SHA256 of a card's identifier under the fleet's pepper: the only name a card has outside `edge::card`.
 ///
 /// It is a pseudonym, not anonymity: a holder of the pepper can try all 2^32 four-byte identifiers.
@@ -113,6 +115,20 @@ impl CardProblem {
     /// Every problem.
     pub const ALL: [Self; 7] =
         [Self::Unreadable, Self::Unstable, Self::Wallet, Self::Unproved, Self::Expired, Self::Slow, Self::KeysMissing];
+
+    /// What a tap without a credential is answered with.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Unreadable => Reason::CardUnreadable,
+            Self::Unstable => Reason::CardUnstable,
+            Self::Wallet => Reason::WalletPass,
+            Self::Unproved => Reason::CardUnproved,
+            Self::Expired => Reason::CardExpired,
+            Self::Slow => Reason::CardSlow,
+            Self::KeysMissing => Reason::CardKeysMissing,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -110,8 +110,8 @@ pub struct Verification {
     pub decision: Decision,
     /// What it rests on.
     pub measured: Measured,
-    /// How long the card's exchange took, from the first command of the profile that ended it to its last answer; on the wire whole
-    /// milliseconds. `None`: it was not measured, as by older boxes.
+    /// How long the card took for its answers to the box's challenge, or, where its profile has none, for all its answers; on the wire
+    /// whole milliseconds. `None`: no profile named it, or an older box recorded the tap.
     #[serde(default, rename = "card_ms", with = "millis", skip_serializing_if = "Option::is_none")]
     pub card_took: Option<Duration>,
     /// Where another box of the exam let the student in; only with [`Reason::AlreadyAdmitted`](super::Reason::AlreadyAdmitted).

@@ -53,7 +53,7 @@ pub enum Happened {
     Tapped {
         /// What it proved, or why nothing.
         read: Result<Credential, CardProblem>,
-        /// How long its exchange took, where that was measured.
+        /// How long it took for its answers, where that was measured.
         took: Option<Duration>,
     },
     /// The card of that tap was looked up.

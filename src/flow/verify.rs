@@ -37,7 +37,7 @@ pub struct Verify {
     acts: Acts,
     /// The tap whose card is being looked up, and until when that may take.
     asked: Option<(LookupRequest, MonoTime)>,
-    /// How long the exchange with that card took.
+    /// How long that card took for its answers.
     took: Option<Duration>,
     /// The templates of the student who is looked at: read once a tap, of the edition the tap is judged by.
     templates: Vec<Template>,

@@ -54,6 +54,9 @@ impl Default for Patience {
     }
 }
 
+/// How long is waited for what the other end said before it closed: it is there, or it never comes.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
 /// Most bytes that wait because the broker does not read, beyond which it never will.
 const UNREAD: usize = 8 << 20;
 
@@ -260,10 +263,23 @@ impl Connection {
             self.reads = 0;
             let moved = tokio::select! {
                 read = self.reading.read_buf(&mut self.incoming) => read,
-                sent = self.writing.write_buf(&mut self.outgoing), if !self.outgoing.is_empty() => sent,
+                sent = self.writing.write_buf(&mut self.outgoing), if !self.outgoing.is_empty() => match sent {
+                    Err(error) => self.last_word(error).await,
+                    Ok(_) => sent,
+                },
                 () = sleep_until(gone.min(ping)) => continue,
             };
             self.moved(moved)?;
+        }
+    }
+
+    /// The other end takes nothing any more: what it said before it closed tells more than that. With TLS 1.3 a certificate may be refused while
+    /// the greeting is on its way.
+    async fn last_word(&mut self, error: io::Error) -> io::Result<usize> {
+        match timeout(LAST_WORD, self.reading.read_buf(&mut self.incoming)).await {
+            Ok(Ok(bytes @ 1..)) => Ok(bytes),
+            Ok(Err(said)) => Err(said),
+            Ok(Ok(0)) | Err(_) => Err(error),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Real servers and stand-ins for the demonstration and the tests (feature `sim`).
 
+pub mod alone;
 pub mod cable;
 pub mod cards;
 #[cfg(feature = "device")]

@@ -7,6 +7,7 @@
 //! the rig makes that folder, or gives its pcscd a /run of its own. Clients find it by [`SOCKET`] in their environment.
 //! vpcd listens on all addresses: not for machines on a hostile network.
 
+mod error;
 mod state;
 
 use std::{
@@ -30,6 +31,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub use error::PcscdError;
 use state::{is_root, knows_nobody, way_to_state};
 
 /// The variable by which `libpcsclite` finds a pcscd that is not the machine's. It is read once a process.
@@ -38,6 +40,9 @@ pub const SOCKET: &str = "PCSCLITE_CSOCK_NAME";
 const PCSCD: &str = "/usr/sbin/pcscd";
 
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
+
+/// Another driver, in the folder of readers.
+const OTHER_DRIVER: &str = "driver.so";
 
 /// Runs its arguments with its standard input as the one socket handed over (the fourth descriptor, for this process), and
 /// with the folder that comes first as the fifth.
@@ -63,61 +68,23 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// How often other ports are tried when somebody was faster.
 const PORT_PAIRS: u32 = 10;
 
-/// Why there is no pcscd.
-#[derive(Debug, thiserror::Error)]
-pub enum PcscdError {
-    /// A program or driver is not installed.
-    #[error("{path} is missing; apt-get install --no-install-recommends pcscd vsmartcard-vpcd util-linux")]
-    Missing {
-        /// What is missing.
-        path: String,
-    },
-    /// `/run/pcscd` is missing, and this user can neither make it nor have a mount namespace with one.
-    #[error(
-        "there is no /run/pcscd, which pcscd needs, and this user may make neither it nor a mount namespace that has one; \
-         until the next boot this helps: sudo install --directory /run/pcscd"
-    )]
-    NoFolder {
-        /// Why it could not be made.
-        source: io::Error,
-    },
-    /// A file or socket could not be prepared.
-    #[error("cannot prepare {}", path.display())]
-    Prepare {
-        /// The file, socket or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// pcscd could not be started.
-    #[error("cannot start pcscd")]
-    Start {
-        /// The cause.
-        source: io::Error,
-    },
-    /// pcscd ended, or did not become ready in time.
-    #[error("pcscd did not become ready; its log ends: {log}")]
-    NotReady {
-        /// The last lines of its log.
-        log: String,
-    },
-    /// vpcd could not listen at the two ports.
-    #[error("the virtual reader could not listen at TCP ports {port} and {}; its log ends: {log}", port + 1)]
-    Ports {
-        /// The first of them.
-        port: u16,
-        /// The last lines of its log.
-        log: String,
-    },
-}
-
 /// A running pcscd. Dropping it ends it; so does the end of this process, however it ends.
 #[derive(Debug)]
 pub struct Pcscd {
     running: Option<Running>,
+    reader: Reader,
     folder: TempDir,
     socket: PathBuf,
     port: u16,
+}
+
+/// What drives its readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// vpcd, with two slots.
+    Virtual,
+    /// Another driver, which lies in the folder of readers.
+    Other,
 }
 
 #[derive(Debug)]
@@ -139,6 +106,25 @@ impl Pcscd {
         Self::start_in(folder, socket)
     }
 
+    /// Starts a pcscd at `socket`, where nothing is, whose only reader is that of another `driver` (a shared library).
+    ///
+    /// # Errors
+    /// See [`PcscdError`]; each says how to mend it.
+    pub fn start_with_driver(socket: &Path, driver: &Path) -> Result<Self, PcscdError> {
+        check_programs(&[])?;
+        let folder = folder()?;
+        let mut pcscd = Self { running: None, reader: Reader::Other, folder, socket: socket.to_owned(), port: 0 };
+        // A folder in the folder of readers: pcscd reads no configuration out of it, and whoever it runs as can.
+        let place = pcscd.readers().join("driver");
+        fs::create_dir_all(&place)
+            .and_then(|()| fs::copy(driver, place.join(OTHER_DRIVER)))
+            .and_then(|_| readable(&place.join(OTHER_DRIVER), 0o644))
+            .and_then(|()| readable(&place, 0o755))
+            .map_err(|source| PcscdError::Prepare { path: driver.to_owned(), source })?;
+        pcscd.restart()?;
+        Ok(pcscd)
+    }
+
     /// Starts a pcscd with two empty slots at `socket`, where nothing is.
     ///
     /// # Errors
@@ -148,12 +134,8 @@ impl Pcscd {
     }
 
     fn start_in(folder: TempDir, socket: PathBuf) -> Result<Self, PcscdError> {
-        for path in [PCSCD, "/usr/bin/setpriv", DRIVER] {
-            if !Path::new(path).exists() {
-                return Err(PcscdError::Missing { path: path.into() });
-            }
-        }
-        let mut pcscd = Self { running: None, folder, socket, port: 0 };
+        check_programs(&[DRIVER])?;
+        let mut pcscd = Self { running: None, reader: Reader::Virtual, folder, socket, port: 0 };
         for pair in 1.. {
             pcscd.port = two_free_ports().map_err(|source| PcscdError::Start { source })?;
             match pcscd.restart() {
@@ -214,7 +196,10 @@ impl Pcscd {
     /// When it does not become ready.
     pub fn restart(&mut self) -> Result<(), PcscdError> {
         self.describe_reader()?;
-        self.run(SLOTS)
+        match self.reader {
+            Reader::Virtual => self.run(SLOTS),
+            Reader::Other => self.run(0),
+        }
     }
 
     /// Starts pcscd anew, at the same socket, without a reader, as when its cable is pulled.
@@ -297,10 +282,13 @@ impl Pcscd {
     /// A folder of its own for the reader: pcscd reads every file in it.
     fn describe_reader(&self) -> Result<(), PcscdError> {
         let (readers, port) = (self.readers(), self.port);
+        let library = match self.reader {
+            Reader::Virtual => DRIVER.to_owned(),
+            Reader::Other => format!("{READERS}/driver/{OTHER_DRIVER}"),
+        };
         let reader = format!(
-            "FRIENDLYNAME \"Examgate Virtual\"\nDEVICENAME /dev/null:0x{port:04X}\nLIBPATH {DRIVER}\nCHANNELID 0x{port:04X}\n"
+            "FRIENDLYNAME \"Examgate Virtual\"\nDEVICENAME /dev/null:0x{port:04X}\nLIBPATH {library}\nCHANNELID 0x{port:04X}\n"
         );
-        let readable = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
         fs::create_dir_all(&readers)
             .and_then(|()| fs::write(readers.join("vpcd"), reader))
             .and_then(|()| readable(&readers.join("vpcd"), 0o644))
@@ -330,6 +318,16 @@ impl Drop for Pcscd {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether pcscd and what starts it is installed, and `more`.
+fn check_programs(more: &[&str]) -> Result<(), PcscdError> {
+    let missing = [PCSCD, "/usr/bin/setpriv"].iter().chain(more).find(|path| !Path::new(path).exists());
+    missing.map_or(Ok(()), |path| Err(PcscdError::Missing { path: (*path).to_owned() }))
+}
+
+fn readable(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 fn folder() -> Result<TempDir, PcscdError> {

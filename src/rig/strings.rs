@@ -221,7 +221,8 @@ pub fn follow(sim: &Sim, stream: StreamFormat, reads: CardReads, pepper: Pepper)
     let mono = Arc::clone(&clock);
     let (camera, control) = replay(stream, Arc::new(move || mono.mono()))?;
     let mut hand = sim.card.then(|| FakeHand::new(1));
-    let card = hand.as_mut().map(|hand| hand.open(reads, pepper));
+    let around = super::virtual_reader::surroundings_by(Arc::clone(&clock));
+    let card = hand.as_mut().map(|hand| hand.open(reads, pepper, around));
     let mut far = Far {
         folder: folder.clone(),
         last: [const { String::new() }; NAMES.len()],

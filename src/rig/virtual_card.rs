@@ -15,8 +15,9 @@ use rustix::net::sockopt;
 use super::cards::{Applet, Chip, Said};
 use crate::wire::{apdu, pacs};
 
-/// Control messages that want no answer: power off and, below, reset. 1 is power on.
+/// Control messages that want no answer.
 const POWER_OFF: u8 = 0;
+const POWER_ON: u8 = 1;
 const RESET: u8 = 2;
 
 /// Control message: give the ATR.
@@ -184,7 +185,8 @@ fn serve(mut reader: &TcpStream, behaviour: &Behaviour) -> io::Result<()> {
             ([GET_ATR], Behaviour::Applet(chip)) => send(reader, &chip.hold().atr())?,
             ([GET_ATR], _) => send(reader, &ATR)?,
             ([POWER_OFF | RESET], Behaviour::Applet(chip)) => chip.hold().lose_power(),
-            ([] | [_], _) | (_, Behaviour::Mute) => {}
+            // A native command of one byte, like GET VERSION of DESFire, is none of the control messages.
+            ([] | [POWER_OFF | POWER_ON | RESET], _) | (_, Behaviour::Mute) => {}
             (_, Behaviour::Pulled) => return Ok(()),
             (apdu, Behaviour::Uid(uid)) if apdu == apdu::GET_UID => send(reader, &[uid, &[0x90, 0x00][..]].concat())?,
             (apdu, Behaviour::Answer(answer)) if apdu == apdu::GET_UID => send(reader, answer)?,

@@ -2,19 +2,46 @@
 //!
 //! The process finds that pcscd by [`super::pcscd::SOCKET`] in its environment.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
 use super::{
     pcscd::Pcscd,
     virtual_card::{Behaviour, VirtualCard},
 };
 use crate::{
-    domain::Pepper,
-    edge::card::{
-        CardReader, CardReads, PcscCardReader,
-        contract::{Bench, CardAnswer},
+    domain::{Pepper, Timestamp},
+    edge::{
+        card::{
+            CardReader, CardReads, PcscCardReader, Surroundings,
+            contract::{Bench, CardAnswer},
+        },
+        clock::{Clock, ScriptedClock},
     },
 };
+
+/// Randomness and time as a box has them; the wall clock is believed.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a test rig has to read the time itself")]
+pub fn surroundings() -> Surroundings {
+    surroundings_at(Timestamp::now())
+}
+
+/// The same, with a wall clock that shows `wall` now.
+#[must_use]
+pub fn surroundings_at(wall: Timestamp) -> Surroundings {
+    surroundings_by(Arc::new(ScriptedClock::starting_at(wall)))
+}
+
+/// The same by a clock that somebody else sets.
+#[must_use]
+pub fn surroundings_by(clock: Arc<ScriptedClock>) -> Surroundings {
+    let timing = Arc::clone(&clock);
+    Surroundings {
+        draw: |bytes| getrandom::fill(bytes).map_err(io::Error::other),
+        today: Arc::new(move || Some(clock.wall())),
+        mono: Arc::new(move || timing.mono()),
+    }
+}
 
 /// The reader.
 pub struct VirtualReader {
@@ -37,8 +64,8 @@ impl Bench for VirtualReader {
         Duration::from_millis(800)
     }
 
-    fn open(&mut self, reads: CardReads, pepper: Pepper) -> Box<dyn CardReader> {
-        Box::new(PcscCardReader::open(reads, pepper).expect("a thread starts"))
+    fn open(&mut self, reads: CardReads, pepper: Pepper, surroundings: Surroundings) -> Box<dyn CardReader> {
+        Box::new(PcscCardReader::open(reads, pepper, surroundings).expect("a thread starts"))
     }
 
     fn insert(&mut self, slot: u16, answer: CardAnswer) {

@@ -3,7 +3,7 @@
 //! Blocks a student who may not sit this exam here and now, and one without a usable template. It does not look at faces.
 
 use super::{Fault, Lookup, Now, Policy, Tap, TemplateStock};
-use crate::domain::{CardProblem, CardStanding, Decision, ExamWindow, History, Matching, Reason, RoomId, Whereabouts};
+use crate::domain::{CardStanding, Decision, ExamWindow, History, Matching, Reason, RoomId, Whereabouts};
 
 /// The reason to end this session at the tap, if there is one.
 pub(super) fn refuse(
@@ -15,7 +15,7 @@ pub(super) fn refuse(
 ) -> Option<Reason> {
     let credential = match &tap.credential {
         Ok(credential) => credential,
-        Err(problem) => return Some(no_credential(*problem)),
+        Err(problem) => return Some(problem.reason()),
     };
     let enrolled = match &tap.lookup {
         Lookup::Unavailable => return Some(Reason::StorageFault),
@@ -75,19 +75,6 @@ pub(super) fn refuse(
         TemplateStock::None => Some(Reason::NoTemplate),
         TemplateStock::OtherSpace => Some(Reason::ModelMismatch),
         TemplateStock::Usable => fault.map(Fault::reason),
-    }
-}
-
-/// What a tap without a credential is called.
-const fn no_credential(problem: CardProblem) -> Reason {
-    match problem {
-        CardProblem::Unreadable => Reason::CardUnreadable,
-        CardProblem::Unstable => Reason::CardUnstable,
-        CardProblem::Wallet => Reason::WalletPass,
-        CardProblem::Unproved => Reason::CardUnproved,
-        CardProblem::Expired => Reason::CardExpired,
-        CardProblem::Slow => Reason::CardSlow,
-        CardProblem::KeysMissing => Reason::CardKeysMissing,
     }
 }
 

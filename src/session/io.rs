@@ -78,7 +78,7 @@ pub struct Tap {
     pub event: EventId,
     /// What the card proved.
     pub credential: Result<Credential, CardProblem>,
-    /// How long its exchange took, where that was measured.
+    /// How long it took for its answers, where that was measured.
     #[serde(default)]
     pub took: Option<Duration>,
     /// What the rosters say.

@@ -66,7 +66,7 @@ pub(crate) fn events() -> Vec<Event> {
             since_tap: Duration::from_millis(1240),
             since_first_usable_frame: Some(Duration::from_millis(910)),
         },
-        card_took: Some(Duration::from_millis(38)),
+        card_took: None,
         other_room: None,
     };
     let id = |number: u128| EventId(Uuid::from_u128((0x019b_1c2d << 96) | (0x7 << 76) | (0x8 << 60) | number));

@@ -5,6 +5,7 @@
 mod camera;
 mod device;
 mod parts;
+mod proofs;
 mod reader;
 mod screen;
 

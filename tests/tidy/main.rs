@@ -41,7 +41,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hyper", &["edge/enrolment", "serve"]),
     ("hyper_util", &["edge/enrolment", "serve"]),
     ("tokio_io_timeout", &["serve"]),
-    ("openssl", &["edge/console", "edge/enrolment", "mqtt"]),
+    ("openssl", &["edge/card", "edge/console", "edge/enrolment", "mqtt", "rig"]),
     ("tokio_openssl", &["edge/console", "edge/enrolment"]),
     ("anyhow", &["app", "main", "rig"]),
     ("rcgen", &["rig"]),

@@ -4,7 +4,7 @@
 
 use super::{PartHealth, State, finding};
 use crate::{
-    config::Config,
+    config::{Config, KeysIn},
     domain::WithSources,
     store::{KeyError, KeyFolder, KeyName, Secret, Source},
 };
@@ -20,11 +20,24 @@ pub(super) fn look(config: &Config, keys: &KeyFolder, findings: &mut Vec<PartHea
             // Erased, once the broker had taken a renewed certificate with a key of its own.
             Secret::Tls => (config.uplink.is_some() && keys.renewed().is_ok_and(|renewed| renewed.is_empty()), true),
             Secret::Console => (config.console.is_some(), true),
+            Secret::CardDesfire => {
+                (config.card.desfire.as_ref().is_some_and(|desfire| desfire.keys == KeysIn::Folder), false)
+            }
+            Secret::CardSam => {
+                let sam = config.card.desfire.as_ref().and_then(|desfire| desfire.sam.as_ref());
+                (sam.is_some_and(|sam| sam.host.is_some()), false)
+            }
         };
         if !is_needed {
             continue;
         }
-        let read = if is_text { keys.text(secret).map(drop) } else { keys.secret(secret).map(drop) };
+        let read = if matches!(secret, Secret::CardDesfire | Secret::CardSam) {
+            keys.card_key(secret).map(drop)
+        } else if is_text {
+            keys.text(secret).map(drop)
+        } else {
+            keys.secret(secret).map(drop)
+        };
         match (read, keys.source(secret)) {
             (Err(error), _) | (Ok(()), Err(error)) => faults.push(told(secret, &error)),
             (Ok(()), Ok(Some(Source::Credential))) => sealed.push(secret.name()),
@@ -74,6 +87,8 @@ fn told(secret: Secret, error: &KeyError) -> String {
         Secret::Device => "which signs events",
         Secret::Tls => "of the box's certificate at the broker",
         Secret::Console => "of the console's certificate",
+        Secret::CardDesfire => "by which cards prove themselves",
+        Secret::CardSam => "by which the SAM knows this box",
     };
     format!("{} ({what}): {}", secret.name(), WithSources(error))
 }

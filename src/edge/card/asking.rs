@@ -1,72 +1,104 @@
 //! Asks a card, profile by profile, over a `transmit` that sends a command and returns the response. No PC/SC, no thread, no clock.
 //!
 //! At the door the first profile of the list that gives a number is taken: [`Naming::ask`]. At the desk all are asked:
-//! [`Interview::hold`]. Every profile ends after a few commands, whatever is answered.
+//! [`Interview::hold`]. Every profile ends after a bounded number of commands, whatever is answered. A card that has the application of a
+//! profile and does not prove itself by it is asked for nothing weaker.
+
+mod applications;
+mod desfire;
+mod holder;
+mod interview;
+mod limits;
+mod pacs;
+mod piv;
+mod sam;
+mod surroundings;
+mod uid;
+
+use std::{cell::Cell, time::Duration};
 
 use zeroize::Zeroizing;
 
+pub(super) use self::sam::NotOpened;
+pub use self::{
+    applications::{Applications, DesfireCard},
+    desfire::DesfireReads,
+    interview::{Interview, PacsAnswer, UidAnswer},
+    limits::{CardLimits, Times},
+    pacs::PacsReads,
+    piv::{PivFileError, PivFiles, PivReads, PivStanding},
+    sam::{SamHost, SamReads},
+    surroundings::Surroundings,
+    uid::MadeUp,
+};
 use crate::{
-    domain::{CardProblem, Credential, CredentialProfile, Pepper},
+    domain::{CardProblem, Credential, CredentialProfile, Pepper, Timestamp},
     wire::{
-        apdu::{ApduError, Exchange, Step, Transfer},
+        apdu::{ApduError, Step, Transfer},
         atr::Family,
-        pacs::{self, PacsBits, PacsError, PacsForm, PacsNumber, PacsSource, SecureElementError},
+        desfire::{DesfireError, DesfireNumber},
+        pacs::{PacsError, PacsForm, PacsNumber, SecureElementError},
+        piv::{PivError, PivNumber},
         uid::{ReaderOrder, Uid},
     },
 };
 
-/// SELECT by name, ISO/IEC 7816-4 section 11.1.1: P1 04, the name's length after it.
-const SELECT: [u8; 4] = [0x00, 0xA4, 0x04, 0x00];
-
-/// The application by which readers find out which wallet a phone or watch has. Apple's and Google's both have it, and say so in the
-/// answer (docs/decisions/0151).
-const WALLET: &[u8] = b"OSE.VAS.01";
-
-/// What wallets call themselves in the answer.
-const WALLETS: [&[u8]; 2] = [b"ApplePay", b"AndroidPay"];
-
-/// The application of Seos, on plastic cards and in phones; it repeats its name in the answer (docs/decisions/0151).
-const SEOS: [u8; 10] = [0xA0, 0x00, 0x00, 0x04, 0x40, 0x00, 0x01, 0x01, 0x00, 0x01];
-
 /// How the cards of a site are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct CardReads {
     /// In which order readers give identifiers.
     pub order: ReaderOrder,
-    /// What is asked of a card, in this order: the strongest first. Profiles that this version cannot read are passed over.
+    /// What is asked of a card, in this order: the strongest first.
     pub profiles: Vec<CredentialProfile>,
     /// How the profile `pacs` is read.
     pub pacs: PacsReads,
-}
-
-/// How the profile `pacs` is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PacsReads {
-    /// Where the number is.
-    pub source: PacsSource,
-    /// The forms in use, of different lengths.
-    pub forms: Vec<PacsForm>,
-    /// Commands to the reader's secure element, tried in this order.
-    pub commands: Vec<Vec<u8>>,
-}
-
-impl Default for PacsReads {
-    fn default() -> Self {
-        let commands = pacs::COMMANDS.map(|command| command.to_vec()).into();
-        Self { source: PacsSource::default(), forms: Vec::new(), commands }
-    }
+    /// How the profile `desfire_aes` is read; `None`: it is not.
+    pub desfire: Option<DesfireReads>,
+    /// How the profile `piv` is read; `None`: it is not.
+    pub piv: Option<PivReads>,
+    /// How long a proof may take.
+    pub limits: CardLimits,
 }
 
 impl Default for CardReads {
     /// Identifiers only.
     fn default() -> Self {
-        Self { order: ReaderOrder::default(), profiles: vec![CredentialProfile::Uid], pacs: PacsReads::default() }
+        Self {
+            order: ReaderOrder::default(),
+            profiles: vec![CredentialProfile::Uid],
+            pacs: PacsReads::default(),
+            desfire: None,
+            piv: None,
+            limits: CardLimits::default(),
+        }
     }
 }
 
 impl From<ReaderOrder> for CardReads {
     fn from(order: ReaderOrder) -> Self {
         Self { order, ..Self::default() }
+    }
+}
+
+/// How asking a card by one profile ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof<T> {
+    /// The card has no such application (SELECT refused), or does not speak the protocol: the next profile is asked.
+    NotThere(NoNumber),
+    /// It has the application and did not prove itself, or its proof is not good: no weaker profile is asked.
+    Failed(CardProblem, NoNumber),
+    /// It proved to be this.
+    Proved(T),
+}
+
+impl<T> Proof<T> {
+    /// The same with another value.
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Proof<U> {
+        match self {
+            Self::NotThere(why) => Proof::NotThere(why),
+            Self::Failed(problem, why) => Proof::Failed(problem, why),
+            Self::Proved(value) => Proof::Proved(to(value)),
+        }
     }
 }
 
@@ -99,6 +131,82 @@ pub enum NoNumber {
     /// It has contacts: its reader knows no number of it.
     #[error("the card lies on its contacts")]
     Contact,
+    /// The identifier is another one at each tap.
+    #[error("the card makes up its identifier")]
+    MadeUp(MadeUp),
+    /// Cards of this family hold no applications.
+    #[error("{} holds no applications", .0.name())]
+    NoApplications(Family),
+    /// The exchange with a DESFire card.
+    #[error(transparent)]
+    Desfire(#[from] DesfireError),
+    /// The exchange with a PIV card.
+    #[error(transparent)]
+    Piv(#[from] PivError),
+    /// The profile is listed and there is nothing that says how to read it.
+    #[error("it is not configured how this profile is read")]
+    NotConfigured,
+    /// The challenge would not have been random: whatever the card proved counts for nothing.
+    #[error("the system gives no randomness")]
+    NoRandomness,
+}
+
+/// Sends a command to the box's SAM and returns the response; `None`: there is none, or it does not answer.
+pub(super) type ToSam<'a> = &'a mut dyn FnMut(&[u8]) -> Option<Zeroizing<Vec<u8>>>;
+
+/// What a profile has at hand beside the card.
+pub(super) struct Around<'a> {
+    /// Fills the bytes with randomness, and marks when the challenge was made: draw (where somebody else makes the challenge, of no bytes)
+    /// just before it is sent. The walk notices when there is no randomness, and then believes no proof.
+    pub(super) draw: &'a mut dyn FnMut(&mut [u8]),
+    /// Marks that the challenge was answered, where the card says other things afterwards. What follows is not in the time that is told.
+    pub(super) answered: &'a dyn Fn(),
+    /// The wall clock; `None`: it is not believed.
+    pub(super) now: Option<Timestamp>,
+    /// The way to the box's SAM.
+    pub(super) sam: ToSam<'a>,
+}
+
+/// What the edge has at hand for one card.
+pub(super) struct AtHand<'a> {
+    /// For how long the card has had commands so far.
+    pub(super) spent: &'a dyn Fn() -> Duration,
+    /// As in [`Around`].
+    pub(super) sam: ToSam<'a>,
+}
+
+/// What asking a card gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What it proved, or why nothing.
+    pub(super) read: Result<Credential, CardProblem>,
+    /// How long the card had the commands of the profile that named it, or was too slow: those since the challenge, where there is one.
+    /// `None`: no profile did.
+    pub(super) took: Option<Duration>,
+}
+
+impl From<CardProblem> for Asked {
+    fn from(problem: CardProblem) -> Self {
+        Self { read: Err(problem), took: None }
+    }
+}
+
+/// What a card is called, by the profile that found it.
+pub(super) enum Called {
+    Uid(Uid),
+    /// What was proved by it depends on where the number was.
+    Pacs(PacsNumber, CredentialProfile),
+    Desfire(DesfireNumber),
+    Piv(PivNumber),
+}
+
+/// How asking a card by one profile after the other ended.
+pub(super) struct Walked {
+    /// The last that was asked.
+    pub(super) profile: CredentialProfile,
+    /// For how long the card had its commands since the challenge, or since the first where there is no challenge.
+    pub(super) took: Duration,
+    pub(super) proof: Proof<Called>,
 }
 
 /// How identifiers become credentials. Shared by the threads that read.
@@ -106,6 +214,7 @@ pub enum NoNumber {
 pub(super) struct Naming {
     pub(super) reads: CardReads,
     pub(super) pepper: Pepper,
+    pub(super) surroundings: Surroundings,
 }
 
 impl Naming {
@@ -116,96 +225,155 @@ impl Naming {
     pub(super) fn ask<E>(
         &self,
         atr: &[u8],
+        at_hand: &mut AtHand<'_>,
         mut transmit: impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
-    ) -> Result<Result<Credential, CardProblem>, E> {
-        let family = Family::of(atr);
-        let mut problem = CardProblem::Unreadable;
-        for profile in &self.reads.profiles {
-            match profile {
-                CredentialProfile::Pacs => match self.reads.number(family, &mut transmit)? {
-                    Ok((number, proved)) => return Ok(Ok(self.by_number(&number, proved))),
-                    Err(why) => tracing::debug!(%why, "no card number from the reader"),
-                },
-                CredentialProfile::Uid => match identifier(self.reads.order, &mut transmit)? {
-                    Ok(uid) if uid.is_random() => problem = made_up(family, &mut transmit)?.problem(),
-                    Ok(uid) => return Ok(Ok(self.by_identifier(&uid))),
-                    Err(why) => tracing::debug!(%why, "no identifier in the answer"),
-                },
-                // Read by no code yet: the configuration refuses them.
-                CredentialProfile::DesfireAes | CredentialProfile::Piv => {}
-            }
-        }
-        Ok(Err(problem))
+    ) -> Result<Asked, E> {
+        let Walked { profile, took, proof } = self.reads.walk(&self.surroundings, atr, at_hand, &mut transmit)?;
+        let called = match proof {
+            Proof::NotThere(NoNumber::MadeUp(kind)) => return Ok(kind.problem().into()),
+            Proof::NotThere(_) => return Ok(CardProblem::Unreadable.into()),
+            Proof::Failed(problem, _) => return Ok(problem.into()),
+            Proof::Proved(called) => called,
+        };
+        let is_slow = self.reads.limits.of(profile).is_some_and(|slowest| took > slowest);
+        let read = if is_slow { Err(CardProblem::Slow) } else { Ok(self.name(&called)) };
+        Ok(Asked { read, took: Some(took) })
     }
 
-    fn by_identifier(&self, uid: &Uid) -> Credential {
-        let profile = CredentialProfile::Uid;
-        Credential { pseudonym: self.pepper.pseudonym(profile, uid.as_bytes()), profile }
-    }
-
-    /// A number has one pseudonym, however it was read; what was `proved` by it depends on that.
-    fn by_number(&self, number: &PacsNumber, proved: CredentialProfile) -> Credential {
-        let pseudonym = self.pepper.pseudonym(CredentialProfile::Pacs, &number.identifier());
-        Credential { pseudonym, profile: proved }
+    fn name(&self, called: &Called) -> Credential {
+        use CredentialProfile::{DesfireAes, Pacs, Piv, Uid};
+        let (pseudonym, profile) = match called {
+            Called::Uid(uid) => (self.pepper.pseudonym(Uid, uid.as_bytes()), Uid),
+            // A number has one pseudonym, however it was read.
+            Called::Pacs(number, proved) => (self.pepper.pseudonym(Pacs, &number.identifier()), *proved),
+            Called::Desfire(number) => (self.pepper.pseudonym(DesfireAes, number.identifier()), DesfireAes),
+            Called::Piv(number) => (self.pepper.pseudonym(Piv, number.identifier()), Piv),
+        };
+        Credential { pseudonym, profile }
     }
 }
 
 impl CardReads {
-    /// The number that a reader has for a card of this `family`, and what was proved by it.
-    fn number<E>(
+    /// Asks the card with this `atr` by one profile after the other, until it proves to be something or fails to.
+    ///
+    /// # Errors
+    /// What `transmit` gave.
+    pub(super) fn walk<E>(
         &self,
-        family: Family,
+        surroundings: &Surroundings,
+        atr: &[u8],
+        at_hand: &mut AtHand<'_>,
         transmit: &mut impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
-    ) -> Result<Result<(PacsNumber, CredentialProfile), NoNumber>, E> {
-        if family == Family::Contact {
-            return Ok(Err(NoNumber::Contact));
-        }
-        match self.pacs.source {
-            PacsSource::SecureElement => {
-                let bits = self.pacs.bits(transmit)?;
-                Ok(bits.and_then(|bits| Ok((self.pacs.read(&bits)?, CredentialProfile::Pacs))))
+    ) -> Result<Walked, E> {
+        let family = Family::of(atr);
+        let proof = Proof::NotThere(NoNumber::NotConfigured);
+        let mut walked = Walked { profile: CredentialProfile::Uid, took: Duration::ZERO, proof };
+        for &profile in &self.profiles {
+            let lap = Lap::beginning((at_hand.spent)());
+            let proof = self.by(profile, family, surroundings, at_hand, &lap, transmit)?;
+            let took = lap.took((at_hand.spent)());
+            let is_over = match &proof {
+                Proof::NotThere(why) => {
+                    tracing::debug!(%profile, %why, "the profile gives no number");
+                    false
+                }
+                // Whatever can be copied of that card is answered by its copy too: nothing weaker is asked.
+                Proof::Failed(problem, why) => {
+                    tracing::debug!(%profile, ?problem, %why, "the card did not prove itself");
+                    true
+                }
+                Proof::Proved(_) => {
+                    tracing::debug!(%profile, ?took, "the card is named");
+                    true
+                }
+            };
+            walked = Walked { profile, took, proof };
+            if is_over {
+                break;
             }
-            // A blank card whose identifier is that number gives the same answer.
-            PacsSource::GetData => {
-                let data = transfer(&crate::wire::apdu::GET_UID, transmit)?;
-                Ok(data
-                    .map_err(NoNumber::from)
-                    .and_then(|data| Ok((self.pacs.read_aligned(&data)?, CredentialProfile::Uid))))
-            }
         }
+        Ok(walked)
+    }
+
+    /// Asks a card of this `family` by one `profile`; `lap` is set as [`prove`] says.
+    fn by<E>(
+        &self,
+        profile: CredentialProfile,
+        family: Family,
+        surroundings: &Surroundings,
+        at_hand: &mut AtHand<'_>,
+        lap: &Lap,
+        transmit: &mut impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
+    ) -> Result<Proof<Called>, E> {
+        Ok(match (profile, &self.desfire, &self.piv) {
+            (CredentialProfile::Uid, ..) => match uid::identifier(self.order, transmit)? {
+                Ok(uid) if uid.is_random() => Proof::NotThere(NoNumber::MadeUp(uid::made_up(family, transmit)?)),
+                Ok(uid) => Proof::Proved(Called::Uid(uid)),
+                Err(why) => Proof::NotThere(why.into()),
+            },
+            (CredentialProfile::Pacs, ..) => {
+                self.pacs.number(family, transmit)?.map(|(number, proved)| Called::Pacs(number, proved))
+            }
+            (CredentialProfile::DesfireAes, Some(desfire), _) => {
+                prove(family, surroundings, at_hand, lap, |around| desfire.read(self.order, around, transmit))?
+                    .map(Called::Desfire)
+            }
+            (CredentialProfile::Piv, _, Some(piv)) => {
+                prove(family, surroundings, at_hand, lap, |around| piv.read(around, transmit))?.map(Called::Piv)
+            }
+            (CredentialProfile::DesfireAes, None, _) | (CredentialProfile::Piv, _, None) => {
+                Proof::NotThere(NoNumber::NotConfigured)
+            }
+        })
     }
 }
 
-impl PacsReads {
-    /// The bits out of the reader's secure element: of the first command that gives some.
-    fn bits<E>(
-        &self,
-        transmit: &mut impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
-    ) -> Result<Result<PacsBits, NoNumber>, E> {
-        let mut why = NoNumber::SecureElement(SecureElementError::NoBits { length: 0 });
-        for command in &self.commands {
-            why = match transfer(command, transmit)? {
-                Ok(data) => match PacsBits::of_secure_element(&data) {
-                    Ok(bits) => return Ok(Ok(bits)),
-                    Err(refused) => refused.into(),
-                },
-                Err(refused) => refused.into(),
-            };
+/// The part of an exchange whose time is told, by the time for which the card has had commands.
+pub(super) struct Lap {
+    begun: Cell<Duration>,
+    ended: Cell<Option<Duration>>,
+}
+
+impl Lap {
+    pub(super) const fn beginning(spent: Duration) -> Self {
+        Self { begun: Cell::new(spent), ended: Cell::new(None) }
+    }
+
+    /// How long it was, if it has not ended before now.
+    fn took(&self, spent: Duration) -> Duration {
+        self.ended.get().unwrap_or(spent).saturating_sub(self.begun.get())
+    }
+}
+
+/// Lets a card of this `family` prove itself by `read`. The `lap` begins when the challenge is drawn and ends when the profile says that
+/// it was answered: whoever relays a card may have what it says before and after from an earlier tap.
+fn prove<T, E>(
+    family: Family,
+    surroundings: &Surroundings,
+    at_hand: &mut AtHand<'_>,
+    lap: &Lap,
+    read: impl FnOnce(&mut Around<'_>) -> Result<Proof<T>, E>,
+) -> Result<Proof<T>, E> {
+    if !family.may_hold_applications() {
+        return Ok(Proof::NotThere(NoNumber::NoApplications(family)));
+    }
+    let (mut is_drawn, mut is_first) = (true, true);
+    let AtHand { spent, sam } = at_hand;
+    let spent = *spent;
+    let mut draw = |bytes: &mut [u8]| {
+        is_drawn &= (surroundings.draw)(bytes).is_ok();
+        if is_first {
+            is_first = false;
+            lap.begun.set(spent());
         }
-        Ok(Err(why))
-    }
-
-    fn read(&self, bits: &PacsBits) -> Result<PacsNumber, NoNumber> {
-        let form = self.forms.iter().find(|form| form.bits() == bits.length());
-        let form = form.ok_or(NoNumber::NoForm { bits: bits.length() })?;
-        Ok(form.read(bits)?)
-    }
-
-    fn read_aligned(&self, data: &[u8]) -> Result<PacsNumber, NoNumber> {
-        let Some(&form) = self.forms.first() else { return Err(NoNumber::NoForm { bits: 0 }) };
-        let bits = PacsBits::right_aligned(data, form);
-        Ok(form.read(&bits.ok_or(NoNumber::NotAligned { bytes: data.len(), form })?)?)
-    }
+    };
+    let answered = || lap.ended.set(Some(spent()));
+    let now = (surroundings.today)();
+    let proof = read(&mut Around { draw: &mut draw, answered: &answered, now, sam: &mut **sam })?;
+    Ok(match proof {
+        Proof::Proved(_) if !is_drawn => Proof::Failed(CardProblem::KeysMissing, NoNumber::NoRandomness),
+        Proof::NotThere(_) | Proof::Failed(..) | Proof::Proved(_) => proof,
+    })
 }
 
 /// One command and its whole answer.
@@ -219,148 +387,6 @@ fn transfer<E>(
         if let Step::Done(ended) = transfer.answered(&response) {
             return Ok(ended);
         }
-    }
-}
-
-/// The card's identifier.
-fn identifier<E>(
-    order: ReaderOrder,
-    transmit: &mut impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
-) -> Result<Result<Uid, ApduError>, E> {
-    let mut exchange = Exchange::new(order);
-    loop {
-        let response = transmit(exchange.command())?;
-        if let Step::Done(ended) = exchange.answered(&response) {
-            return Ok(ended);
-        }
-    }
-}
-
-/// What makes up its identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MadeUp {
-    /// A phone's or watch's wallet: it says so.
-    Wallet,
-    /// Seos, plastic or in a phone: its number takes a reader with HID's keys.
-    Seos,
-    /// Nothing tells.
-    Unknown,
-}
-
-impl MadeUp {
-    const fn problem(self) -> CardProblem {
-        match self {
-            Self::Wallet => CardProblem::Wallet,
-            Self::Seos | Self::Unknown => CardProblem::Unstable,
-        }
-    }
-}
-
-/// What it is that makes up its identifier, as far as it answers to names. Only a processor card can.
-fn made_up<E>(family: Family, transmit: &mut impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>) -> Result<MadeUp, E> {
-    if family != Family::Processor {
-        return Ok(MadeUp::Unknown);
-    }
-    // A phone may hold a Seos card: that it is a phone is the surer answer.
-    for (application, proofs, kind) in
-        [(WALLET, &WALLETS[..], MadeUp::Wallet), (&SEOS[..], &[&SEOS[..]][..], MadeUp::Seos)]
-    {
-        let length = u8::try_from(application.len()).unwrap_or(u8::MAX);
-        let command = [&SELECT[..], &[length], application, &[0]].concat();
-        let answer = transfer(&command, transmit)?;
-        // Some cards answer to any name: what they say counts.
-        let holds = |proof: &&[u8]| answer.iter().any(|data| data.windows(proof.len()).any(|part| part == *proof));
-        if proofs.iter().any(holds) {
-            tracing::debug!(?kind, "the card makes up its identifier");
-            return Ok(kind);
-        }
-    }
-    Ok(MadeUp::Unknown)
-}
-
-/// What a card said to the profile `uid`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UidAnswer {
-    /// An identifier that is always the same.
-    Fixed(Uid),
-    /// One that is made up at each tap.
-    MadeUp(MadeUp),
-    /// None.
-    None(NoNumber),
-}
-
-/// What a card's reader said to the profile `pacs`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PacsAnswer {
-    /// Numbers: one for each form whose length and parity fit, the likeliest first. Of 37 bits there are two forms.
-    Numbers(Vec<PacsNumber>),
-    /// Bits that fit no form.
-    Bits {
-        /// How many.
-        bits: u32,
-        /// The last form that was tried; `None`: none has that length.
-        why: Option<PacsError>,
-    },
-    /// None.
-    None(NoNumber),
-}
-
-/// Everything that a card says to all profiles. Holds identifiers: for the desk alone, never for a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interview {
-    /// By its ATR.
-    pub family: Family,
-    /// What it is called.
-    pub uid: UidAnswer,
-    /// What its reader knows of it.
-    pub pacs: PacsAnswer,
-}
-
-impl Interview {
-    /// Asks the card with this `atr` everything, by `transmit`. Numbers are looked for in the forms of `reads`, or in every form where
-    /// it has none.
-    ///
-    /// # Errors
-    /// What `transmit` gave.
-    pub fn hold<E>(
-        reads: &CardReads,
-        atr: &[u8],
-        mut transmit: impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
-    ) -> Result<Self, E> {
-        let family = Family::of(atr);
-        let forms = if reads.pacs.forms.is_empty() { &PacsForm::ALL[..] } else { &reads.pacs.forms[..] };
-        let bits = match (family, reads.pacs.source) {
-            (Family::Contact, _) => Err(NoNumber::Contact),
-            (_, PacsSource::SecureElement) => reads.pacs.bits(&mut transmit)?,
-            (_, PacsSource::GetData) => {
-                let data = transfer(&crate::wire::apdu::GET_UID, &mut transmit)?;
-                data.map_err(NoNumber::from).and_then(|data| {
-                    let form = forms[0];
-                    PacsBits::right_aligned(&data, form).ok_or(NoNumber::NotAligned { bytes: data.len(), form })
-                })
-            }
-        };
-        let pacs = match bits {
-            Err(why) => PacsAnswer::None(why),
-            Ok(bits) => {
-                let fitting = forms.iter().filter(|form| form.bits() == bits.length());
-                let (numbers, problems): (Vec<_>, Vec<_>) =
-                    fitting.map(|form| form.read(&bits)).partition(Result::is_ok);
-                if numbers.is_empty() {
-                    PacsAnswer::Bits { bits: bits.length(), why: problems.into_iter().find_map(Result::err) }
-                } else {
-                    PacsAnswer::Numbers(numbers.into_iter().flatten().collect())
-                }
-            }
-        };
-        let uid = match (identifier(reads.order, &mut transmit)?, reads.pacs.source) {
-            (Ok(uid), PacsSource::SecureElement) if uid.is_random() => {
-                UidAnswer::MadeUp(made_up(family, &mut transmit)?)
-            }
-            (Ok(uid), _) => UidAnswer::Fixed(uid),
-            (Err(why), _) => UidAnswer::None(why.into()),
-        };
-        Ok(Self { family, uid, pacs })
     }
 }
 

@@ -1,9 +1,13 @@
 //! What any [`CardReader`] owes its users, as cases that a test runs on a [`Bench`]: in process, over a real pcscd, or
 //! with real cards and a patient hand. Panics are its way to say that a reader does not comply.
 
+mod proofs;
+
 use std::time::Duration;
 
-use super::{CardError, CardEvent, CardReader, CardReads, PacsReads, Slot};
+pub use self::proofs::{a_card_that_does_not_prove_itself, a_card_that_proves_itself, a_key_that_is_missing};
+
+use super::{CardError, CardEvent, CardReader, CardReads, PacsReads, Slot, Surroundings};
 use crate::{
     domain::{CardProblem, Credential, CredentialProfile, Pepper},
     wire::{
@@ -43,7 +47,7 @@ pub trait Bench {
     fn quiet(&self) -> Duration;
 
     /// Opens the reader anew.
-    fn open(&mut self, reads: CardReads, pepper: Pepper) -> Box<dyn CardReader>;
+    fn open(&mut self, reads: CardReads, pepper: Pepper, surroundings: Surroundings) -> Box<dyn CardReader>;
 
     /// Inserts a card into slot 0 or 1, which is empty.
     fn insert(&mut self, slot: u16, answer: CardAnswer);
@@ -68,11 +72,14 @@ pub trait Bench {
 pub type Case = fn(&mut dyn Bench);
 
 /// Every case by its name, for benches that can run them in a row.
-pub const CASES: [(&str, Case); 13] = [
+pub const CASES: [(&str, Case); 16] = [
     ("tap_and_removal", tap_and_removal),
     ("every_length_and_order", every_length_and_order),
     ("random_identifiers_are_refused", random_identifiers_are_refused),
     ("numbers_from_the_reader", numbers_from_the_reader),
+    ("a_card_that_proves_itself", a_card_that_proves_itself),
+    ("a_card_that_does_not_prove_itself", a_card_that_does_not_prove_itself),
+    ("a_key_that_is_missing", a_key_that_is_missing),
     ("answers_without_sense", answers_without_sense),
     ("answers_in_steps_and_with_warnings", answers_in_steps_and_with_warnings),
     ("a_mute_card", a_mute_card),
@@ -99,6 +106,12 @@ fn uid(uid: &[u8]) -> CardAnswer {
     CardAnswer::Uid(uid.to_vec())
 }
 
+/// A tap at a clock that stands still: how long it took is told if and only if a profile named the card.
+fn tapped(slot: u16, read: Result<Credential, CardProblem>) -> CardEvent {
+    let took = read.is_ok().then_some(Duration::ZERO);
+    CardEvent::Tapped { slot: Slot(slot), read, took }
+}
+
 /// An open reader whose next events are stated.
 struct Expecting {
     reader: Box<dyn CardReader>,
@@ -111,7 +124,7 @@ impl Expecting {
     }
 
     fn open_with(bench: &mut dyn Bench, reads: CardReads) -> Self {
-        let mut reader = Self { reader: bench.open(reads, pepper()), quiet: bench.quiet() };
+        let mut reader = Self { reader: bench.open(reads, pepper(), proofs::surroundings()), quiet: bench.quiet() };
         reader.ready();
         reader
     }
@@ -128,7 +141,7 @@ impl Expecting {
 
     #[track_caller]
     fn tapped(&mut self, slot: u16, expected: Result<Credential, CardProblem>) {
-        assert_eq!(self.event(), CardEvent::Tapped { slot: Slot(slot), read: expected, took: None });
+        assert_eq!(self.event(), tapped(slot, expected));
     }
 
     #[track_caller]
@@ -368,11 +381,7 @@ pub fn many_quick_taps(bench: &mut dyn Bench) {
         let cards = [[0x04, n, 2, 3, 4, 5, 6], [0x04, n, 7, 8, 9, 10, 11]];
         bench.insert(0, uid(&cards[0]));
         bench.insert(1, uid(&cards[1]));
-        reader.in_any_order([0, 1].map(|slot| CardEvent::Tapped {
-            slot: Slot(slot),
-            read: named(&cards[usize::from(slot)]),
-            took: None,
-        }));
+        reader.in_any_order([0, 1].map(|slot| tapped(slot, named(&cards[usize::from(slot)]))));
         bench.remove(0);
         bench.remove(1);
         reader.in_any_order([0, 1].map(|slot| CardEvent::Removed { slot: Slot(slot) }));

@@ -1,13 +1,13 @@
 //! A reader without hardware: a hand in the same process lays cards on it. The seam is the APDU: what a card answers is
-//! judged as a real card's answer is. It uses no PC/SC, no thread and no clock.
+//! judged as a real card's answer is. It uses no PC/SC and no thread.
 
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{cell::Cell, collections::BTreeMap, fmt, time::Duration};
 
 use zeroize::Zeroizing;
 
 use super::{
-    CardError, CardEvent, CardReader, CardReads, Slot,
-    asking::Naming,
+    CardError, CardEvent, CardReader, CardReads, Slot, Surroundings,
+    asking::{Asked, AtHand, Naming},
     queue::{Events, Feed, queue},
 };
 use crate::{
@@ -18,11 +18,38 @@ use crate::{
 /// Status word for an instruction the card does not have, ISO/IEC 7816-4.
 const UNKNOWN_INSTRUCTION: [u8; 2] = [0x6D, 0x00];
 
-/// What a card answers to which command.
-type Answers = Vec<(Vec<u8>, Vec<u8>)>;
+/// Answers a card's commands, each with its status word; `None`: no more.
+type Program = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
 
-/// A card: its ATR and what it answers. Without answers it never replies.
-type Lying = (Vec<u8>, Option<Answers>);
+/// A card. Without a program it never replies.
+struct Lying {
+    atr: Vec<u8>,
+    program: Option<Program>,
+}
+
+impl fmt::Debug for Lying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lying")
+    }
+}
+
+/// The card's program has ended.
+struct Gone;
+
+impl Lying {
+    fn asked(&mut self, naming: &Naming) -> Result<Asked, Gone> {
+        let program = self.program.as_mut().ok_or(Gone)?;
+        let mono = &naming.surroundings.mono;
+        let spent = Cell::new(Duration::ZERO);
+        let mut at_hand = AtHand { spent: &|| spent.get(), sam: &mut |_| None };
+        naming.ask(&self.atr, &mut at_hand, |command| {
+            let sent = mono();
+            let answer = program(command);
+            spent.set(spent.get() + mono().since(sent));
+            answer.map(Zeroizing::new).ok_or(Gone)
+        })
+    }
+}
 
 /// The reader's side.
 #[derive(Debug)]
@@ -55,22 +82,39 @@ impl FakeHand {
     }
 
     /// Opens the reader. The one opened before is closed.
-    pub fn open(&mut self, reads: impl Into<CardReads>, pepper: Pepper) -> FakeCardReader {
+    pub fn open(&mut self, reads: impl Into<CardReads>, pepper: Pepper, surroundings: Surroundings) -> FakeCardReader {
         let (feed, events) = queue();
-        self.reader = Some((feed, Naming { reads: reads.into(), pepper }));
+        self.reader = Some((feed, Naming { reads: reads.into(), pepper, surroundings }));
         self.announce();
         FakeCardReader(events)
     }
 
     /// Lays a card on the reader that answers GET DATA with the R-APDU `answer`, or never. It replaces the one there.
     pub fn insert(&mut self, slot: Slot, answer: Option<&[u8]>) {
-        let answers = answer.map(|answer| vec![(apdu::GET_UID.to_vec(), answer.to_vec())]);
-        self.lay(slot, (Vec::new(), answers));
+        match answer {
+            Some(answer) => self.insert_dialogue(slot, &[], &[(apdu::GET_UID.to_vec(), answer.to_vec())]),
+            None => self.lay(slot, Lying { atr: Vec::new(), program: None }),
+        }
     }
 
     /// Lays a card on the reader that has this `atr` and answers each command with the response beside it. It replaces the one there.
     pub fn insert_dialogue(&mut self, slot: Slot, atr: &[u8], answers: &[(Vec<u8>, Vec<u8>)]) {
-        self.lay(slot, (atr.to_vec(), Some(answers.to_vec())));
+        let answers = answers.to_vec();
+        self.insert_program(slot, atr, move |command| {
+            let known = answers.iter().find(|(of, _)| of == command);
+            Some(known.map_or(UNKNOWN_INSTRUCTION.to_vec(), |(_, answer)| answer.clone()))
+        });
+    }
+
+    /// Lays a card on the reader that has this `atr` and answers each command by `program`; where that gives `None`, it has left the
+    /// field. It replaces the one there.
+    pub fn insert_program(
+        &mut self,
+        slot: Slot,
+        atr: &[u8],
+        program: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+    ) {
+        self.lay(slot, Lying { atr: atr.to_vec(), program: Some(Box::new(program)) });
     }
 
     fn lay(&mut self, slot: Slot, card: Lying) {
@@ -135,20 +179,11 @@ impl FakeHand {
 
     fn tap(&mut self, slot: Slot) {
         let seen = self.attached && !self.hangs;
-        let (Some((_, naming)), Some((atr, answers)), true) = (&self.reader, self.lying.get(&slot), seen) else {
+        let (Some((_, naming)), Some(card), true) = (&self.reader, self.lying.get_mut(&slot), seen) else {
             return;
         };
-        let read = match answers {
-            None => Err(CardProblem::Unreadable),
-            Some(answers) => {
-                let asked = naming.ask(atr, |command| {
-                    let known = answers.iter().find(|(of, _)| of == command);
-                    Ok(Zeroizing::new(known.map_or(UNKNOWN_INSTRUCTION.to_vec(), |(_, answer)| answer.clone())))
-                });
-                asked.unwrap_or_else(|never: Infallible| match never {})
-            }
-        };
-        self.give(CardEvent::Tapped { slot, read, took: None });
+        let Asked { read, took } = card.asked(naming).unwrap_or_else(|Gone| CardProblem::Unreadable.into());
+        self.give(CardEvent::Tapped { slot, read, took });
     }
 
     fn tell(&mut self, item: Result<CardEvent, CardError>) {
@@ -180,8 +215,8 @@ mod tests {
             Duration::ZERO
         }
 
-        fn open(&mut self, reads: CardReads, pepper: Pepper) -> Box<dyn CardReader> {
-            Box::new(self.0.open(reads, pepper))
+        fn open(&mut self, reads: CardReads, pepper: Pepper, surroundings: Surroundings) -> Box<dyn CardReader> {
+            Box::new(self.0.open(reads, pepper, surroundings))
         }
 
         fn insert(&mut self, slot: u16, answer: CardAnswer) {

@@ -16,11 +16,14 @@ mod fake;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-pub use asking::{CardReads, Interview, MadeUp, NoNumber, PacsAnswer, PacsReads, UidAnswer};
+pub use asking::{
+    Applications, CardLimits, CardReads, DesfireCard, DesfireReads, Interview, MadeUp, NoNumber, PacsAnswer, PacsReads,
+    PivFileError, PivFiles, PivReads, PivStanding, Proof, SamHost, SamReads, Surroundings, Times, UidAnswer,
+};
 #[cfg(feature = "sim")]
 pub use fake::{FakeCardReader, FakeHand};
 pub use models::ReaderModel;
-pub use pcsc::{Laid, PcscCardReader, readers, wait_for_cards};
+pub use pcsc::{Laid, PcscCardReader, SamFault, SamSeen, Timed, look_at_sam, readers, time_proofs, wait_for_cards};
 
 use crate::domain::{CardProblem, Credential};
 
@@ -48,7 +51,8 @@ pub enum CardEvent {
         slot: Slot,
         /// What it proved, or why nothing.
         read: Result<Credential, CardProblem>,
-        /// How long the exchange took, from the first command of the profile that ended it to its last answer; `None`: not measured.
+        /// For how long the card had the commands of the profile that named it, or was too slow: those since its challenge was made,
+        /// where there is one. `None`: no profile did.
         took: Option<Duration>,
     },
     /// The card is gone, or its reader is.

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Credentials, Custody, Key, KeyError, LARGEST, Secret, Source, parse, read_bytes, write_new};
+use super::{Credentials, Custody, Key, KeyError, LARGEST, Secret, Source, parse, read_bytes, shaped, write_new};
 use crate::{
     domain::ExamId,
     store::owner::{make_folder, sync_folder_of},
@@ -195,6 +195,17 @@ impl KeyFolder {
     pub fn secret(&self, secret: Secret) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let (bytes, path) = self.bytes(secret)?;
         parse(&bytes, &path).map(|key| Zeroizing::new(key.0))
+    }
+
+    /// A secret of 16 bytes: the key of cards.
+    ///
+    /// # Errors
+    /// It is neither among the credentials nor in the folder, can be read by others, or has another shape.
+    pub fn card_key(&self, secret: Secret) -> Result<Zeroizing<[u8; 16]>, KeyError> {
+        let (bytes, path) = self.bytes(secret)?;
+        let mut key = Zeroizing::new([0; 16]);
+        shaped(&bytes, &mut *key).ok_or(KeyError::MalformedCardKey { path })?;
+        Ok(key)
     }
 
     /// A secret as it is, such as PEM.

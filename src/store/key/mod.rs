@@ -94,6 +94,12 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The content of a card key has another shape.
+    #[error("{} is not a card key: expected exactly 16 bytes, or 32 hexadecimal digits", path.display())]
+    MalformedCardKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is there already; nothing was overwritten.
     #[error("there is a key at {} already: erase it first if it is no longer wanted", path.display())]
     Exists {
@@ -265,13 +271,18 @@ fn read_bytes(path: &Path, custody: Custody, largest: u64) -> Result<Zeroizing<V
 /// 32 bytes, or 64 hexadecimal digits that a newline may follow.
 fn parse(text: &[u8], path: &Path) -> Result<Key, KeyError> {
     let mut key = Key([0; 32]);
-    if text.len() == 32 {
-        key.0.copy_from_slice(text);
-        return Ok(key);
+    shaped(text, &mut key.0).ok_or_else(|| KeyError::Malformed { path: path.into() })?;
+    Ok(key)
+}
+
+/// As many bytes as `key` has, or twice as many hexadecimal digits that a newline may follow.
+fn shaped(text: &[u8], key: &mut [u8]) -> Option<()> {
+    if text.len() == key.len() {
+        key.copy_from_slice(text);
+        return Some(());
     }
     let digits = text.strip_suffix(b"\n").unwrap_or(text);
-    hex::decode_to_slice(digits, &mut key.0).map_err(|_| KeyError::Malformed { path: path.into() })?;
-    Ok(key)
+    hex::decode_to_slice(digits, key).ok()
 }
 
 #[cfg(test)]

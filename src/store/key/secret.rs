@@ -24,11 +24,16 @@ pub enum Secret {
     Tls,
     /// The key of the console's certificate. PEM.
     Console,
+    /// The key by which a site's DESFire cards prove themselves. 16 bytes.
+    CardDesfire,
+    /// The key by which the SAM that holds the card key knows this box. 16 bytes.
+    CardSam,
 }
 
 impl Secret {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Root, Self::Pepper, Self::Device, Self::Tls, Self::Console];
+    pub const ALL: [Self; 7] =
+        [Self::Root, Self::Pepper, Self::Device, Self::Tls, Self::Console, Self::CardDesfire, Self::CardSam];
 
     /// The name of the credential, and of the file in the key folder.
     #[must_use]
@@ -39,6 +44,8 @@ impl Secret {
             Self::Device => "device.key",
             Self::Tls => "tls.key",
             Self::Console => "console.key",
+            Self::CardDesfire => "card-desfire.key",
+            Self::CardSam => "card-sam.key",
         }
     }
 }

@@ -157,6 +157,34 @@ fn each_secret_comes_from_the_credentials_if_it_is_there() {
 }
 
 #[test]
+fn a_card_key_is_16_bytes_or_32_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, path) = (KeyFolder::new(folder.path(), None), folder.path().join("card-desfire.key"));
+    let key = [0xA5; 16];
+    let digits = hex::encode(key);
+    for (content, good) in [
+        (&key[..], true),
+        (digits.as_bytes(), true),
+        (format!("{digits}\n").as_bytes(), true),
+        (&[0xA5; 32], false),
+        (&key[..15], false),
+        (&digits.as_bytes()[..30], false),
+        (b"", false),
+    ] {
+        put(&path, content, 0o600);
+        match keys.card_key(Secret::CardDesfire) {
+            Ok(read) => assert!(good && *read == key, "{content:?}"),
+            Err(error) => {
+                assert!(!good && matches!(error, KeyError::MalformedCardKey { .. }), "{error}");
+                assert!(!error.to_string().contains("a5"), "{error}");
+            }
+        }
+    }
+    put(&path, &key, 0o644);
+    assert!(matches!(keys.card_key(Secret::CardDesfire), Err(KeyError::Exposed { .. })));
+}
+
+#[test]
 fn a_text_is_read_as_it_is_and_not_without_end() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, path) = (KeyFolder::new(folder.path(), None), folder.path().join("tls.key"));

@@ -1,11 +1,14 @@
 //! Tables of cards, and answers of every kind.
 
-use std::{cell::Cell, convert::Infallible};
+use std::{cell::Cell, convert::Infallible, sync::Arc};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::pacs::PacsColumn;
+use crate::{
+    domain::MonoTime,
+    wire::pacs::{PacsColumn, PacsSource},
+};
 
 const CLASSIC: &str = "3b8f8001804f0ca000000306030001000000006a";
 const PICOPASS: &str = "3b8f8001804f0ca0000003060a0018000000007a";
@@ -54,9 +57,44 @@ fn aligned() -> CardReads {
 }
 
 fn ask(reads: &CardReads, atr: &str, script: Script<'_>) -> Result<Credential, CardProblem> {
-    let naming = Naming { reads: reads.clone(), pepper: pepper() };
-    let Ok(asked) = naming.ask(&hex(atr), transmit(script));
+    let asked = asked(reads, &hex(atr), transmit(script));
+    assert_eq!(asked.took.is_some(), asked.read.is_ok(), "{asked:?}");
+    asked.read
+}
+
+fn naming(reads: &CardReads) -> Naming {
+    Naming { reads: reads.clone(), pepper: pepper(), surroundings: surroundings() }
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        draw: |bytes| {
+            bytes.fill(0xA5);
+            Ok(())
+        },
+        today: Arc::new(|| None),
+        mono: Arc::new(MonoTime::default),
+    }
+}
+
+/// Asks with a clock that stands still, and no SAM.
+fn asked(
+    reads: &CardReads,
+    atr: &[u8],
+    transmit: impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, Infallible>,
+) -> Asked {
+    let Ok(asked) = naming(reads).ask(atr, &mut AtHand { spent: &|| Duration::ZERO, sam: &mut |_| None }, transmit);
     asked
+}
+
+fn held(
+    reads: &CardReads,
+    atr: &[u8],
+    transmit: impl FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, Infallible>,
+) -> Interview {
+    let mut at_hand = AtHand { spent: &|| Duration::ZERO, sam: &mut |_| None };
+    let Ok(held) = Interview::hold(reads, &surroundings(), atr, &mut at_hand, transmit);
+    held
 }
 
 fn uid(text: &str) -> Result<Credential, CardProblem> {
@@ -164,10 +202,7 @@ fn a_number_and_an_identifier_of_the_same_bytes_are_two_cards() {
 
 #[test]
 fn an_interview_asks_everything() {
-    let hold = |reads: &CardReads, atr: &str, script: Script<'_>| {
-        let Ok(held) = Interview::hold(reads, &hex(atr), transmit(script));
-        held
-    };
+    let hold = |reads: &CardReads, atr: &str, script: Script<'_>| held(reads, &hex(atr), transmit(script));
     let values = |interview: &Interview| match &interview.pacs {
         PacsAnswer::Numbers(numbers) => numbers.iter().map(|number| number.roster_value().to_string()).collect(),
         PacsAnswer::Bits { .. } | PacsAnswer::None(_) => Vec::new(),
@@ -218,10 +253,9 @@ proptest! {
                 longest.set(longest.get().max(command.len()));
                 Ok::<_, Infallible>(Zeroizing::new(left.next().cloned().unwrap_or_default()))
             };
-            let naming = Naming { reads: reads.clone(), pepper: pepper() };
-            let Ok(asked) = naming.ask(&atr, &mut count);
-            prop_assert!(asked.is_err() || sent.get() > 0);
-            let Ok(held) = Interview::hold(&reads, &atr, &mut count);
+            let asked = asked(&reads, &atr, &mut count);
+            prop_assert!(asked.read.is_err() || sent.get() > 0);
+            let held = held(&reads, &atr, &mut count);
             prop_assert!(sent.get() <= 2 * MOST && longest.get() <= 20, "{sent:?} commands, of {longest:?} bytes");
             let shown = format!("{held:?}");
             prop_assert!(!shown.is_empty());

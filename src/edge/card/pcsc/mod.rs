@@ -6,6 +6,7 @@
 mod desk;
 mod pulse;
 mod reading;
+mod sam;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,15 +22,16 @@ use std::{
 
 use ::pcsc::{Context, Error, PNP_NOTIFICATION, ReaderState, Scope, State};
 
-pub use desk::{Laid, readers, wait_for_cards};
+pub use desk::{Laid, Timed, readers, time_proofs, wait_for_cards};
+pub use sam::{SamFault, SamSeen, look_at_sam};
 
 use self::{
     pulse::{GivenUp, Pulse, Watch},
     reading::Reading,
 };
 use super::{
-    CardError, CardEvent, CardReader, CardReads, Slot,
-    asking::Naming,
+    CardError, CardEvent, CardReader, CardReads, Slot, Surroundings,
+    asking::{Asked, Naming},
     queue::{Abandoned, Events, Feed, queue},
 };
 use crate::domain::{CardProblem, Pepper};
@@ -60,14 +62,16 @@ impl PcscCardReader {
     ///
     /// # Errors
     /// [`CardError::StartThread`].
-    pub fn open(reads: impl Into<CardReads>, pepper: Pepper) -> Result<Self, CardError> {
+    pub fn open(reads: impl Into<CardReads>, pepper: Pepper, surroundings: Surroundings) -> Result<Self, CardError> {
         let (feed, events) = queue();
         let (running, stopped) = sync_channel(0);
-        let reading = Reading::over_pcsc(Arc::new(Naming { reads: reads.into(), pepper }));
+        let naming = Arc::new(Naming { reads: reads.into(), pepper, surroundings });
+        let reading = Reading::over_pcsc(Arc::clone(&naming));
         let pulse = Arc::<Pulse>::default();
         let watcher = Watcher {
             feed,
             stopped,
+            naming,
             reading,
             pulse: Arc::clone(&pulse),
             places: BTreeMap::new(),
@@ -160,6 +164,7 @@ impl From<Abandoned> for End {
 struct Watcher {
     feed: Feed,
     stopped: Receiver<Infallible>,
+    naming: Arc<Naming>,
     reading: Reading,
     pulse: Arc<Pulse>,
     places: BTreeMap<CString, Place>,
@@ -221,7 +226,10 @@ impl Watcher {
         let (listed, kept) = self.pulse.during(|| context.list_readers_owned());
         kept?;
         let readers = match listed {
-            Ok(readers) => readers,
+            Ok(mut readers) => {
+                readers.retain(|reader| !sam::is_sam(&self.naming.reads, reader));
+                readers
+            }
             Err(Error::NoReadersAvailable) => Vec::new(),
             Err(error) => return Err(End::Service(error)),
         };
@@ -305,12 +313,12 @@ impl Watcher {
         }
         if present && place.card.is_none() {
             place.card = Some(count);
-            let read = if state.event_state().contains(State::MUTE) {
-                Err(CardProblem::Unreadable)
+            let Asked { read, took } = if state.event_state().contains(State::MUTE) {
+                CardProblem::Unreadable.into()
             } else {
                 self.reading.read(state.name(), &self.stopped).map_err(End::Fatal)?
             };
-            self.feed.give(CardEvent::Tapped { slot: place.slot, read, took: None })?;
+            self.feed.give(CardEvent::Tapped { slot: place.slot, read, took })?;
         }
         Ok(())
     }

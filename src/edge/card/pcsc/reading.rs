@@ -4,6 +4,7 @@
 //! Lets no identifier and no APDU out.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     ffi::{CStr, CString},
     sync::{
@@ -17,19 +18,27 @@ use std::{
 use ::pcsc::{Context, Disposition, Error, MAX_ATR_SIZE, Protocols, Scope, ShareMode};
 use zeroize::Zeroizing;
 
+use super::sam::SamLine;
 use crate::{
-    domain::{CardProblem, Credential},
-    edge::card::{CardError, asking::Naming},
+    domain::{CardProblem, CredentialProfile, MonoTime},
+    edge::card::{
+        CardError, CardReads,
+        asking::{Asked, AtHand, Naming},
+    },
 };
 
-/// What a card may take to answer: it takes milliseconds when all is well.
+/// What a card may take to say everything. An identifier takes milliseconds; a DESFire card proves itself in a tenth or two of a second.
 const LIMIT: Duration = Duration::from_millis(1500);
 
-/// The same for every further try.
-const RETRY_LIMIT: Duration = Duration::from_millis(500);
+/// The same where PIV cards are read: they send a certificate of two kilobytes, and sign with RSA in up to a second
+/// (docs/decisions/0161).
+const PIV_LIMIT: Duration = Duration::from_millis(2500);
+
+/// What all tries of a tap may take together.
+const TAP_LIMIT: Duration = Duration::from_millis(2800);
 
 /// Tries a tap: a card on the edge of the field often answers at the second.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 /// Pause before a card that another program holds is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +50,7 @@ const MOST_STUCK: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Attempt {
     /// The card answered, or it is certain that it will not.
-    Judged(Result<Credential, CardProblem>),
+    Judged(Asked),
     /// The exchange broke off; perhaps the card is still there.
     Interrupted,
     /// Another program holds the card.
@@ -56,9 +65,15 @@ struct Worker {
     attempts: Receiver<Attempt>,
 }
 
+/// Tells the monotonic time.
+type Mono = Arc<dyn Fn() -> MonoTime + Send + Sync>;
+
 /// Reads cards with one worker, replaced when it is stuck.
 pub(super) struct Reading {
     new_try: Box<dyn Fn() -> Try + Send>,
+    mono: Mono,
+    /// What one try may take.
+    limit: Duration,
     worker: Option<Worker>,
     /// One clone in every live thread, so the count tells how many there are.
     threads: Arc<()>,
@@ -67,30 +82,32 @@ pub(super) struct Reading {
 impl Reading {
     /// Reads through PC/SC; every thread has a context of its own.
     pub(super) fn over_pcsc(naming: Arc<Naming>) -> Self {
-        Self::with(Box::new(move || {
+        let (mono, limit) = (Arc::clone(&naming.surroundings.mono), limit(&naming.reads));
+        let new_try: Box<dyn Fn() -> Try + Send> = Box::new(move || {
             let naming = Arc::clone(&naming);
-            let mut context = None;
-            Box::new(move |reader| attempt(&mut context, reader, &naming))
-        }))
+            let mut held = Held { context: None, sam: SamLine::new(&naming.reads) };
+            Box::new(move |reader| attempt(&mut held, reader, &naming))
+        });
+        Self::with(new_try, mono, limit)
     }
 
-    fn with(new_try: Box<dyn Fn() -> Try + Send>) -> Self {
-        Self { new_try, worker: None, threads: Arc::new(()) }
+    fn with(new_try: Box<dyn Fn() -> Try + Send>, mono: Mono, limit: Duration) -> Self {
+        Self { new_try, mono, limit, worker: None, threads: Arc::new(()) }
     }
 
     /// Reads the card in `reader`: at most three tries, less than three seconds in all. `stopped` cuts pauses short.
     ///
     /// # Errors
     /// When too many threads are stuck, or none can be started.
-    pub(super) fn read(
-        &mut self,
-        reader: &CStr,
-        stopped: &Receiver<Infallible>,
-    ) -> Result<Result<Credential, CardProblem>, CardError> {
-        let mut limit = LIMIT;
+    pub(super) fn read(&mut self, reader: &CStr, stopped: &Receiver<Infallible>) -> Result<Asked, CardError> {
+        let begun = (self.mono)();
         for _ in 0..TRIES {
-            match self.once(reader, limit)? {
-                Attempt::Judged(read) => return Ok(read),
+            let left = TAP_LIMIT.saturating_sub((self.mono)().since(begun));
+            if left.is_zero() {
+                break;
+            }
+            match self.once(reader, self.limit.min(left))? {
+                Attempt::Judged(asked) => return Ok(asked),
                 Attempt::Interrupted => {}
                 Attempt::Busy => match stopped.recv_timeout(BUSY_PAUSE) {
                     Err(RecvTimeoutError::Timeout) => {}
@@ -98,9 +115,8 @@ impl Reading {
                     Ok(never) => match never {},
                 },
             }
-            limit = RETRY_LIMIT;
         }
-        Ok(Err(CardProblem::Unreadable))
+        Ok(CardProblem::Unreadable.into())
     }
 
     fn once(&mut self, reader: &CStr, limit: Duration) -> Result<Attempt, CardError> {
@@ -146,26 +162,42 @@ impl Reading {
     }
 }
 
-const fn unreadable() -> Attempt {
-    Attempt::Judged(Err(CardProblem::Unreadable))
+fn unreadable() -> Attempt {
+    Attempt::Judged(CardProblem::Unreadable.into())
+}
+
+/// What one try may take where cards are read in this way.
+fn limit(reads: &CardReads) -> Duration {
+    if reads.profiles.contains(&CredentialProfile::Piv) { PIV_LIMIT } else { LIMIT }
+}
+
+/// What a thread keeps from one try for the next.
+struct Held {
+    context: Option<Context>,
+    sam: SamLine,
 }
 
 /// One try, in the context kept from the last one or a new one.
-fn attempt(context: &mut Option<Context>, reader: &CStr, naming: &Naming) -> Attempt {
-    let held = match context.take().map_or_else(|| Context::establish(Scope::System), Ok) {
-        Ok(held) => held,
+fn attempt(held: &mut Held, reader: &CStr, naming: &Naming) -> Attempt {
+    let context = match held.context.take().map_or_else(|| Context::establish(Scope::System), Ok) {
+        Ok(context) => context,
         Err(error) => {
             tracing::debug!(%error, "no PC/SC service to read the card with");
             return unreadable();
         }
     };
-    match exchange(&held, reader, |atr, transmit| naming.ask(atr, transmit)) {
-        Ok(read) => {
-            *context = Some(held);
-            Attempt::Judged(read)
+    let Held { context: kept, sam } = held;
+    let mono = &*naming.surroundings.mono;
+    let asked = exchange(&context, reader, mono, |atr, spent, transmit| {
+        naming.ask(atr, &mut AtHand { spent, sam: &mut |command| sam.transmit(command) }, transmit)
+    });
+    match asked {
+        Ok(asked) => {
+            *kept = Some(context);
+            Attempt::Judged(asked)
         }
         Err(Error::SharingViolation) => {
-            *context = Some(held);
+            *kept = Some(context);
             Attempt::Busy
         }
         Err(error) => {
@@ -177,14 +209,19 @@ fn attempt(context: &mut Option<Context>, reader: &CStr, naming: &Naming) -> Att
     }
 }
 
-/// Talks to the card in `reader`: hands its ATR and the way to it to `ask`.
+/// Sends a command to the card and returns its response.
+pub(super) type Transmit<'t> = dyn FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, Error> + 't;
+
+/// Talks to the card in `reader`: hands its ATR, the time for which it has had commands by `mono`, and the way to it to `ask`.
 pub(super) fn exchange<T>(
     context: &Context,
     reader: &CStr,
-    ask: impl FnOnce(&[u8], &mut dyn FnMut(&[u8]) -> Result<Zeroizing<Vec<u8>>, Error>) -> Result<T, Error>,
+    mono: &dyn Fn() -> MonoTime,
+    ask: impl FnOnce(&[u8], &dyn Fn() -> Duration, &mut Transmit<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    // Longest short response: 256 bytes of data and the status word, ISO/IEC 7816-3. PC/SC refuses a longer one.
-    let mut buffer = Zeroizing::new([0_u8; 258]);
+    // A short response has 258 bytes at most (ISO/IEC 7816-3). Some cards give a PIV object whole, in one of any length: the largest
+    // object of the standard fits. PC/SC refuses a longer one.
+    let mut buffer = Zeroizing::new([0_u8; 4098]);
     let mut card = context.connect(reader, ShareMode::Shared, Protocols::ANY)?;
     let transaction = card.transaction()?;
     // A reader may have several names. Without the ATR the card is asked all the same.
@@ -194,9 +231,12 @@ pub(super) fn exchange<T>(
         Err(Error::InsufficientBuffer) => &[],
         Err(error) => return Err(error),
     };
-    let said = ask(atr, &mut |command| {
-        let response = transaction.transmit(command, &mut *buffer)?;
-        Ok(Zeroizing::new(response.to_vec()))
+    let spent = Cell::new(Duration::ZERO);
+    let said = ask(atr, &|| spent.get(), &mut |command| {
+        let sent = mono();
+        let response = transaction.transmit(command, &mut *buffer);
+        spent.set(spent.get() + mono().since(sent));
+        Ok(Zeroizing::new(response?.to_vec()))
     })?;
     // The answer is there; what is left only tidies up, and may fail because the card is gone already.
     let _ = transaction.end(Disposition::LeaveCard);
@@ -209,13 +249,14 @@ mod tests {
     use std::sync::{Mutex, mpsc};
 
     use super::*;
+    use crate::domain::Credential;
 
     /// Reads with tries that play `script`, over all threads; after its end a try blocks until the test is over.
     fn scripted(script: Vec<Attempt>) -> (Reading, SyncSender<Infallible>) {
         let script = Arc::new(Mutex::new(script.into_iter()));
         let (over, held) = mpsc::sync_channel(0);
         let held = Arc::new(Mutex::new(held));
-        let reading = Reading::with(Box::new(move || {
+        let new_try: Box<dyn Fn() -> Try + Send> = Box::new(move || {
             let (script, held) = (Arc::clone(&script), Arc::clone(&held));
             Box::new(move |_| {
                 let next = script.lock().unwrap().next();
@@ -225,19 +266,41 @@ mod tests {
                     Attempt::Interrupted
                 })
             })
-        }));
-        (reading, over)
+        });
+        (Reading::with(new_try, Arc::new(MonoTime::default), LIMIT), over)
     }
 
     fn read(reading: &mut Reading) -> Result<Result<Credential, CardProblem>, CardError> {
         let (_running, stopped) = mpsc::sync_channel(0);
-        reading.read(c"reader", &stopped)
+        Ok(reading.read(c"reader", &stopped)?.read)
+    }
+
+    #[test]
+    fn no_try_begins_when_the_time_of_a_tap_is_over() {
+        let (mut reading, _over) = scripted(vec![Attempt::Interrupted, Attempt::Judged(CardProblem::Unstable.into())]);
+        let looks = Mutex::new(0);
+        // Half of the tap's time goes by between two looks: at the start, before the first try, before the second.
+        reading.mono = Arc::new(move || {
+            let mut looks = looks.lock().unwrap();
+            *looks += 1;
+            MonoTime::from_start(TAP_LIMIT / 2 * *looks)
+        });
+        assert_eq!(read(&mut reading).unwrap(), Err(CardProblem::Unreadable));
+    }
+
+    #[test]
+    fn a_card_that_signs_slowly_has_more_time() {
+        let mut reads = CardReads::default();
+        assert_eq!(limit(&reads), LIMIT);
+        reads.profiles.insert(0, CredentialProfile::Piv);
+        assert_eq!(limit(&reads), PIV_LIMIT);
+        assert!(PIV_LIMIT < TAP_LIMIT && TAP_LIMIT < Duration::from_secs(3), "every tap ends within three seconds");
     }
 
     #[test]
     fn tries_again_when_interrupted_or_busy_and_gives_up() {
         use Attempt::{Busy, Interrupted, Judged};
-        let unstable = || Judged(Err(CardProblem::Unstable));
+        let unstable = || Judged(CardProblem::Unstable.into());
         let table = [
             (vec![unstable()], CardProblem::Unstable),
             (vec![Interrupted, unstable()], CardProblem::Unstable),
