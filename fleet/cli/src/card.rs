@@ -83,7 +83,8 @@ pub(crate) struct Desk {
 pub(crate) struct Marking {
     #[command(flatten)]
     desk: Desk,
-    /// The number of a card, or form, facility code and card number as in h10301:31-337; may be repeated.
+    /// The number of a card, or what `examgate card` shows: h10301:31-337 (form, facility code, card number), desfire:... or piv:...; may be
+    /// repeated.
     #[arg(long, value_name = "NUMBER", required_unless_present = "student")]
     card: Vec<String>,
     /// How numbers are written: hex, hex-reversed, decimal or decimal-reversed.

@@ -71,7 +71,7 @@ pub(crate) struct Add {
     /// Their display name, for the console and the attendance list.
     #[arg(long)]
     name: String,
-    /// The number of their card, or form, facility code and card number as in h10301:31-337.
+    /// The number of their card, or what `examgate card` shows: h10301:31-337 (form, facility code, card number), desfire:... or piv:...
     #[arg(long, value_name = "NUMBER")]
     card: String,
     /// Format of the card number: hex, hex-reversed, decimal or decimal-reversed.

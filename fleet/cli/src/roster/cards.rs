@@ -7,20 +7,30 @@ use std::cell::Cell;
 use examgate::{
     domain::{CardPseudonym, CredentialProfile, Pepper},
     wire::{
+        desfire::DesfireNumber,
         pacs::{PacsColumn, PacsForm, PacsNumber},
+        piv::PivNumber,
         uid::UidForm,
     },
 };
 
 use examgate_enrol::table::Problem;
 
-use super::columns::PACS_MARK;
+use super::columns::{PACS_MARK, unmarked};
 
-/// A card's text to its pseudonym: a number of an access control system where it begins with the number's form, as in `h10301:31-337`, and
-/// an identifier otherwise. Neither goes any further.
+/// A card's text to its pseudonym: a number of an access control system where it begins with the number's form, as in `h10301:31-337`, the
+/// number of a card that proves itself where it begins with `desfire:` or `piv:`, and an identifier otherwise. None goes any further.
 pub(crate) fn pseudonym(pepper: &Pepper, form: UidForm, text: &str) -> Result<CardPseudonym, String> {
     if PacsNumber::is_meant_by(text) {
         return number(pepper, PacsColumn::default(), text);
+    }
+    if DesfireNumber::is_meant_by(text) {
+        let number = DesfireNumber::parse(text).map_err(|error| error.to_string())?;
+        return Ok(pepper.pseudonym(CredentialProfile::DesfireAes, number.identifier()));
+    }
+    if PivNumber::is_meant_by(text) {
+        let number = PivNumber::parse(text).map_err(|error| error.to_string())?;
+        return Ok(pepper.pseudonym(CredentialProfile::Piv, number.identifier()));
     }
     let uid = form.parse(text, None).map_err(|e| e.to_string())?;
     if uid.is_random() {
@@ -55,7 +65,7 @@ pub(crate) struct CardForms {
 }
 
 impl CardForms {
-    /// What a cell names: by the column `pacs` if [`PACS_MARK`] is before it.
+    /// What a cell names: by the column `pacs` if [`PACS_MARK`] is before it, and as any card's text otherwise.
     pub(super) fn pseudonym(&self, pepper: &Pepper, text: &str) -> Result<CardPseudonym, String> {
         match text.strip_prefix(PACS_MARK) {
             Some(text) => number(pepper, PacsColumn { form: self.pacs_form, facility: self.facility }, text),
@@ -81,7 +91,8 @@ impl FormDoubt {
     }
 
     pub(super) fn saw(&self, card: &str) {
-        if card.starts_with(PACS_MARK) {
+        // A number with a mark is of no form that could be mistaken.
+        if unmarked(card) != card {
             return;
         }
         self.cards.update(|n| n + 1);

@@ -1,11 +1,16 @@
 //! Which cell of a row is what: the header's names, as this program, spreadsheets and campus systems spell them.
 
+mod numbers;
+
 use std::borrow::Cow;
 
 use examgate::domain::MAX_CARDS;
 use unicode_normalization::UnicodeNormalization;
 
 use examgate_enrol::table::{Problem, Problems, Record, Table};
+
+use numbers::{FURTHER, MORE, NUMBERS, numbers};
+pub(crate) use numbers::{PACS_MARK, unmarked};
 
 /// A column of a roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,26 +110,22 @@ enum Meaning {
     More { card: usize, standing: bool },
 }
 
-/// How many columns of further cards there may be: `card_2` to `card_8`, and `pacs`.
-const MORE: usize = MAX_CARDS;
-
-/// The place of the column `pacs` among them: a number as access control systems have it.
-const PACS: usize = MORE - 1;
-
-/// What stands before a text of the column `pacs`, to tell it from an identifier.
-pub(crate) const PACS_MARK: &str = "pacs:";
-
 /// A column of a further card, such as `card2` or `card3standing`.
 fn more(key: &str) -> Option<Meaning> {
-    match key {
-        "pacs" | "pacsnumber" | "pacsid" => return Some(Meaning::More { card: PACS, standing: false }),
-        "pacsstanding" | "pacsstatus" => return Some(Meaning::More { card: PACS, standing: true }),
-        _ => {}
+    for (at, numbers) in NUMBERS.iter().enumerate() {
+        let card = FURTHER + at;
+        match key.strip_prefix(numbers.name) {
+            Some("standing" | "status") => return Some(Meaning::More { card, standing: true }),
+            Some(rest) if rest.is_empty() || numbers.others.contains(&rest) => {
+                return Some(Meaning::More { card, standing: false });
+            }
+            Some(_) | None => {}
+        }
     }
     let rest = key.strip_prefix("card")?;
     let rest = rest.strip_prefix("number").unwrap_or(rest);
     let (number, what) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
-    let card = number.parse::<usize>().ok()?.checked_sub(2).filter(|card| *card < PACS)?;
+    let card = number.parse::<usize>().ok()?.checked_sub(2).filter(|card| *card < FURTHER)?;
     match what {
         "" => Some(Meaning::More { card, standing: false }),
         "standing" | "status" => Some(Meaning::More { card, standing: true }),
@@ -134,7 +135,7 @@ fn more(key: &str) -> Option<Meaning> {
 
 /// The name of a further card's column.
 pub(crate) fn more_name(at: usize) -> String {
-    if at == PACS { "pacs".into() } else { format!("card_{}", at + 2) }
+    numbers(at).map_or_else(|| format!("card_{}", at + 2), |numbers| numbers.name.into())
 }
 
 fn meaning(name: &str) -> Option<Meaning> {
@@ -273,8 +274,8 @@ impl Columns {
         let missing: Vec<_> = required
             .iter()
             .filter(|column| columns.at(**column).is_none())
-            // One of the two names a card.
-            .filter(|column| **column != Column::Card || columns.more[PACS][0].is_none())
+            // One of them names a card.
+            .filter(|column| **column != Column::Card || columns.more[FURTHER..].iter().all(|[at, _]| at.is_none()))
             .map(|column| quoted(column.name()))
             .collect();
         if !missing.is_empty() {
@@ -286,7 +287,7 @@ impl Columns {
             problems.push(Problem::at(
                 line,
                 format!(
-                    "unknown {}: remove what a roster does not need; known are {}, `pacs`, and `card_2` to `card_{MAX_CARDS}` with `card_2_standing` to \
+                    "unknown {}: remove what a roster does not need; known are {}, `pacs`, `desfire`, `piv`, and `card_2` to `card_{MAX_CARDS}` with `card_2_standing` to \
                      `card_{MAX_CARDS}_standing`",
                     plural("column", &unknown),
                     names(&Column::ALL),
@@ -312,24 +313,21 @@ impl Columns {
         self.at(column).and_then(|at| record.cells.get(at)).map_or("", String::as_str)
     }
 
-    /// Further cards of a row: the card's place among them, its cell and that of its standing, for each column that is there. What the
-    /// column `pacs` holds comes after [`PACS_MARK`].
+    /// Further cards of a row: the card's place among them, its cell and that of its standing, for each column that is there. What a column
+    /// in [`NUMBERS`] holds comes after its mark.
     pub(crate) fn more<'r>(&self, record: &'r Record) -> impl Iterator<Item = (usize, Cow<'r, str>, &'r str)> {
         let cell = move |at: Option<usize>| at.and_then(|at| record.cells.get(at)).map_or("", String::as_str);
         let there = self.more.into_iter().enumerate().filter(|(_, [at, _])| at.is_some());
         there.map(move |(card, [at, standing])| {
-            let text = match cell(at) {
-                text if card == PACS && !text.trim().is_empty() => Cow::Owned(format!("{PACS_MARK}{text}")),
-                text => Cow::Borrowed(text),
-            };
+            let text = numbers(card).map_or(Cow::Borrowed(cell(at)), |numbers| numbers.marked(cell(at)));
             (card, text, cell(standing))
         })
     }
 
-    /// Whether a row names a card in the column `pacs`.
+    /// Whether a row names a card in a column of other numbers than identifiers.
     pub(crate) fn has_number(&self, record: &Record) -> bool {
-        let cell = self.more[PACS][0].and_then(|at| record.cells.get(at));
-        cell.is_some_and(|text| !text.trim().is_empty())
+        let cells = self.more[FURTHER..].iter().filter_map(|[at, _]| record.cells.get((*at)?));
+        cells.into_iter().any(|text| !text.trim().is_empty())
     }
 
     /// Number of a filled cell under no column's name, counted from 1.

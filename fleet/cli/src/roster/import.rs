@@ -56,6 +56,8 @@ use crate::keys::{self, KeyArgs};
 ///                  control system has, form, facility code and card number as in h10301:31-337, or
 ///                  what of it --pacs-form and --facility do not say; `examgate card` shows it.
 ///                  pacs_standing says of it what card_standing says of the first
+///   desfire, piv   optional, and in place of card where cards prove themselves: the number that `examgate card`
+///                  shows, as in desfire:0123ABCD or piv:8f6b...; with desfire_standing and piv_standing
 ///   seat           optional: the seat, up to 24 characters; the screen shows it after an admission
 ///   matching       optional: none for a student who opted out of face matching: their photos are not
 ///                  opened, no template is made, and the box refers them to the proctor; empty or face

@@ -9,7 +9,7 @@ use examgate_enrol::table::{Problem, Problems, Record, Table};
 
 use super::{
     cells,
-    columns::{Column, Columns, known, more_name},
+    columns::{Column, Columns, known, more_name, unmarked},
     suspects::{Cell, Suspects},
 };
 
@@ -70,7 +70,7 @@ pub(crate) fn read(bytes: &[u8], pseudonym: impl Fn(&str) -> Result<CardPseudony
             cells.push((record.line, cells::plain(cell(column))));
         }
         for (card, text, _) in columns.more(record) {
-            more.entry(card).or_default().push((record.line, cells::plain(&text)));
+            more.entry(card).or_default().push((record.line, cells::plain(unmarked(&text))));
         }
         let found = read.problems.len();
         let row = row(record.line, &columns, record, &pseudonym, &mut read.problems);
@@ -137,7 +137,8 @@ fn row(
     let preferred = judge.of(Column::PreferredName, cells::preferred(cell(Column::PreferredName)));
     let seat = judge.of(Column::Seat, cells::seat(cell(Column::Seat)));
     let matching = judge.of(Column::Matching, cells::matching(cell(Column::Matching)));
-    let other_cards = more_cards(&mut judge, columns, record, &pseudonym);
+    let most = MAX_CARDS - usize::from(!by_number);
+    let other_cards = more_cards(&mut judge, columns, record, most, &pseudonym);
     let given_name = given_name?;
     let preferred_name = preferred?.filter(|preferred| *preferred != given_name);
     let (first, standing, other_cards) = (first?, standing?, other_cards?);
@@ -154,11 +155,12 @@ fn row(
     Some(Row { sheet: None, line, entry, photos: photos? })
 }
 
-/// The cards of `card_2` and so on, and of `pacs`. An empty cell is none.
+/// The cards of `card_2` and so on, and of the columns of other numbers, at `most` so many. An empty cell is none.
 fn more_cards(
     judge: &mut Judge<'_>,
     columns: &Columns,
     record: &Record,
+    most: usize,
     pseudonym: impl Fn(&str) -> Result<CardPseudonym, String>,
 ) -> Option<Vec<Card>> {
     let mut cards = Some(Vec::new());
@@ -179,8 +181,8 @@ fn more_cards(
             cards
         });
     }
-    if cards.as_ref().is_some_and(|cards| cards.len() >= MAX_CARDS) {
-        return judge.named("pacs", Err(format!("more than {MAX_CARDS} cards of one student")));
+    if cards.as_ref().is_some_and(|cards| cards.len() > most) {
+        return judge.of(Column::Card, Err(format!("more than {MAX_CARDS} cards of one student")));
     }
     cards
 }

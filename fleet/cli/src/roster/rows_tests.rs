@@ -103,9 +103,20 @@ fn a_number_of_an_access_control_system_is_a_card_too_and_may_stand_alone() {
         let told = read(text).unwrap_err().join("; ");
         assert!(told.contains(why), "{text}: {told}");
     }
+    let text = "student_id,given_name,desfire,DESFire Status,piv,room,photos\nN1,Ada,05,lost,,R1,\nN2,Bo,,,06,R1,\n";
+    let number = |text: &str| match unmarked(text) {
+        rest if text.starts_with("desfire:") => card(&format!("dd{rest}")),
+        rest if text.starts_with("piv:") => card(&format!("ee{rest}")),
+        _ => card(text),
+    };
+    let rows = super::read(text.as_bytes(), number).unwrap().rows;
+    assert_eq!((held(&rows[0]), held(&rows[1])), (vec![with("dd05", bad)], vec![with("ee06", good)]));
     let nine = "student_id,given_name,card,card_2,card_3,card_4,card_5,card_6,card_7,card_8,pacs,room,photos\n\
                 N1,Ada,01,02,03,04,05,06,07,08,09,R1,\n";
     assert!(read(nine).unwrap_err()[0].contains("more than 8 cards"));
+    let eight = "student_id,given_name,card_2,card_3,card_4,card_5,card_6,card_7,card_8,pacs,room,photos\n\
+                 N1,Ada,02,03,04,05,06,07,08,09,R1,\n";
+    assert_eq!(held(&read(eight).unwrap()[0]).len(), MAX_CARDS);
 }
 
 #[test]

@@ -106,3 +106,23 @@ fn a_list_is_numbered_above_what_boxes_hold_and_shown_for_each() {
     let json = card(here, &format!("list --json{devices}")).expect(0).json();
     assert_eq!((&json["list"], &json["boxes"][0]["list"]), (&19.into(), &serde_json::Value::Null));
 }
+
+#[test]
+fn a_card_that_proves_itself_is_lost_and_found_by_its_number() {
+    let folder = desk();
+    let here = folder.path();
+    let card_id = "8f6b2c1d-0000-4000-8000-0123456789ab";
+    lose(here, "desfire:0123ABCD", "").expect(0);
+    lose(here, &format!("piv:{card_id}"), "").expect(0);
+    lose(here, "0123ABCD", "").expect(0);
+    let all = list(here, command_key(here)).unwrap().cards;
+    assert_eq!(all.len(), 3, "an identifier of the same bytes is another card");
+    card(here, "found --card desfire:0123abcd --keys keys --pepper pepper.key").expect(0);
+    card(here, &format!("found --card PIV:{} --keys keys --pepper pepper.key", card_id.to_uppercase())).expect(0);
+    assert_eq!(list(here, command_key(here)).unwrap().cards.len(), 1);
+    lose(here, "desfire:", "").expect(64);
+    for (kind, wrong) in [("desfire", "9E8D7"), ("piv", "9e8d7c6b")] {
+        let ran = lose(here, &format!("{kind}:{wrong}"), "").expect(64);
+        assert!(!ran.stderr.contains(wrong), "a card's number is not repeated: {}", ran.stderr);
+    }
+}

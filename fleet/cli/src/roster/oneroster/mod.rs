@@ -46,8 +46,8 @@ pub(super) struct OneRoster {
     /// Which column of users.csv is the student's number. Photos and the card table go by it.
     #[arg(long, value_name = "COLUMN", value_enum, default_value_t = IdColumn::Identifier, requires = "oneroster", conflicts_with = "csv")]
     student_id: IdColumn,
-    /// The card office's table: student_id and card, one line a card, and optionally card_standing, card_2 and so on, preferred_name, room,
-    /// seat, language and matching.
+    /// The card office's table: student_id and card, one line a card, and optionally card_standing, card_2 and so on, pacs, desfire, piv,
+    /// preferred_name, room, seat, language and matching.
     #[arg(long, value_name = "FILE", requires = "oneroster", conflicts_with_all = ["csv", "card_column"])]
     pub(super) cards: Option<PathBuf>,
     /// A column of users.csv with a card's number, such as metadata.cardNumber; may be repeated, for several cards of one student.
