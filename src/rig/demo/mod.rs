@@ -4,6 +4,7 @@
 //! scripted; the card is virtual, its reader service is real.
 
 mod commands;
+mod proofs;
 mod script;
 
 use std::{
@@ -13,9 +14,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use proofs::Proofs;
 use script::Step;
 
-use super::stage::{Programs, Reality, Said, Stage};
+use super::stage::{DoorBox, Programs, Reality, Said, Stage};
 
 /// How to run the demonstration.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,12 +70,14 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
     if reality.broker {
         stage.open_desk()?;
     }
-    stage.configure(script::CARDS)?;
+    // The stand-in for a reader plays no card with a program of its own.
+    let proofs = reality.reader.then(|| Proofs::prepare(&stage)).transpose()?;
+    stage.configure(&proofs.as_ref().map_or_else(script::cards, Proofs::configuration))?;
     stage.enrol(script::OTHER_EXAM, script::OTHER_TITLE, script::OTHER_DOORS, script::OTHERS)?;
     stage.enrol(script::EXAM, script::EXAM_TITLE, script::DOORS, script::STUDENTS)?;
     stage.collect()?;
     stage.set_clock(script::EARLY)?;
-    let door = stage.start_door()?;
+    let mut door = stage.start_door()?;
     if reality.broker {
         writeln!(out, "The box waits for its rosters; the fleet pushes them over the broker:")?;
         for exam in [script::OTHER_EXAM, script::EXAM] {
@@ -83,15 +87,55 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
     door.serves(script::EXAM).with_context(|| format!("the box does not serve; it said:\n{}", stage.door_log()))?;
     writeln!(out, "\n{}, doors open 8:30.\n", script::EXAM_TITLE)?;
     writeln!(out, "     {:<48} {:<28} {:>9} {:>12}", "who taps", "the box", "from tap", "from a face")?;
-    let mut as_expected = true;
     let mut decided = Vec::new();
-    for Step { what, clock, lost, card, scene, expected } in script::morning(|name| stage.picture(name)) {
+    let morning = script::morning(|name| stage.picture(name));
+    let mut as_expected = play(out, (&stage, reality, mark), &door, morning, &mut decided)?;
+    if reality.broker {
+        as_expected &= commands::play(out, &stage, &door, &mut decided)?;
+    }
+    if let Some(proofs) = proofs {
+        writeln!(
+            out,
+            "\nThe box is started again with weakest_profile = \"desfire_aes\": cards must prove themselves.\n"
+        )?;
+        as_expected &= door.stop()?.success();
+        stage.configure(proofs::POLICY)?;
+        door = stage.start_door()?;
+        door.serves(script::EXAM).with_context(|| format!("the box does not serve; it said:\n{}", stage.door_log()))?;
+        let steps = proofs.steps(|name| stage.picture(name));
+        as_expected &= play(out, (&stage, reality, mark), &door, steps, &mut decided)?;
+    }
+    if reality.broker {
+        as_expected &= tell_committed(out, &stage, &decided)?;
+    } else {
+        writeln!(out, "\nEvents wait in the box's outbox.{mark}")?;
+    }
+    let status = door.stop()?;
+    writeln!(out, "\nThe box stopped in order: {}.", if status.success() { "yes" } else { "NO" })?;
+    writeln!(
+        out,
+        "{}",
+        if as_expected { "Every decision was the expected one." } else { "NOT every decision was the expected one." }
+    )?;
+    Ok(as_expected && status.success())
+}
+
+/// Plays steps at the door, and adds what it said to `decided`. Says whether every decision was the expected one.
+fn play(
+    out: &mut impl Write,
+    (stage, reality, mark): (&Stage, Reality, &str),
+    door: &DoorBox,
+    steps: Vec<Step>,
+    decided: &mut Vec<Said>,
+) -> Result<bool> {
+    let mut as_expected = true;
+    for Step { what, clock, lost, card, scene, expected } in steps {
         if let Some(lost) = lost {
             // The list travels over the broker: without one there is nothing to show.
             if !reality.broker {
                 continue;
             }
-            report_lost(&stage, lost)?;
+            report_lost(stage, lost)?;
         }
         if let Some(clock) = clock {
             stage.set_clock(clock)?;
@@ -111,20 +155,7 @@ pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<bool> {
         }
         decided.push(said);
     }
-    if reality.broker {
-        as_expected &= commands::play(out, &stage, &door, &mut decided)?;
-        as_expected &= tell_committed(out, &stage, &decided)?;
-    } else {
-        writeln!(out, "\nEvents wait in the box's outbox.{mark}")?;
-    }
-    let status = door.stop()?;
-    writeln!(out, "\nThe box stopped in order: {}.", if status.success() { "yes" } else { "NO" })?;
-    writeln!(
-        out,
-        "{}",
-        if as_expected { "Every decision was the expected one." } else { "NOT every decision was the expected one." }
-    )?;
-    Ok(as_expected && status.success())
+    Ok(as_expected)
 }
 
 /// Has the manager report a card lost, and waits until the box knows.

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::super::{stage::Enrolled, virtual_card::Behaviour};
+use super::{
+    super::{stage::Enrolled, virtual_card::Behaviour},
+    proofs::{DESFIRE, PIV},
+};
 use crate::edge::camera::replay::Scene;
 
 /// The exam at the door.
@@ -29,8 +32,18 @@ const ICLASS: [u8; 8] = [0x32, 0x96, 0x62, 0x02, 0xF8, 0xFF, 0x12, 0xE0];
 const SEOS: &str = "h10304:587-50301";
 const SEOS_BITS: (u8, [u8; 5]) = (3, [0x81, 0x25, 0x8C, 0x47, 0xD0]);
 
-/// How the box reads cards: a number out of the reader's secure element, or else the identifier.
-pub(super) const CARDS: &str = "[card]\nprofiles = [\"pacs\", \"uid\"]\n[card.pacs]\nforms = [\"h10304\"]\n";
+/// How the box reads a number out of the reader's secure element.
+pub(super) const PACS: &str = "[card.pacs]\nforms = [\"h10304\"]\n";
+
+/// How the box reads cards where none can prove itself: that number, or else the identifier.
+pub(super) fn cards() -> String {
+    format!("[card]\nprofiles = [\"pacs\", \"uid\"]\n{PACS}")
+}
+
+/// She looks at the camera until the card is decided.
+pub(super) fn woman_looking(picture: impl Fn(&str) -> PathBuf) -> Scene {
+    Scene::Clip { folder: picture("clips/WolfgangLanger_Pexels"), range: Some(72..150), looping: true }
+}
 
 const WOMAN_PICTURES: &[&str] = &["clips/WolfgangLanger_Pexels/0001.jpg", "clips/WolfgangLanger_Pexels/0010.jpg"];
 
@@ -58,6 +71,8 @@ pub(super) const STUDENTS: &[Enrolled<'static>] = &[
         language: None,
     },
     Enrolled { id: "N10000007", given_name: "Sofia", card: SEOS, pictures: WOMAN_PICTURES, language: None },
+    Enrolled { id: "N10000008", given_name: "Lena", card: DESFIRE, pictures: WOMAN_PICTURES, language: None },
+    Enrolled { id: "N10000009", given_name: "Mei", card: PIV, pictures: WOMAN_PICTURES, language: None },
     Enrolled {
         id: "N10000003",
         given_name: "Barack",
@@ -107,7 +122,7 @@ pub(super) fn morning(picture: impl Fn(&str) -> PathBuf) -> Vec<Step> {
         looping: true,
     };
     let man = || clip("single_face", 0, 56);
-    let woman_looking = || clip("WolfgangLanger_Pexels", 72, 150);
+    let woman_looking = || woman_looking(&picture);
     let uid = |text: &str| Behaviour::Uid(hex::decode(text).expect("a constant identifier is hexadecimal"));
     let step = |what, card, scene, expected| Step { what, clock: None, lost: None, card, scene, expected };
     let mut steps = vec![

@@ -13,7 +13,7 @@ pub struct Enrolled<'a> {
     pub id: &'a str,
     /// The name greeted with.
     pub given_name: &'a str,
-    /// The card's UID, hexadecimal.
+    /// The card's number as a roster takes it; of two cards both, with a space between.
     pub card: &'a str,
     /// Pictures to enrol from, below the test pictures.
     pub pictures: &'a [&'a str],
@@ -27,7 +27,7 @@ impl Stage {
     /// # Errors
     /// What the import said.
     pub fn enrol(&self, exam: &str, title: &str, window: (&str, &str), students: &[Enrolled<'_>]) -> Result<String> {
-        let mut csv = String::from("student_id,given_name,card,room,photos,language\n");
+        let mut csv = String::from("student_id,given_name,card,card_2,room,photos,language\n");
         for student in students {
             let mut names = Vec::new();
             for (n, picture) in student.pictures.iter().enumerate() {
@@ -38,7 +38,12 @@ impl Stage {
                 names.push(name);
             }
             let Enrolled { id, given_name, card, language, .. } = student;
-            csv += &format!("{id},{given_name},{card},{ROOM},{},{}\n", names.join(";"), language.unwrap_or_default());
+            let (card, other) = card.split_once(' ').unwrap_or((card, ""));
+            csv += &format!(
+                "{id},{given_name},{card},{other},{ROOM},{},{}\n",
+                names.join(";"),
+                language.unwrap_or_default()
+            );
         }
         self.enrol_table(exam, title, window, &csv)
     }
