@@ -19,6 +19,7 @@ mod screen;
 pub mod settings;
 mod signals;
 mod stores;
+mod telemetry;
 pub mod tune;
 
 use std::{
@@ -48,6 +49,7 @@ use settings::stream;
 use settings::{camera_settings, card_reads, light_kind, mono, policy, surroundings};
 use signals::Signals;
 pub use stores::Stores;
+use telemetry::Telemetry;
 
 use crate::{
     config::Config,
@@ -155,17 +157,11 @@ pub fn run(config: &Config, environment: &Environment) -> Result<()> {
     let prepare = |uplink| Broker::prepare(config, &keys, uplink, stores.exam.as_ref(), &models, with);
     let uplink = config.uplink.as_ref().map(prepare).transpose()?;
     let pipeline = Pipeline::open(&models, Options::default()).context("the nets cannot be loaded")?;
-    for report in pipeline.providers() {
-        match &report.why {
-            None => tracing::info!(net = report.net, provider = ?report.used, "net is ready"),
-            Some(why) => {
-                tracing::warn!(net = report.net, asked = ?report.asked, provider = ?report.used, why, "fallback provider");
-            }
-        }
-    }
+    models::log_providers(&pipeline);
     let policy = policy(&config.policy, models.manifest());
     let space = models.manifest().embedder.space.clone();
-    let appliance = Appliance { config, environment, policy, space, edges, stores, pipeline };
+    let telemetry = telemetry::prepare(config, &keys, &models, &pipeline, edges.clock.wall())?;
+    let appliance = Appliance { config, environment, policy, space, edges, stores, pipeline, telemetry };
     let outcome = runtime.block_on(appliance.serve(uplink));
     // Whatever hangs on a disk or a resolver is not waited for: the process ends.
     runtime.shutdown_background();
@@ -228,11 +224,12 @@ struct Appliance<'a> {
     edges: Edges,
     stores: Stores,
     pipeline: Pipeline,
+    telemetry: Telemetry,
 }
 
 impl Appliance<'_> {
     async fn serve(self, broker: Option<Broker>) -> Result<()> {
-        let Self { config, environment, policy, space, edges, stores, pipeline } = self;
+        let Self { config, environment, policy, space, edges, stores, pipeline, mut telemetry } = self;
         // Before all else: a program that reads "ready" may stop the box at once, and it must stop in order.
         let signals = Signals::new()?;
         let light = light::open(&light_kind(&config.light)).context("the light cannot be used")?;
@@ -247,6 +244,8 @@ impl Appliance<'_> {
         let (newest, last_recorded) = watch::channel(Seq::default());
         let (frames, clock, submit) = (camera.view(), Arc::clone(&edges.clock), events.clone());
         let (parts, mut ended) = Parts::new();
+        let (noting, others) = (telemetry.noting.clone(), telemetry.others.take());
+        let (counting, stopping) = (noting.clone(), noting.clone());
 
         let (telling, looking, tapping, telling_recorded) =
             (happened.clone(), happened.clone(), happened.clone(), Arc::clone(&recorded));
@@ -265,18 +264,18 @@ impl Appliance<'_> {
         let threads = [
             parts.thread("examgate-store", limit::STORE, move |beat| {
                 let (happened, recorded, alive) = (telling, telling_recorded, Box::new(move || beat.tick()));
-                Record { store: writer, events: to_record, happened, recorded, newest, alive }.run();
+                Record { store: writer, events: to_record, happened, recorded, newest, noting: counting, alive }.run();
                 Ok(())
             })?,
             parts.thread("examgate-vision", limit::VISION, move |beat| {
                 let (happened, alive) = (looking, Box::new(move || beat.tick()));
-                Observe { pipeline, camera, looks: wanted, happened, alive }
+                Observe { pipeline, camera, looks: wanted, happened, others, alive }
                     .run(&handle)
                     .map_err(|fault| anyhow!("{fault}"))
             })?,
             parts.thread("examgate-verify", limit::VERIFY, move |beat| {
-                let acts =
-                    Acts { looks, queries, events, shown, invitations, in_force, alive: Box::new(move || beat.tick()) };
+                let alive = Box::new(move || beat.tick());
+                let acts = Acts { looks, queries, events, shown, invitations, in_force, noting, alive };
                 Verify::new(session, edges.clock, acts).run(&inbox);
                 Ok(())
             })?,
@@ -312,6 +311,13 @@ impl Appliance<'_> {
                 reader: reader.clone(),
             },
         });
+        let follows = broker.as_ref().zip(stores.counted).map(|(broker, events)| telemetry::Followed {
+            line: broker.watched(),
+            in_force: edition.clone(),
+            events,
+            clock: Arc::clone(&clock),
+        });
+        let telling = telemetry.start(&parts, follows)?;
         let delivering = broker
             .map(|broker| {
                 let gossip = (stores.gossip, last_recorded.clone());
@@ -370,6 +376,8 @@ impl Appliance<'_> {
             let _ = happened.send(Happened::Stop);
             drop(happened);
             join(threads.into_iter().chain(console));
+            stopping.stop();
+            join(telling);
         });
         let joined = tokio::time::timeout(GRACE, drain).await;
         if !matches!(joined, Ok(Ok(()))) {

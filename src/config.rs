@@ -5,12 +5,14 @@
 mod card;
 mod fleet;
 mod pages;
+mod telemetry;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use card::{Card, Desfire, KeysIn, Pacs, Piv, Sam, SamHost, SlowestMs};
 pub use fleet::{Collector, CommandKey, Fleet, Uplink};
 pub use pages::{Console, Screen};
+pub use telemetry::Telemetry;
 
 use serde::Deserialize;
 
@@ -100,6 +102,8 @@ pub struct Config {
     /// How the outbox is bounded.
     #[serde(default)]
     pub outbox: Outbox,
+    /// What is counted and measured for the fleet. Left out: nothing.
+    pub telemetry: Option<Telemetry>,
     /// Strings that a script pulls instead of hardware.
     #[cfg(feature = "sim")]
     pub sim: Option<Sim>,
@@ -333,6 +337,9 @@ impl Config {
         }
         if let Some(uplink) = &self.uplink {
             uplink.check(self.fleet.as_ref().is_some_and(|fleet| fleet.root.is_some()))?;
+        }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.check(self.uplink.is_some())?;
         }
         Ok(())
     }

@@ -134,6 +134,11 @@ impl Broker {
         Ok(Self { line, polling, parties, fetch, commands, lost, gossip, renewals, trust, clock })
     }
 
+    /// The link, and the certificate it is made with.
+    pub(super) fn watched(&self) -> (watch::Receiver<mqtt::Link>, watch::Receiver<mqtt::InUse>) {
+        (self.line.link.clone(), self.polling.certificate())
+    }
+
     /// Starts polling and delivering, until `stop`. Commands act on `acting`; the other boxes of an exam hear of the newest events in `ends`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::machine::machine;
 use crate::{
     config::Config,
-    vision::{Manifest, Tuned, Tuning, VerifiedModels},
+    vision::{Manifest, Pipeline, Tuned, Tuning, VerifiedModels},
 };
 
 /// Loads the manifest in `folder`.
@@ -59,4 +59,16 @@ pub fn verified_models(config: &Config) -> Result<(VerifiedModels, TuningUse)> {
         }
     }
     Ok((manifest.verify(&config.models).context("the models cannot be used")?, tuning_use))
+}
+
+/// Says what runs each net.
+pub(super) fn log_providers(pipeline: &Pipeline) {
+    for report in pipeline.providers() {
+        match &report.why {
+            None => tracing::info!(net = report.net, provider = ?report.used, "net is ready"),
+            Some(why) => {
+                tracing::warn!(net = report.net, asked = ?report.asked, provider = ?report.used, why, "fallback provider");
+            }
+        }
+    }
 }

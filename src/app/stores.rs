@@ -40,6 +40,8 @@ pub struct Stores {
     pub(super) reading: Option<Reading>,
     /// To be looked at by a command, if any may come.
     pub(super) examine: Option<EventStore>,
+    /// To be counted for telemetry, if there is any.
+    pub(super) counted: Option<EventStore>,
     /// To tell the other boxes of an exam, if rosters come from the fleet.
     pub(super) gossip: Option<gossip::Ends>,
 }
@@ -90,6 +92,7 @@ impl Stores {
             Some(_) => Some(Reading { shelf, events: open()?, look: open()? }),
         };
         let examine = commands::are_wanted(config).then(open).transpose()?;
+        let counted = config.telemetry.is_some().then(open).transpose()?;
         let ((gathering, gathered), (rooms, other_rooms)) =
             (watch::channel(None), watch::channel(OtherRooms::default()));
         let gossip = match (&config.fleet, &config.uplink) {
@@ -106,6 +109,7 @@ impl Stores {
             outbox,
             reading,
             examine,
+            counted,
             gossip,
         })
     }

@@ -39,7 +39,7 @@ pub use pepper::{Pepper, PepperCheck};
 pub use proctor::{Invitation, Proctor, SignInCode};
 pub use roster::{
     Card, CardStanding, DeviceId, Exam, ExamId, ExamWindow, LONGEST_SEAT, MAX_CARDS, MAX_LOOK_ALIKES, Matching,
-    NotASeat, NotAnIdentifier, ProctorId, RoomId, Roster, RosterEntry, RosterVersion, Seat, Student, StudentId,
+    NotASeat, NotAnIdentifier, ProctorId, RoomId, Roster, RosterEntry, RosterVersion, Seat, SiteId, Student, StudentId,
 };
 pub use ruling::{
     Access, AccessStep, Ground, LONGEST_NOTE, NotANote, NotUndoable, Note, Ruling, UNDO_WITHIN, Undo, Unfounded,

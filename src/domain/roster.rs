@@ -81,6 +81,11 @@ identifier!(
     true
 );
 identifier!(
+    /// A campus or building that rooms are grouped by, for instance in a dashboard.
+    SiteId,
+    true
+);
+identifier!(
     /// One box. Also the common name of its certificate, its user name at the broker and its segment of every topic.
     DeviceId,
     true
@@ -110,6 +115,12 @@ impl fmt::Display for DeviceId {
 }
 
 impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

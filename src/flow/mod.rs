@@ -22,6 +22,7 @@ mod record;
 pub mod renew;
 mod rosters;
 mod show;
+pub mod telemetry;
 pub mod trust;
 mod verify;
 

@@ -9,9 +9,9 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
-use super::Happened;
+use super::{Happened, telemetry::Probed};
 use crate::{
-    domain::{MonoTime, Template},
+    domain::{MonoTime, StudentId, Template},
     edge::camera::{Camera, CameraFault, CameraView, Frame, Pace, PixelFormat},
     session::Fault,
     vision::{DecodeError, Image, Pipeline, Probe, VisionError, decode_mjpeg, decode_yuyv},
@@ -20,6 +20,8 @@ use crate::{
 /// One capture window: whose templates, and from when on frames count. Wiped with its last holder.
 #[derive(Debug)]
 pub struct CaptureWindow {
+    /// Whose card was tapped.
+    pub student: StudentId,
     /// The student's templates of the space in use.
     pub templates: Vec<Template>,
     /// Frames captured before are not looked at.
@@ -42,6 +44,8 @@ pub struct Observe {
     pub looks: watch::Receiver<Option<Arc<CaptureWindow>>>,
     /// Who wants it.
     pub happened: SyncSender<Happened>,
+    /// Takes the probe of each look that has ended, where it is wanted, without waiting.
+    pub others: Option<SyncSender<Probed>>,
     /// Told at every turn, at least twice a second, that the nets are alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -138,6 +142,12 @@ impl Observe {
         };
         if !same {
             self.camera.set_pace(if wanted.is_some() { Pace::Live } else { Pace::Idle });
+            if let (Some(others), Some((ended, probe))) = (&self.others, &*look)
+                && let Some(probe) = probe.embedding()
+            {
+                // One at a time: what finds no room is passed over.
+                let _ = others.try_send(Probed { student: ended.student.clone(), probe: probe.clone() });
+            }
             *look = wanted.map(|wanted| {
                 let probe = Probe::new(wanted.templates.clone());
                 (wanted, probe)

@@ -10,7 +10,10 @@ use std::{
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::Happened;
+use super::{
+    Happened,
+    telemetry::{Noted, Noting},
+};
 use crate::{
     domain::{Event, Seq},
     store::{EventError, EventStore, Recorded},
@@ -48,6 +51,8 @@ pub struct Record {
     pub recorded: Arc<Notify>,
     /// The newest event, so that it is shown.
     pub newest: watch::Sender<Seq>,
+    /// Counts.
+    pub noting: Noting,
     /// Told at every turn that the writer is alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -70,11 +75,13 @@ impl Record {
                 Ok(recorded) => {
                     tracing::debug!(event = %event.id, seq = %recorded.seq, "recorded");
                     self.newest.send_replace(recorded.seq);
+                    self.noting.recorded(&event);
                 }
                 Err(EventError::NotUndoable { .. }) => {}
                 // A command that came again.
                 Err(EventError::Duplicate { .. }) if matches!(by, By::Fleet(_)) => {}
                 Err(error) => {
+                    self.noting.note(Noted::Unrecorded);
                     tracing::error!(event = %event.id, error = error as &dyn std::error::Error, "not recorded");
                 }
             }

@@ -58,7 +58,8 @@ impl Shelf {
         Ok(Editions::open(&self.layout.exam(exam), self.keys.read(KeyName::Exam(exam))?)?.for_pepper(self.pepper))
     }
 
-    fn open(&self, exam: &ExamId) -> Result<RosterStore, PassedOver> {
+    /// A roster as it is now.
+    pub(super) fn open(&self, exam: &ExamId) -> Result<RosterStore, PassedOver> {
         Ok(RosterStore::open(&self.layout.exam(exam), &self.keys.read(KeyName::Exam(exam))?)?)
     }
 

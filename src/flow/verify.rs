@@ -17,11 +17,15 @@ use std::{
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::{By, CaptureWindow, Happened, LookedUp, LookupRequest, Submitted, obey::ToDoor};
+use super::{
+    By, CaptureWindow, Happened, LookedUp, LookupRequest, Submitted,
+    obey::ToDoor,
+    telemetry::{Noted, Noting, Stage},
+};
 use crate::{
     domain::{
-        Answer, CardProblem, Credential, Decision, Event, EventId, EventKind, Exam, History, Invitation, MonoTime,
-        Reason, Shown, Template,
+        Answer, CardProblem, Credential, Decision, Event, EventId, EventKind, Exam, Hint, History, Invitation,
+        MonoTime, Reason, Shown, Template,
     },
     edge::clock::Clock,
     session::{Input, Lookup, Now, Output, Session, Tap, WakeReason},
@@ -43,6 +47,10 @@ pub struct Verify {
     templates: Vec<Template>,
     /// What is being recorded, to be told once it is.
     pending: Option<Event>,
+    /// Since when.
+    submitted: MonoTime,
+    /// Whether the student was asked to turn.
+    challenged: bool,
     /// Who waits until nobody is verified.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -61,6 +69,8 @@ pub struct Acts {
     pub invitations: watch::Sender<Option<(Invitation, MonoTime)>>,
     /// Which exam the door serves, by which edition of its roster.
     pub in_force: watch::Sender<Option<Exam>>,
+    /// Counts.
+    pub noting: Noting,
     /// Told at every turn that the verification is alive.
     pub alive: Box<dyn Fn() + Send>,
 }
@@ -83,6 +93,8 @@ impl Verify {
             took: None,
             templates: Vec::new(),
             pending: None,
+            submitted: MonoTime::default(),
+            challenged: false,
             waiting: Vec::new(),
         }
     }
@@ -125,11 +137,23 @@ impl Verify {
             Happened::Tapped { read, took } => return self.tapped(read, took, timers),
             Happened::LookedUp(event, found) => return self.looked_up(event, *found, timers),
             Happened::CardRemoved => Input::CardRemoved,
-            Happened::Seen(observation) => Input::FaceObserved(observation),
-            Happened::Recorded(event) => Input::Recorded { event },
+            Happened::Seen(observation) => {
+                self.stage_over(Stage::Frame, observation.captured_at);
+                Input::FaceObserved(observation)
+            }
+            Happened::Recorded(event) => {
+                self.stage_over(Stage::Record, self.submitted);
+                Input::Recorded { event }
+            }
             Happened::RecordFailed(event) => Input::RecordFailed { event },
-            Happened::Broke(fault) => Input::EdgeFault(fault),
-            Happened::Mended(fault) => Input::EdgeRecovered(fault),
+            Happened::Broke(fault) => {
+                self.acts.noting.note(Noted::Broke(fault));
+                Input::EdgeFault(fault)
+            }
+            Happened::Mended(fault) => {
+                self.acts.noting.note(Noted::Mended(fault));
+                Input::EdgeRecovered(fault)
+            }
             Happened::Roster(exam) => Input::RosterChanged(exam),
             Happened::RestAwaited(waits) => return self.waiting.push(waits),
             Happened::Told(what, told) => {
@@ -176,9 +200,12 @@ impl Verify {
 
     fn looked_up(&mut self, event: EventId, found: LookedUp, timers: &mut Timers) {
         // An answer that came too late is to a tap that was decided without it.
-        let Some((LookupRequest { credential, .. }, _)) = self.asked.take_if(|(query, _)| query.event == event) else {
+        let Some((LookupRequest { credential, .. }, until)) = self.asked.take_if(|(query, _)| query.event == event)
+        else {
             return;
         };
+        let took = LOOKUP_WITHIN.saturating_sub(until.since(self.clock.mono()));
+        self.acts.noting.note(Noted::Took(Stage::Lookup, took));
         let LookedUp { exam, lookup, history, templates, other_room } = found;
         if exam.as_ref() != self.session.exam() {
             self.step(Input::RosterChanged(exam), timers);
@@ -196,19 +223,37 @@ impl Verify {
         self.step(Input::CardTapped(tap), timers);
     }
 
+    /// A stage of the tap that is over now.
+    fn stage_over(&self, stage: Stage, since: MonoTime) {
+        self.acts.noting.note(Noted::Took(stage, self.clock.mono().since(since)));
+    }
+
+    fn guided(&mut self, hint: Hint) {
+        self.acts.noting.note(Noted::Hinted(hint));
+        if matches!(hint, Hint::TurnLeft | Hint::TurnRight) && !std::mem::replace(&mut self.challenged, true) {
+            self.acts.noting.note(Noted::Challenged);
+        }
+    }
+
     fn step(&mut self, input: Input, timers: &mut Timers) {
         let now = Now { mono: self.clock.mono(), wall: self.clock.wall(), clock: self.clock.trust() };
         for output in self.session.step(now, input) {
             match output {
-                // The student is the one whose card was looked up with them.
-                Output::StartCapture { student: _, since } => {
-                    let look = CaptureWindow { templates: self.templates.clone(), since };
+                // The student is the one whose card was looked up with the templates.
+                Output::StartCapture { student, since } => {
+                    let look = CaptureWindow { student, templates: self.templates.clone(), since };
                     self.acts.looks.send_replace(Some(Arc::new(look)));
                 }
                 Output::StopCapture => drop(self.acts.looks.send_replace(None)),
-                Output::Guide(hint) => self.acts.shown.send_modify(|shown| shown.hint = hint),
+                Output::Guide(hint) => {
+                    self.acts.shown.send_modify(|shown| shown.hint = hint);
+                    if let Some(hint) = hint {
+                        self.guided(hint);
+                    }
+                }
                 Output::Record(event) => {
                     let id = event.id;
+                    (self.submitted, self.challenged) = (now.mono, false);
                     self.templates.clear();
                     self.pending = Some((*event).clone());
                     if self.acts.events.try_send(Submitted { event: *event, by: By::Session }).is_err() {

@@ -13,6 +13,7 @@ mod owner;
 mod pin;
 mod reserve;
 mod roster;
+mod runs;
 pub mod sealed;
 
 pub use admitted::AdmittedPages;
@@ -29,3 +30,4 @@ pub use key::{
 pub use layout::{Layout, LayoutError};
 pub use pin::{NotAPin, Pin, PinHash};
 pub use roster::{Editions, Found, Pushed, Replaced, RosterError, RosterStore, RosterView, Seats, proctor_mark};
+pub use runs::{RunError, next_run};

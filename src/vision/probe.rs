@@ -93,6 +93,12 @@ impl Probe {
         Ok(Observation { captured_at, faces: u32::try_from(faces.len()).unwrap_or(u32::MAX), face })
     }
 
+    /// The face, fused over the frames so far; `None` before the first usable frame.
+    #[must_use]
+    pub const fn embedding(&self) -> Option<&Embedding> {
+        self.fusion.embedding()
+    }
+
     /// Takes in one usable frame.
     fn add(&mut self, frame: Embedding, weight: f32, same_face: Similarity) -> Result<Continuity, VisionError> {
         let continuity = self.fusion.add(frame, weight, same_face)?;

@@ -34,6 +34,7 @@ pub mod reported;
 pub mod sam;
 pub mod seal;
 pub mod state;
+pub mod telemetry;
 pub mod topic;
 pub mod trust;
 pub mod uid;

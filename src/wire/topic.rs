@@ -29,12 +29,22 @@ pub enum DeviceTopic {
     Command,
     /// Box to fleet: a [`super::command::CommandAnswer`].
     Answer,
+    /// Box to bridge, retained: a [`super::telemetry::Telemetry`].
+    Telemetry,
 }
 
 impl DeviceTopic {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::State, Self::Event, Self::Receipt, Self::Desired, Self::Reported, Self::Command, Self::Answer];
+    pub const ALL: [Self; 8] = [
+        Self::State,
+        Self::Event,
+        Self::Receipt,
+        Self::Desired,
+        Self::Reported,
+        Self::Command,
+        Self::Answer,
+        Self::Telemetry,
+    ];
 
     const fn leaf(self) -> &'static str {
         match self {
@@ -45,6 +55,7 @@ impl DeviceTopic {
             Self::Reported => "reported",
             Self::Command => "command",
             Self::Answer => "answer",
+            Self::Telemetry => "telemetry",
         }
     }
 

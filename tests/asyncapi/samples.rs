@@ -20,6 +20,7 @@ use examgate::{
         receipt::Receipt,
         reported::{HeldExam, RefusalReason, Refused, Reported},
         seal::Recipient,
+        telemetry::{Metric, Place, Reading, Series, Telemetry, metrics},
         trust::{KeyId, Purpose, TrustDocument, TrustedKey},
     },
 };
@@ -132,6 +133,36 @@ fn trust(collector: &Recipient) -> TrustDocument {
     }
 }
 
+/// A few numbers of each kind.
+fn telemetry() -> Telemetry {
+    let mut counts = vec![0; 34];
+    (counts[10], counts[33]) = (3, 1);
+    let series = |metric: &'static Metric, labels: &[&str], reading| Series {
+        metric,
+        labels: labels.iter().map(|label| (*label).into()).collect(),
+        reading,
+    };
+    Telemetry {
+        device: door(),
+        boot_id: Uuid::from_u128(1),
+        place: Place { run: 1_797_235_200, seq: 12 },
+        made: "2026-12-14T08:00:01.5Z".parse().expect("a time"),
+        since: "2026-12-14T07:00:00Z".parse().expect("a time"),
+        every: 15,
+        clock: ClockTrust::Synchronised,
+        software: "0.1.0".into(),
+        models: [("embedder".into(), "ab".repeat(32))].into(),
+        series: vec![
+            series(&metrics::ATTEMPTS, &[], Reading::Counter(7)),
+            series(&metrics::CLOCK, &["synchronised"], Reading::Gauge(1.0)),
+            series(&metrics::SESSIONS, &["admit", "none"], Reading::Counter(3)),
+            series(&metrics::SESSIONS, &["refer", "face_mismatch"], Reading::Counter(1)),
+            series(&metrics::TAP_TO_DECISION, &["admit"], Reading::Histogram { counts, sum: 36.5 }),
+            series(&metrics::TEMPERATURES, &["cpu-thermal"], Reading::Gauge(51.25)),
+        ],
+    }
+}
+
 /// The signed message `name` as the code writes it today, its event sealed to `collector`.
 pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
     let space = || EmbeddingSpaceId::new("mobilefacenet-512");
@@ -206,6 +237,7 @@ pub(crate) fn written(name: &str, collector: &Recipient) -> Vec<u8> {
             let list = LostCards { serial: 4, pepper: PepperCheck::from_bytes([0x21; 16]), cards };
             list.encode(&SigningKey::from_seed(&COMMAND)).expect("short")
         }
+        "telemetry" => telemetry().encode(&SigningKey::from_seed(&BOX)),
         "trust" => trust(collector).encode(&SigningKey::from_seed(&ROOT)).expect("a document"),
         "reported" => Reported {
             device: door(),

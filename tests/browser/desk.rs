@@ -20,7 +20,7 @@ use examgate::{
         clock::{Clock, ScriptedClock},
         console::{Console, Identity, Limits, Line, Office, PartStatus, Status},
     },
-    flow::{By, Happened, Oversee, Record, Shelf, Submitted},
+    flow::{By, Happened, Oversee, Record, Shelf, Submitted, telemetry::Noting},
     rig::certificates::{Authority, Validity},
     serve::Bounds,
     store::{EventStore, Key, KeyFolder, KeyName, Layout, Limits as Space, Pin, RosterStore},
@@ -137,7 +137,15 @@ impl Desk {
         let (tell, happened) = sync_channel(64);
         let (newest, changes) = watch::channel(Seq::default());
         let (store, recorded) = (open(), Arc::new(Notify::new()));
-        let record = Record { store, events, happened: tell, recorded, newest, alive: Box::new(|| ()) };
+        let record = Record {
+            store,
+            events,
+            happened: tell,
+            recorded,
+            newest,
+            noting: Noting::default(),
+            alive: Box::new(|| ()),
+        };
         std::thread::spawn(move || record.run());
         let start: Timestamp = "2026-12-14T13:40:00Z".parse().expect("a constant time");
         let clock = Arc::new(ScriptedClock::starting_at(start));

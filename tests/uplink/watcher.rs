@@ -72,7 +72,8 @@ impl Watcher {
                     | DeviceTopic::Desired
                     | DeviceTopic::Reported
                     | DeviceTopic::Command
-                    | DeviceTopic::Answer => unreachable!("not subscribed"),
+                    | DeviceTopic::Answer
+                    | DeviceTopic::Telemetry => unreachable!("not subscribed"),
                 }
             }
             return packet;

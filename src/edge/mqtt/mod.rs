@@ -165,6 +165,12 @@ impl Line {
         self.connection
     }
 
+    /// Messages that were handed over and are not on their way yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.hand.max_capacity() - self.hand.capacity()
+    }
+
     /// Hands one event's envelope to the connection, without waiting. Its [`Acked`] follows unless the connection ends.
     /// At most [`WINDOW`] may be unanswered at a time.
     ///
@@ -239,12 +245,15 @@ pub struct Uplink {
     pub receipts: mpsc::Receiver<Arrived>,
 }
 
+/// The certificate (PEM) of the connection that is up, or was last; `None`: there was none.
+pub type InUse = Option<Arc<[u8]>>;
+
 /// The near end for another certificate of this box.
 pub struct Renewing {
     /// Certificates and keys to connect with from now on: at once, and as the first choice.
     pub to: mpsc::Sender<Tls>,
     /// The certificate (PEM) of the connection that is up, or was last.
-    pub used: watch::Receiver<Option<Arc<[u8]>>>,
+    pub used: watch::Receiver<InUse>,
 }
 
 /// Prepares the uplink; nothing is connected until the loop runs.

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Acked, Arrived, BrokerAnswer, Handed, Line, Link, Renewing, Settings, Tls, UplinkError, WINDOW, answer,
+    Acked, Arrived, BrokerAnswer, Handed, InUse, Line, Link, Renewing, Settings, Tls, UplinkError, WINDOW, answer,
     arrival::Subscription,
     followed::{Followed, Following},
     unanswered::{SUBSCRIPTION, Unanswered},
@@ -86,6 +86,12 @@ impl UplinkLoop {
     /// Lets the box change its certificate. Asked again, the near end before is of no use any more.
     pub fn renewing(&mut self) -> Renewing {
         self.ways.renewing()
+    }
+
+    /// The certificate (PEM) of the connection that is up, or was last.
+    #[must_use]
+    pub fn certificate(&self) -> watch::Receiver<InUse> {
+        self.ways.used()
     }
 
     /// Subscribes to more topics, on every connection. At most `most` messages wait; overflow is dropped, so the sender must
@@ -225,6 +231,11 @@ impl UplinkLoop {
                     Some(_) => "it has left a message without an answer for too long",
                 })),
                 () = stop.as_mut() => {
+                    // What was handed over before goes out first, as far as the broker takes it without an answer.
+                    while unanswered.has_room()
+                        && let Ok(message) = handed.try_recv()
+                        && send(&mut connection, &mut unanswered, message).is_ok()
+                    {}
                     if up_since.is_some() {
                         self.goodbye(connection).await;
                     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Renewing, Tls, UplinkError};
+use super::{InUse, Renewing, Tls, UplinkError};
 use crate::{
     domain::WithSources,
     mqtt::{Authorities, TrustError, connector},
@@ -36,7 +36,7 @@ pub(super) struct Ways {
     /// Attempts since a connection was up.
     attempts: usize,
     renewed: Option<mpsc::Receiver<Tls>>,
-    used: watch::Sender<Option<Arc<[u8]>>>,
+    used: watch::Sender<InUse>,
 }
 
 impl Ways {
@@ -54,6 +54,11 @@ impl Ways {
         let (to, from) = mpsc::channel(1);
         self.renewed = Some(from);
         Renewing { to, used: self.used.subscribe() }
+    }
+
+    /// The certificate of the connection that is up, or was last.
+    pub(super) fn used(&self) -> watch::Receiver<InUse> {
+        self.used.subscribe()
     }
 
     /// What to connect with now.

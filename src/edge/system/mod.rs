@@ -7,9 +7,11 @@ mod running;
 mod service;
 mod tail;
 mod user;
+mod vitals;
 
 pub use machine::{BootId, FreeSpace, MachineError, free_space};
 pub use running::{Running, RunningError};
 pub use service::Service;
 pub use tail::Tail;
 pub use user::{User, UserError};
+pub use vitals::{Memory, temperatures};

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{ClockTrust, Epoch, MonoTime, Right, Seq, Timestamp},
-    flow::{Happened, Record, trust::FleetKeys},
+    flow::{Happened, Record, telemetry::Noting, trust::FleetKeys},
     store::{DrainMark, EventStore, Key, Layout, Limits},
 };
 
@@ -79,7 +79,16 @@ impl World {
         thread::spawn(move || {
             let (newest, _) = watch::channel(Seq::default());
             let (recorded, alive) = (Arc::new(Notify::new()), Box::new(|| {}));
-            Record { store, events: to_record, happened: writer_told, recorded, newest, alive }.run();
+            Record {
+                store,
+                events: to_record,
+                happened: writer_told,
+                recorded,
+                newest,
+                noting: Noting::default(),
+                alive,
+            }
+            .run();
         });
         let told = Arc::clone(&self.told);
         thread::spawn(move || {

@@ -95,7 +95,7 @@ impl WatchedRoom {
         let (tell, happened) = sync_channel(64);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let handle = runtime.handle().clone();
-        let observe = Observe { pipeline, camera, looks: wanted, happened: tell, alive: Box::new(|| ()) };
+        let observe = Observe { pipeline, camera, looks: wanted, happened: tell, others: None, alive: Box::new(|| ()) };
         let observer = thread::spawn(move || observe.run(&handle));
         Self { looks, broken, happened, observer, _runtime: runtime }
     }
@@ -124,7 +124,8 @@ impl WatchedRoom {
     }
 
     fn look(&self, templates: Vec<Template>) {
-        self.looks.send_replace(Some(Arc::new(CaptureWindow { templates, since: mono()() })));
+        let student = StudentId::new("N1").unwrap();
+        self.looks.send_replace(Some(Arc::new(CaptureWindow { student, templates, since: mono()() })));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
         Unfounded, Verdict, sample::verified,
     },
     edge::console::{EntryStyle, What, Why},
-    flow::{Happened, Record},
+    flow::{Happened, Record, telemetry::Noting},
     store::{Key, KeyFolder, KeyName, Layout, Limits, Pin, RosterStore},
 };
 
@@ -109,6 +109,7 @@ impl Morning {
             happened: tell,
             recorded,
             newest: watch::Sender::default(),
+            noting: Noting::default(),
             alive: Box::new(|| ()),
         };
         let recorder = std::thread::spawn(move || record.run());

@@ -38,6 +38,7 @@ struct Room {
     recorded: Receiver<Submitted>,
     looks: watch::Receiver<Option<Arc<CaptureWindow>>>,
     in_force: watch::Receiver<Option<Exam>>,
+    notes: Receiver<Noted>,
     verify: std::thread::JoinHandle<()>,
 }
 
@@ -82,6 +83,7 @@ impl Room {
         let (events, recorded) = sync_channel(4);
         let (looks, wanted) = watch::channel(None);
         let (in_force, edition) = watch::channel(Some(exam(1, 3600)));
+        let (noting, notes) = Noting::new();
         let acts = Acts {
             looks,
             queries,
@@ -89,11 +91,12 @@ impl Room {
             shown: watch::channel(Shown::new(Answer::Idle, MonoTime::default())).0,
             invitations: watch::channel(None).0,
             in_force,
+            noting,
             alive: Box::new(|| {}),
         };
         let verify = Verify::new(session, Arc::clone(&clock) as Arc<dyn Clock>, acts);
         let verify = std::thread::spawn(move || verify.run(&happened));
-        Self { clock, tell, asked, recorded, looks: wanted, in_force: edition, verify }
+        Self { clock, tell, asked, recorded, looks: wanted, in_force: edition, notes, verify }
     }
 
     /// A card is tapped; what the lookup is asked.
@@ -134,6 +137,28 @@ fn a_lookup_that_does_not_answer_refers_and_its_late_answer_is_to_nobody() {
     let next = room.tap();
     assert!(room.looks.borrow().is_none() && next != tap);
     room.end();
+}
+
+#[test]
+fn how_long_lookup_and_record_took_and_what_broke_is_noted() {
+    let room = Room::new();
+    let tap = room.tap();
+    room.pass(1);
+    room.tell.send(Happened::LookedUp(tap, found(exam(1, 0)))).unwrap();
+    let (event, _) = room.decision();
+    room.pass(1);
+    room.tell.send(Happened::Recorded(event)).unwrap();
+    room.tell.send(Happened::Broke(crate::session::Fault::Reader)).unwrap();
+    let Room { tell, verify, notes, .. } = room;
+    tell.send(Happened::Stop).unwrap();
+    verify.join().unwrap();
+    let second = Duration::from_secs(1);
+    let noted = [
+        Noted::Took(Stage::Lookup, second),
+        Noted::Took(Stage::Record, second),
+        Noted::Broke(crate::session::Fault::Reader),
+    ];
+    assert_eq!(notes.try_iter().collect::<Vec<_>>(), noted);
 }
 
 #[test]
