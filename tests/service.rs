@@ -110,8 +110,9 @@ fn the_unit_names_every_secret_as_a_credential_and_the_user_that_doctor_looks_as
 }
 
 /// The fleet's services, and whom each runs as.
-const FLEET: [(&str, &str); 3] = [
+const FLEET: [(&str, &str); 4] = [
     ("examgate-fleetd-collect.service", "examgate-collector"),
+    ("examgate-fleetd-bridge.service", "examgate-bridge"),
     ("examgate-fleetd-keep.service", "examgate-keeper"),
     ("examgate-fleetd-enrol.service", "examgate-issuer"),
 ];

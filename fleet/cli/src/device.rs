@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Subcommand;
 use examgate::{
-    domain::{DeviceId, RoomId, Timestamp},
+    domain::{DeviceId, RoomId, SiteId, Timestamp},
     exit::Refusal,
     store::Key,
     wire::enrolment::Code,
@@ -49,6 +49,9 @@ pub(crate) enum Command {
         /// The room whose door the box is at.
         #[arg(long, value_name = "ROOM", value_parser = |text: &str| RoomId::new(text))]
         room: RoomId,
+        /// The site of that room, by which metrics are grouped.
+        #[arg(long, value_name = "SITE", value_parser = |text: &str| SiteId::new(text))]
+        site: Option<SiteId>,
         /// Days until the code expires.
         #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=90))]
         days: u32,
@@ -78,6 +81,20 @@ pub(crate) enum Command {
         /// Prints one JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Names the site of a box's room, by which metrics are grouped; without SITE it belongs to none.
+    #[command(
+        after_help = "Example:\n  examgate-fleet device site --folder /var/lib/examgate-fleet door-1 washington-square"
+    )]
+    Site {
+        #[command(flatten)]
+        place: Place,
+        /// The box's id.
+        #[arg(value_parser = |text: &str| DeviceId::new(text))]
+        id: DeviceId,
+        /// The site: letters, digits, '-', '_' and '.'
+        #[arg(value_name = "SITE", value_parser = |text: &str| SiteId::new(text))]
+        site: Option<SiteId>,
     },
     /// Allows a box another signing key, once, within seven days. The command `rotate` lets the box do it.
     #[command(
@@ -136,13 +153,16 @@ fn typed(error: RegistryError) -> anyhow::Error {
 pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     let (mut out, now) = (io::stdout().lock(), crate::now());
     match command {
-        Command::Add { place, id, room, days } => {
+        Command::Add { place, id, room, site, days } => {
             let (_, mut registry) = place.open()?;
             let mut random = [0; 20];
             random.copy_from_slice(&Key::generate()?.expose()[..20]);
             let code = Code::from_random(&random);
             let expires = now + DAY * *days;
             registry.add(id, room, &code.kept(), expires, now).map_err(typed)?;
+            if site.is_some() {
+                registry.set_site(id, site.as_ref()).map_err(typed)?;
+            }
             writeln!(out, "{}", *code.to_text())?;
             writeln!(
                 io::stderr(),
@@ -188,6 +208,11 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
                 );
                 writeln!(out, "certificate  {}  {state}", hex::encode(&one.serial))?;
             }
+        }
+        Command::Site { place, id, site } => {
+            let (folder, mut registry) = place.open()?;
+            registry.set_site(id, site.as_ref()).map_err(typed)?;
+            folder.write_devices(&registry)?;
         }
         Command::Rotate { place, id } => {
             let (_, mut registry) = place.open()?;
@@ -283,7 +308,7 @@ fn as_line(device: &Device, now: Timestamp) -> String {
 
 fn as_json(device: &Device) -> Value {
     json!({
-        "id": device.id, "room": device.room, "state": device.state.name(), "signing_key": device.signing_key,
+        "id": device.id, "room": device.room, "site": device.site, "state": device.state.name(), "signing_key": device.signing_key,
         "certificate_until": device.certificate_until, "code_until": device.code_until, "prekeys": device.prekeys,
     })
 }

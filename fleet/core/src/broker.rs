@@ -18,7 +18,7 @@ pub struct BrokerArguments {
     /// CA certificates that the broker's certificate is checked against (PEM). The file may hold several.
     #[arg(long, value_name = "FILE")]
     pub ca: PathBuf,
-    /// Client certificate (PEM). The broker's ACL has a block for its common name: `collector`, `keeper` or `manager`.
+    /// Client certificate (PEM). The broker's ACL has a block for its common name: `collector`, `keeper`, `bridge` or `manager`.
     #[arg(long, value_name = "FILE")]
     pub cert: PathBuf,
     /// Private key of the client certificate (PEM, PKCS#8).

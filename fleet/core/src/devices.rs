@@ -1,4 +1,4 @@
-//! The list of enrolled boxes, with the public key of each.
+//! The list of enrolled boxes, with the public key and the place of each.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use examgate::{
-    domain::{DeviceId, Epoch, Seq},
+    domain::{DeviceId, Epoch, RoomId, Seq, SiteId},
     wire::keys::PublicKey,
 };
 use serde::Deserialize;
@@ -29,6 +29,17 @@ struct Device {
     id: DeviceId,
     public_key: PublicKey,
     former: Option<Former>,
+    room: Option<RoomId>,
+    site: Option<SiteId>,
+}
+
+/// Where a box is, as far as the list says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The room whose door it guards.
+    pub room: Option<RoomId>,
+    /// The site of that room.
+    pub site: Option<SiteId>,
 }
 
 /// The key that a box handed over from, and what it may have signed: a broker may still hold some of that.
@@ -43,11 +54,12 @@ pub struct Former {
     pub last: Seq,
 }
 
-/// What a box signs with.
+/// What a box signs with, and where it is.
 #[derive(Clone, Debug)]
 struct Keys {
     now: PublicKey,
     former: Option<Former>,
+    place: Whereabouts,
 }
 
 /// How a file is told from the one that was there before.
@@ -97,6 +109,11 @@ impl Devices {
         self.listed().keys.get(device).map(|keys| keys.now)
     }
 
+    /// Where `device` is, if it is enrolled.
+    pub fn whereabouts(&self, device: &DeviceId) -> Option<Whereabouts> {
+        self.listed().keys.get(device).map(|keys| keys.place.clone())
+    }
+
     /// The key that `device` handed over from to the one it has.
     pub fn former(&self, device: &DeviceId) -> Option<Former> {
         self.listed().keys.get(device)?.former.clone()
@@ -121,8 +138,9 @@ impl Listed {
 fn parse(text: &str) -> Result<BTreeMap<DeviceId, Keys>> {
     let file: File = toml::from_str(text)?;
     let mut devices = BTreeMap::new();
-    for Device { id, public_key, former } in file.devices {
-        if devices.insert(id.clone(), Keys { now: public_key, former }).is_some() {
+    for Device { id, public_key, former, room, site } in file.devices {
+        let place = Whereabouts { room, site };
+        if devices.insert(id.clone(), Keys { now: public_key, former, place }).is_some() {
             bail!("{id} is listed twice");
         }
     }
@@ -146,6 +164,9 @@ mod tests {
         let key = SigningKey::from_seed(&[7; 32]).public();
         assert_eq!(devices[&DeviceId::new("door-1").expect("valid")].now, key);
         assert!(!devices.contains_key(&DeviceId::new("door-2").expect("valid")));
+        let placed = parse(&format!("{one}room = \"SILVER-207\"\nsite = \"washington-square\"\n")).expect("good");
+        let place = Whereabouts { room: RoomId::new("SILVER-207").ok(), site: SiteId::new("washington-square").ok() };
+        assert_eq!(placed[&DeviceId::new("door-1").expect("valid")].place, place);
         for bad in [format!("{one}{one}"), one.replace("door-1", "a/b"), one.replace("id", "ID"), one.replace("0", "x")]
         {
             assert!(parse(&bad).is_err(), "{bad}");

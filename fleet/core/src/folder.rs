@@ -202,7 +202,11 @@ impl Folder {
         let handed_over = registry.handed_over()?;
         for device in registry.devices()? {
             let Some(key) = device.signing_key.filter(|_| device.state == State::Enrolled) else { continue };
-            text += &format!("[[device]]\nid = \"{}\"\npublic_key = \"{key}\"\n", device.id);
+            text +=
+                &format!("[[device]]\nid = \"{}\"\npublic_key = \"{key}\"\nroom = \"{}\"\n", device.id, device.room);
+            if let Some(site) = &device.site {
+                text += &format!("site = \"{site}\"\n");
+            }
             if let Some(FormerKey { key, place: Some(Place { epoch, last }), .. }) = handed_over.get(&device.id) {
                 text += &format!("former = {{ public_key = \"{key}\", epoch = \"{epoch}\", last = {last} }}\n");
             }

@@ -1,4 +1,4 @@
-//! The data model of the fleet, shared by its service and its commands: enrolled boxes, collected events, rosters to send.
+//! The data model of the fleet, shared by its service and its commands: enrolled boxes, collected events, rosters to send, sums of telemetry.
 //!
 //! It does not use a broker, a clock or the nets.
 
@@ -19,4 +19,5 @@ pub mod root;
 pub mod rosters;
 pub mod rotation;
 pub mod stock;
+pub mod tally;
 pub mod throughput;

@@ -5,11 +5,12 @@
 
 mod list;
 mod renewal;
+mod site;
 
 use std::path::Path;
 
 use examgate::{
-    domain::{DeviceId, RoomId, Timestamp},
+    domain::{DeviceId, RoomId, SiteId, Timestamp},
     store::{
         Key,
         sealed::{Fault, Kind, Migration, Sealed},
@@ -35,6 +36,7 @@ const REGISTRY: Kind = Kind {
     migrations: &[
         Migration { name: "boxes, codes and certificates", sql: include_str!("registry.sql") },
         Migration { name: "former keys", sql: include_str!("registry_2.sql") },
+        Migration { name: "sites", sql: include_str!("registry_3.sql") },
     ],
 };
 
@@ -99,6 +101,8 @@ pub struct Device {
     pub id: DeviceId,
     /// The room whose door it guards.
     pub room: RoomId,
+    /// The site of that room; `None`: nobody named one.
+    pub site: Option<SiteId>,
     /// Where it stands.
     pub state: State,
     /// The key that it signs events with; `None` before it is enrolled.
@@ -181,13 +185,14 @@ fn device_of(row: &Row<'_>) -> rusqlite::Result<Device> {
         certificate_until: row.get::<_, Option<i64>>(4)?.map(at).transpose()?,
         code_until: row.get::<_, Option<i64>>(5)?.map(at).transpose()?,
         prekeys: row.get(6)?,
+        site: row.get::<_, Option<String>>(7)?.map(id).transpose()?,
     })
 }
 
 const DEVICES: &str = "SELECT id, room, state, signing_key,
         (SELECT max(not_after) FROM certificate WHERE device = device.id AND revoked_at IS NULL),
         (SELECT expires_at FROM code WHERE code.device = device.id AND used_by IS NULL AND tries_left > 0),
-        (SELECT count(*) FROM prekey WHERE prekey.device = device.id)
+        (SELECT count(*) FROM prekey WHERE prekey.device = device.id), site
     FROM device";
 
 impl Registry {

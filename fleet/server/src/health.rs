@@ -14,19 +14,91 @@ use anyhow::{Context, Result};
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use clap::Args;
 use examgate::serve::{self, Bounds};
-use prometheus_client::{encoding::prometheus_text, metrics::gauge::Gauge, registry::Registry};
+use prometheus_client::{
+    encoding::{prometheus_protobuf, prometheus_text, text},
+    metrics::gauge::Gauge,
+    registry::Registry,
+};
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// A few programs ask now and then.
 const BOUNDS: Bounds = Bounds { connections: 16, per_address: 16, within: Duration::from_secs(5) };
 
 /// What all metrics' names begin with.
 const PREFIX: &str = "examgate";
+
+/// How many scrapes are written at a time. That of a bridge is long.
+const SCRAPES: usize = 2;
+
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus' protobuf format, the only one with native histograms.
+    Protobuf,
+}
+
+impl Format {
+    /// What a client that sends this `Accept` likes best (RFC 9110, section 12.5.1); text when it says nothing that is known.
+    fn of(accept: &str) -> Self {
+        let liked = |part: &str| {
+            let mut parameters = part.split(';').map(str::trim);
+            let format = match parameters.next()? {
+                "text/plain" => Self::Text,
+                "application/openmetrics-text" => Self::OpenMetrics,
+                "application/vnd.google.protobuf" => Self::Protobuf,
+                _ => return None,
+            };
+            let rest: Vec<&str> = parameters.collect();
+            // Other encodings and versions are of the same media type.
+            let is_ours = match format {
+                Self::Protobuf => {
+                    rest.contains(&"proto=io.prometheus.client.MetricFamily") && rest.contains(&"encoding=delimited")
+                }
+                Self::OpenMetrics => {
+                    rest.iter().all(|one| !one.starts_with("version=") || one.starts_with("version=1.0"))
+                }
+                Self::Text => true,
+            };
+            let weight = rest.iter().find_map(|one| one.strip_prefix("q=")).map_or(Some(1.0), |text| text.parse().ok());
+            weight.filter(|weight: &f64| is_ours && *weight > 0.0).map(|weight| (format, weight))
+        };
+        let first_of_best = |best: Option<(Self, f64)>, next: (Self, f64)| match best {
+            Some(best) if best.1 >= next.1 => Some(best),
+            _ => Some(next),
+        };
+        accept.split(',').filter_map(liked).fold(None, first_of_best).map_or(Self::Text, |(format, _)| format)
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => prometheus_text::CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
+        }
+    }
+
+    fn write(self, registry: &Registry) -> Option<Vec<u8>> {
+        let mut text = String::new();
+        match self {
+            Self::Text => prometheus_text::encode(&mut text, registry).ok()?,
+            Self::OpenMetrics => text::encode(&mut text, registry).ok()?,
+            Self::Protobuf => return prometheus_protobuf::encode_to_vec(registry).ok(),
+        }
+        Some(text.into_bytes())
+    }
+}
 
 /// Where health is told.
 #[derive(Debug, Args)]
@@ -67,6 +139,7 @@ struct Inner {
     registry: Registry,
     broker: Gauge,
     said: Mutex<Said>,
+    scrapes: Semaphore,
 }
 
 #[derive(Default)]
@@ -82,7 +155,7 @@ impl Board {
     pub(crate) fn new(register: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         register(&mut registry);
-        Self(Arc::new(Inner { registry, broker: Gauge::default(), said: Mutex::default() }))
+        Self::over(registry, Gauge::default())
     }
 
     /// Of a role that has a connection to a broker, too.
@@ -91,7 +164,11 @@ impl Board {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register("broker_connected", "Whether the connection to the broker is up", broker.clone());
         register(&mut registry);
-        Self(Arc::new(Inner { registry, broker, said: Mutex::default() }))
+        Self::over(registry, broker)
+    }
+
+    fn over(registry: Registry, broker: Gauge) -> Self {
+        Self(Arc::new(Inner { registry, broker, said: Mutex::default(), scrapes: Semaphore::new(SCRAPES) }))
     }
 
     fn said(&self) -> MutexGuard<'_, Said> {
@@ -141,11 +218,15 @@ impl Board {
         (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
     }
 
-    fn metrics(&self) -> Response {
-        let mut text = String::new();
-        match prometheus_text::encode(&mut text, &self.0.registry) {
-            Ok(()) => ([(header::CONTENT_TYPE, prometheus_text::CONTENT_TYPE)], text).into_response(),
-            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    /// Written on a thread of its own: many boxes take a while, and messages go on meanwhile.
+    async fn metrics(self, format: Format) -> Response {
+        let Ok(_place) = self.0.scrapes.acquire().await else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
+        let inner = Arc::clone(&self.0);
+        match spawn_blocking(move || format.write(&inner.registry)).await {
+            Ok(Some(written)) => ([(header::CONTENT_TYPE, format.content_type())], written).into_response(),
+            Ok(None) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
 
@@ -162,7 +243,10 @@ impl Board {
 
 fn router(board: Board) -> Router {
     let health = |State(board): State<Board>| async move { board.health() };
-    let metrics = |State(board): State<Board>| async move { board.metrics() };
+    let metrics = |State(board): State<Board>, headers: HeaderMap| async move {
+        let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        board.metrics(Format::of(&accept.collect::<Vec<_>>().join(","))).await
+    };
     Router::new().route("/healthz", get(health)).route("/metrics", get(metrics)).with_state(board)
 }
 
@@ -176,6 +260,28 @@ mod tests {
         assert_eq!(address("[2001:db8::1]:9710"), Ok("[2001:db8::1]:9710".parse().unwrap()));
         for wrong in ["", "localhost", "localhost:9710", "70000", "192.0.2.7"] {
             assert!(address(wrong).unwrap_err().contains("9710"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_client_gets_the_format_that_it_likes_best() {
+        // What Prometheus 2.42 sends, without and with native histograms, and 3.5.
+        let plain = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let newer = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (accept, format) in [
+            ("", Format::Text),
+            ("*/*", Format::Text),
+            ("text/html, text/plain;q=0.1", Format::Text),
+            (plain, Format::OpenMetrics),
+            (native, Format::Protobuf),
+            (newer, Format::OpenMetrics),
+            ("application/vnd.google.protobuf;encoding=text, text/plain", Format::Text),
+            ("application/openmetrics-text;q=0, text/plain;q=0.1", Format::Text),
+            ("application/openmetrics-text;version=0.0.1", Format::Text),
+            ("text/plain;q=x", Format::Text),
+        ] {
+            assert_eq!(Format::of(accept), format, "{accept}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use examgate::{
     mqtt::{
-        Authorities, Connection, Greeting, LinkFault, Patience, Session, Welcome, connector,
+        Authorities, Connection, Greeting, LinkFault, Patience, Session, Welcome, common_name, connector,
         packet::{Filter, Packet, QoS, SubAck, Subscribe, SubscribeReasonCode},
     },
     wire::host::Host,
@@ -26,17 +26,19 @@ pub(crate) struct Line {
     host: Host,
     port: u16,
     connector: native_tls::TlsConnector,
-    role: &'static str,
+    /// The certificate's common name, which is the client id at the fleet's brokers.
+    client: String,
 }
 
 impl Line {
-    /// Reads the certificates, for the role called `role`.
-    pub(crate) fn read(arguments: &BrokerArguments, role: &'static str) -> Result<Self> {
+    /// Reads the certificates, for the role called `role`. Of several of one role each has a certificate with a name of its own.
+    pub(crate) fn read(arguments: &BrokerArguments, role: &str) -> Result<Self> {
         let NamedBroker { host, port, authorities, certificate, key } = arguments.read()?;
         let authorities = Authorities::read(&authorities)
             .with_context(|| format!("--ca {} cannot be used", arguments.ca.display()))?;
         let connector = connector(&authorities, &certificate, &key)?;
-        Ok(Self { name: host.with_port(port), host, port, connector, role })
+        let client = common_name(&certificate).unwrap_or_else(|| role.into());
+        Ok(Self { name: host.with_port(port), host, port, connector, client })
     }
 
     /// Connects and asks for `topics` in one subscription. At most `unacknowledged` messages may come without acknowledgement.
@@ -48,7 +50,7 @@ impl Line {
     ) -> Result<(Connection, Welcome), LinkFault> {
         let greeting = Greeting {
             // The broker takes the client id from the certificate.
-            client_id: self.role.into(),
+            client_id: self.client.clone(),
             session,
             receive_maximum: Some(unacknowledged),
             will: None,
@@ -56,7 +58,7 @@ impl Line {
         };
         let (mut connection, welcome) =
             Connection::open(self.host.as_str(), self.port, &self.connector, greeting).await?;
-        for lacks in welcome.lacks(self.role) {
+        for lacks in welcome.lacks(&self.client) {
             tracing::warn!(broker = self.name, lacks, "the broker must be set up otherwise");
         }
         let filters = topics.into_iter().map(|topic| Filter::new(topic, QoS::AtLeastOnce)).collect();

@@ -1,5 +1,6 @@
 //! `examgate-fleetd`: the services of a fleet. Parses the arguments, runs one role, returns an exit code.
 
+mod bridge;
 mod collect;
 mod enrol;
 mod health;
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 use examgate::exit;
 use tracing_subscriber::EnvFilter;
 
-/// The services of an Examgate fleet: collect events, enrol boxes, deliver rosters.
+/// The services of an Examgate fleet: collect events, enrol boxes, deliver rosters, tell Prometheus of the boxes.
 ///
 /// Exit codes: 0 stopped by SIGINT or SIGTERM; 64 bad arguments; 1 any other error.
 #[derive(Parser)]
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Tells Prometheus what the boxes count and measure: verifies their telemetry, adds it up and serves it to be scraped.
+    Bridge(bridge::Arguments),
     /// Collects the boxes' events: verifies them, commits them to the ledger and sends receipts.
     Collect(collect::Arguments),
     /// Enrols new boxes that have a one-time code, and issues their certificates (HTTPS endpoint).
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         }
     };
     let done = match cli.command {
+        Command::Bridge(arguments) => bridge::run(&arguments),
         Command::Collect(arguments) => collect::run(&arguments),
         Command::Enrol(arguments) => enrol::run(&arguments),
         Command::Keep(arguments) => keep::run(&arguments),

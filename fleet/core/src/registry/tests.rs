@@ -50,6 +50,24 @@ fn issued(serial: u8) -> Issued {
 }
 
 #[test]
+fn the_site_of_a_box_is_named_and_taken_back() {
+    let (_folder, mut registry) = registry();
+    let site = SiteId::new("washington-square").unwrap();
+    let nobody = registry.set_site(&door(), Some(&site));
+    assert!(matches!(nobody, Err(RegistryError::NoDevice { .. })), "{nobody:?}");
+    registry.add(&door(), &room(), &code(1).kept(), second(100), second(0)).unwrap();
+    for named in [None, Some(site)] {
+        registry.set_site(&door(), named.as_ref()).unwrap();
+        assert_eq!(
+            (registry.device(&door()).unwrap().0.site, registry.devices().unwrap()[0].site.clone()),
+            (named.clone(), named)
+        );
+    }
+    registry.add(&door(), &room(), &code(2).kept(), second(100), second(1)).unwrap();
+    assert!(registry.device(&door()).unwrap().0.site.is_some(), "a new code leaves it where it is");
+}
+
+#[test]
 fn a_box_is_added_enrolled_revoked_and_added_again() {
     let (_folder, mut registry) = registry();
     registry.add(&door(), &room(), &code(1).kept(), second(100), second(0)).unwrap();

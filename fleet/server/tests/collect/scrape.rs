@@ -38,7 +38,7 @@ impl Endpoint {
         self.get("/healthz").map(|(status, _, body)| (status, body))
     }
 
-    /// Every metric by its name. The names are those of this role, without `examgate_`.
+    /// Every metric by its name and labels. The names are those of this role, without `examgate_`.
     pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
         let (status, head, body) = self.get("/metrics").expect("it listens");
         assert_eq!(status, 200);
@@ -54,9 +54,10 @@ impl Endpoint {
                 typed.insert(name.to_owned(), kind.to_owned());
             } else {
                 let (name, value) = line.split_once(' ').unwrap_or_else(|| panic!("no sample: {line:?}"));
-                let kind = typed.get(name).unwrap_or_else(|| panic!("{name} has no TYPE"));
-                assert!(helped.contains(name), "{name} has no HELP");
-                assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+                let family = name.split('{').next().expect("a part at least");
+                let kind = typed.get(family).unwrap_or_else(|| panic!("{family} has no TYPE"));
+                assert!(helped.contains(family), "{family} has no HELP");
+                assert_eq!(family.ends_with("_total"), kind == "counter", "{family} is a {kind}");
                 let name = name.strip_prefix("examgate_").unwrap_or_else(|| panic!("{name}"));
                 let before = values.insert(name.to_owned(), value.parse().expect("a number"));
                 assert_eq!(before, None, "{name} is there twice");

@@ -50,7 +50,8 @@ impl Keeper {
             | DeviceTopic::Receipt
             | DeviceTopic::Desired
             | DeviceTopic::Command
-            | DeviceTopic::Answer => {}
+            | DeviceTopic::Answer
+            | DeviceTopic::Telemetry => {}
         }
     }
 

@@ -1,0 +1,6 @@
+-- What is to be remembered of the telemetry of one box: the newest of its boot, and the sums of the boots before.
+CREATE TABLE tally (
+    device TEXT PRIMARY KEY NOT NULL,
+    latest BLOB NOT NULL,
+    finished BLOB NOT NULL
+) STRICT;
