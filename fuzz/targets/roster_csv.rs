@@ -10,7 +10,7 @@ use examgate::{
 use libfuzzer_sys::fuzz_target;
 
 /// The part of the fleet's program that reads a roster's table.
-#[expect(dead_code, reason = "the fleet's program uses all of it")]
+#[expect(dead_code, unused_imports, reason = "the fleet's program uses all of it")]
 #[path = "../../fleet/cli/src/roster"]
 mod roster {
     mod cells;
