@@ -123,7 +123,6 @@ async fn a_paused_collector_that_wakes_writes_nothing_and_disturbs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails where it runs alone, for a reason not yet found; the ledger's contract and the other tests here show the fence"]
 async fn a_commit_is_refused_once_the_lease_is_anothers() {
     let (world, server) = (World::new(), good(Postgres::shared()));
     let desk = CollectorRig::on(&world, &server);
