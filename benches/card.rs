@@ -18,6 +18,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -96,7 +97,7 @@ fn main() -> Result<()> {
         let card: config::Card = toml::from_str(&format!("profiles = [\"{profile}\"]\n{table}"))?;
         card_reads(&card, &KeyFolder::new(folder.path(), None))
     };
-    let file = File::new(Mode::Full, Access::Key(1), &[7; 16]);
+    let file = File::new(Mode::Full, Access::Key(1), b"N10000001 Ada   ");
     let application = Application::new([0xF5, 0x1C, 0xDB], &[[0; 16], KEY]).with(2, file);
     let desfire = Desfire::new(Generation::Ev2, [4, 1, 2, 3, 4, 5, 6]).with(application);
     let layout = "[desfire]\napplication = \"F51CDB\"\nfile = 2\nlength = 16\nkey = 1";
@@ -126,6 +127,8 @@ fn main() -> Result<()> {
 
 /// The median of one reading as a whole.
 fn by_pcscd(pcscd: &Pcscd, chip: &Chip<dyn Applet>, reads: &CardReads) -> Result<Duration> {
+    // pcscd looks every 400 ms, and takes a card that comes sooner for the one that left.
+    thread::sleep(Duration::from_secs(1));
     let _card = VirtualCard::insert(pcscd.port(0), Behaviour::Applet(chip.clone()))?;
     let timed = card::time_proofs(reads, &surroundings(), ROUNDS, PATIENCE)?.context("no card was seen")?;
     ensure!(timed.failed == 0, "{timed:?}");
