@@ -4,6 +4,7 @@
 //! It never sends or stores, and reads no clock. Sealing draws its one-time keys from the system's random generator:
 //! the only randomness in this room.
 
+mod aes;
 mod cbor;
 mod signed;
 

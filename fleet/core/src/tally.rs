@@ -1,4 +1,4 @@
-//! What a bridge must not forget of the boxes' telemetry: what each said last, and the sums of its boots before.
+//! What a bridge must not forget of the boxes' telemetry: what each said last, and the sums of its runs before.
 //!
 //! One encrypted database for each bridge, since every database of the fleet is. What is in the rows is the bridge's own; there is nothing of
 //! a student in it, as there is none in telemetry.
@@ -27,7 +27,7 @@ pub struct Kept {
     pub device: DeviceId,
     /// What it said last.
     pub latest: Vec<u8>,
-    /// The sums of its boots before. On writing `None`: they are as they were.
+    /// The sums of its runs before. On writing `None`: they are as they were.
     pub finished: Option<Vec<u8>>,
 }
 

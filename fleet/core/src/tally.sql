@@ -1,4 +1,4 @@
--- What is to be remembered of the telemetry of one box: the newest of its boot, and the sums of the boots before.
+-- What is to be remembered of the telemetry of one box: the newest of its run, and the sums of the runs before.
 CREATE TABLE tally (
     device TEXT PRIMARY KEY NOT NULL,
     latest BLOB NOT NULL,

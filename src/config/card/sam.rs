@@ -19,7 +19,7 @@ pub struct Sam {
     /// Which of the entry's versions.
     #[serde(default)]
     pub version: u8,
-    /// How the SAM is opened, with the key `card-sam.key`. Left out: it speaks for whoever asks.
+    /// How the SAM is opened, with the key `card-sam.key`. Left out: it has no host key and needs no opening.
     pub host: Option<SamHost>,
 }
 

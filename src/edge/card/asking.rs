@@ -346,7 +346,7 @@ impl Lap {
 }
 
 /// Lets a card of this `family` prove itself by `read`. The `lap` begins when the challenge is drawn and ends when the profile says that
-/// it was answered: whoever relays a card may have what it says before and after from an earlier tap.
+/// it was answered: a relay may know from an earlier tap what the card says before and after.
 fn prove<T, E>(
     family: Family,
     surroundings: &Surroundings,

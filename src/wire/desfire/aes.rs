@@ -1,16 +1,12 @@
-//! AES-128 as DESFire cards use it: keys, CBC with an initialisation vector that runs on, CMAC, and the checksum.
+//! The key of cards, with what it does to bytes, and DESFire's checksum.
 
 use std::fmt;
 
-use aes::{
-    Aes128,
-    cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, KeyIvInit},
-};
-use cmac::{Cmac, KeyInit, Mac};
+use aes::{Aes128, cipher::KeyInit as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Bytes of an AES block, and of a key.
-pub(super) const BLOCK: usize = 16;
+pub(super) use crate::wire::aes::BLOCK;
+use crate::wire::aes::{cmac, decipher, encipher};
 
 /// An AES-128 key of a site's cards, of a single card, or of a session. Redacted in `Debug`, wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -28,30 +24,19 @@ impl CardKey {
         Aes128::new((&self.0).into())
     }
 
-    /// Enciphers whole blocks in place. `iv` becomes the last of them, for what follows.
+    /// As [`encipher`].
     pub(super) fn encipher(&self, iv: &mut [u8; BLOCK], bytes: &mut [u8]) {
-        let (blocks, rest) = Array::slice_as_chunks_mut(bytes);
-        debug_assert!(rest.is_empty(), "whole blocks");
-        cbc::Encryptor::<Aes128>::new((&self.0).into(), (&*iv).into()).encrypt_blocks(blocks);
-        if let Some(last) = blocks.last() {
-            *iv = (*last).into();
-        }
+        encipher(&self.0, iv, bytes);
     }
 
-    /// Deciphers whole blocks in place. `iv` becomes the last of them as it was, for what follows.
+    /// As [`decipher`].
     pub(super) fn decipher(&self, iv: &mut [u8; BLOCK], bytes: &mut [u8]) {
-        let (blocks, rest) = Array::slice_as_chunks_mut(bytes);
-        debug_assert!(rest.is_empty(), "whole blocks");
-        let Some(&last) = blocks.last() else { return };
-        cbc::Decryptor::<Aes128>::new((&self.0).into(), (&*iv).into()).decrypt_blocks(blocks);
-        *iv = last.into();
+        decipher(&self.0, iv, bytes);
     }
 
-    /// CMAC (NIST SP 800-38B) of the `parts` as one message.
+    /// As [`cmac`].
     pub(super) fn cmac(&self, parts: &[&[u8]]) -> Zeroizing<[u8; BLOCK]> {
-        let mut mac = Cmac::<Aes128>::new((&self.0).into());
-        parts.iter().for_each(|part| mac.update(part));
-        Zeroizing::new(mac.finalize().into_bytes().into())
+        cmac(&self.0, parts)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     Communication, DesfireError,
     aes::{BLOCK, CardKey, checksum},
 };
+use crate::wire::aes::travelling;
 
 /// Bytes of a MAC on the wire.
 const MAC: usize = 8;
@@ -165,10 +166,9 @@ impl Ev2 {
         Ok(content)
     }
 
-    /// Of a command, or of an answer with its status: every other byte of the CMAC (MF2DL(H)x0, section 9.1.3).
+    /// Of a command, or of an answer with its status.
     fn mac(&self, command_or_status: u8, said: &[u8]) -> [u8; MAC] {
-        let mac = self.mac.cmac(&[&[command_or_status], &self.counter.to_le_bytes(), &self.transaction, said]);
-        std::array::from_fn(|at| mac[2 * at + 1])
+        travelling(&self.mac.cmac(&[&[command_or_status], &self.counter.to_le_bytes(), &self.transaction, said]))
     }
 
     fn answers_iv(&self) -> [u8; BLOCK] {

@@ -3,7 +3,8 @@
 
 use zeroize::Zeroizing;
 
-use super::{Asked, DONE, KeyEntry, NEXT_PART, SamError, aes::BLOCK, command, data};
+use super::{Asked, DONE, KeyEntry, NEXT_PART, SamError, command, data};
+use crate::wire::aes::BLOCK;
 
 /// SAM_AuthenticatePICC.
 const AUTHENTICATE: u8 = 0x0A;

@@ -8,11 +8,8 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{
-    Asked, DONE, KeyEntry, NEXT_PART, SamError,
-    aes::{self, BLOCK, Key},
-    command, data,
-};
+use super::{Asked, DONE, KeyEntry, NEXT_PART, SamError, command, data};
+use crate::wire::aes::{BLOCK, cmac, decipher, encipher, travelling};
 
 /// Bytes of the random numbers of the first two passes.
 const SHORT_RANDOM: usize = 12;
@@ -22,6 +19,9 @@ const PLAIN: u8 = 0;
 
 /// The constant at the end of what the key of the third pass is derived from.
 const DERIVED_FOR_PASS_THREE: u8 = 0x91;
+
+/// A session's key or a challenge, wiped when dropped.
+type Key = Zeroizing<[u8; BLOCK]>;
 
 /// The AES-128 key by which a SAM knows its host. Redacted in `Debug`, wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
@@ -120,12 +120,12 @@ impl SecondPass {
             return Err(SamError::OtherHostKey);
         }
         let key = pass_three_key(&self.key, &self.ours, &self.theirs);
-        aes::decipher(&key, &mut *challenge);
+        decipher(&key, &mut [0; BLOCK], &mut *challenge);
         challenge.rotate_left(2);
         let mut sent = Zeroizing::new([0; 2 * BLOCK]);
         sent[..BLOCK].copy_from_slice(&ours);
         sent[BLOCK..].copy_from_slice(&*challenge);
-        aes::encipher(&key, &mut *sent);
+        encipher(&key, &mut [0; BLOCK], &mut *sent);
         let sent = command([self.opening.instruction(), 0, 0], &[&*sent], true)?;
         Ok((sent, ThirdPass { key, ours: Zeroizing::new(ours) }))
     }
@@ -145,7 +145,7 @@ impl ThirdPass {
     pub fn answered(self, response: &[u8]) -> Result<(), SamError> {
         let answer = data(Asked::Host, response, DONE).map_err(other_key)?;
         let mut answer: Key = Zeroizing::new(answer.try_into().map_err(|_| length(answer))?);
-        aes::decipher(&self.key, &mut *answer);
+        decipher(&self.key, &mut [0; BLOCK], &mut *answer);
         answer.rotate_right(2);
         if bool::from(answer.ct_eq(&*self.ours)) { Ok(()) } else { Err(SamError::OtherHostKey) }
     }
@@ -178,7 +178,7 @@ fn proof(key: &HostKey, random: &[u8; SHORT_RANDOM]) -> [u8; 8] {
     let mut message = [0; BLOCK];
     message[..SHORT_RANDOM].copy_from_slice(random);
     message[SHORT_RANDOM] = PLAIN;
-    aes::mac(&key.0, &message)
+    travelling(&cmac(&key.0, &[&message]))
 }
 
 /// The key of the third pass: the host key applied to parts of both random numbers.
@@ -190,6 +190,6 @@ fn pass_three_key(key: &HostKey, ours: &[u8; SHORT_RANDOM], theirs: &[u8; SHORT_
         *byte = ours[n] ^ theirs[n];
     }
     derived[15] = DERIVED_FOR_PASS_THREE;
-    aes::encipher(&key.0, &mut *derived);
+    encipher(&key.0, &mut [0; BLOCK], &mut *derived);
     derived
 }

@@ -4,7 +4,6 @@
 //! The SAM's data sheet is not public. docs/decisions/0157 says where each byte is from and what nobody could try. Whatever a SAM answers
 //! is outside input: it is judged, and no error repeats a byte of it beside its status word.
 
-mod aes;
 mod card;
 mod host;
 mod version;

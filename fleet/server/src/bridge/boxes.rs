@@ -1,7 +1,7 @@
 //! What is known of each box, and which telemetry of it counts. Without I/O and without a clock.
 //!
-//! Telemetry is accepted if its place (run and number) is beyond that of what was accepted before. So nothing is counted twice, whoever sends it
-//! again. Its signature was verified before.
+//! Telemetry is accepted if its place (run and number) is beyond that of what was accepted before. So a message that is sent again,
+//! by anybody, is not counted twice. Its signature was verified before.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

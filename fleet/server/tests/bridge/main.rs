@@ -1,5 +1,5 @@
 //! The whole way of telemetry: boxes that sign what they count, the real mosquitto with TLS and ACL, bridges as processes, and the real Prometheus,
-//! asked by its API. What Prometheus says is what the boxes counted, whoever was restarted meanwhile.
+//! asked by its API. What Prometheus says is what the boxes counted, also after a restart of the bridge, the broker or Prometheus.
 
 mod prometheus;
 mod rules;

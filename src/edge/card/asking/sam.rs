@@ -19,7 +19,7 @@ pub struct SamReads {
     pub reader: String,
     /// The card key in its store.
     pub key: KeyEntry,
-    /// How it is opened; `None`: it speaks for whoever asks.
+    /// How it is opened; `None`: it has no host key and needs no opening.
     pub host: Option<SamHost>,
 }
 

@@ -1,6 +1,6 @@
 //! The SAM in a reader of its own: found by the reader's name, opened when it is needed, and again after it was pulled.
 //!
-//! A SAM that does not answer blocks the call to it without end, as a card does. So one thread speaks to it, and whoever asks waits only a
+//! A SAM that does not answer blocks the call to it without end, as a card does. So one thread speaks to it, and the others wait for it only a
 //! while. Nothing that is said is logged.
 
 use std::{

@@ -76,7 +76,7 @@ fn sessions_are_counted_by_decision_and_reason() {
         (["admit", "none"], Some(2)),
         (["deny", "card_unknown"], Some(1)),
         (["refer", "poor_quality"], Some(1)),
-        // Who does not take part is not told apart from whoever has no picture.
+        // Students who opted out and students without a picture have one label.
         (["refer", "not_compared"], Some(2)),
         (["refer", "opted_out"], None),
         (["refer", "no_template"], None),

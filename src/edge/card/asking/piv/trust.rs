@@ -2,7 +2,7 @@
 //! so a list that was replaced by a newer one is read anew at the next card.
 //!
 //! It blocks certificates of other authorities, certificates out of their time, weak signatures (below 112 bits), and cards on a list. It does
-//! not look at what became of an authority: whoever no longer believes one takes it out of the anchors.
+//! not look at what became of an authority: to stop believing one, take it out of the anchors.
 
 use std::{
     fmt, fs, io,
